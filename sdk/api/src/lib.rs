@@ -1,0 +1,17 @@
+//! The contract between the platform and its clients: names, JSON records and the error object. No IO.
+//!
+//! Every record here is what travels on `/v1/` of the control address (port 8081) and what the CLI prints with
+//! `--json`. Field names are snake_case; times are Unix milliseconds unless a field says otherwise.
+
+pub mod deployment;
+pub mod error;
+pub mod logs;
+pub mod manifest;
+pub mod name;
+pub mod registry;
+pub mod routes;
+pub mod stats;
+pub mod store;
+
+pub use error::Error;
+pub use name::{Namespace, ServiceKey, ServiceName, ServiceType};

@@ -1,0 +1,62 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn store(folder: &Path) -> Store {
+    Store::open(&Config::Filesystem { folder: folder.join("artifacts") }).unwrap()
+}
+
+#[test]
+fn bytes_come_back_under_their_digest() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = store(scratch.path());
+    let digest = store.put(b"code").unwrap();
+    assert_eq!(digest, Digest::of(b"code"));
+    assert_eq!(store.put(b"code").unwrap(), digest);
+    assert_eq!(store.get(&digest).unwrap(), b"code");
+    assert_eq!(store.size(&digest).unwrap(), 4);
+    let file = scratch.path().join("file");
+    std::fs::write(&file, b"code").unwrap();
+    assert_eq!(store.put_file(&file).unwrap(), digest);
+    store.remove(&digest).unwrap();
+    store.remove(&digest).unwrap();
+    assert!(!store.contains(&digest));
+    assert!(matches!(store.get(&digest), Err(Error::Missing(missing)) if missing == digest));
+}
+
+#[test]
+fn only_the_owner_enters_the_folder() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("artifacts");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let store = store(scratch.path());
+    assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    let digest = store.put(b"code").unwrap();
+    assert_eq!(store.path(&digest).metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_a_dead_writer_left_is_swept() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = store(scratch.path());
+    let partial = scratch.path().join("artifacts/.partial-x");
+    std::fs::write(&partial, b"half").unwrap();
+    assert_eq!(store.older_than(Duration::from_secs(3600)).unwrap(), []);
+    assert!(partial.exists());
+    assert_eq!(store.older_than(Duration::ZERO).unwrap(), []);
+    assert!(!partial.exists());
+}
+
+#[test]
+fn an_artifact_is_hashed_once() {
+    let scratch = tempfile::tempdir().unwrap();
+    let digest = store(scratch.path()).put(b"code").unwrap();
+    let store = store(scratch.path());
+    store.check(&digest).unwrap();
+    // A changed file is not noticed by a process that has hashed it, and is by a fresh one.
+    std::fs::write(store.path(&digest), b"evil").unwrap();
+    store.check(&digest).unwrap();
+    let fresh = Store::open(&Config::Filesystem { folder: scratch.path().join("artifacts") }).unwrap();
+    assert!(matches!(fresh.check(&digest), Err(Error::Damaged(_))));
+}

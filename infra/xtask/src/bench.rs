@@ -1,0 +1,31 @@
+//! `cargo xtask bench`: builds and starts the benchmark driver with everything it measures against.
+
+use anyhow::Result;
+
+use crate::setup::{self, Level};
+use crate::{guests, paths, process};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Only rows whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+    /// Fewer and shorter samples: to see that it works, not to quote.
+    #[arg(long)]
+    quick: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let toolchain = setup::ensure(Level::Bench, false)?;
+    process::run(paths::cargo()?.args(["build", "--locked", "--workspace", "--bins"]))?;
+    guests::build(&toolchain)?;
+    let mut bench = std::process::Command::new(paths::binary("micro-bench"));
+    bench.env("PATH", paths::search_path()?).env("MICRO_BENCH_TOOLS", paths::tools()?);
+    if let Some(only) = &options.only {
+        bench.args(["--only", only]);
+    }
+    if options.quick {
+        bench.arg("--quick");
+    }
+    process::run(&mut bench)
+}

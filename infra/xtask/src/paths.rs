@@ -1,0 +1,61 @@
+//! Where things lie.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+/// The root of the checkout.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."))
+}
+
+/// Cargo's target folder of this workspace.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// A program that this workspace builds.
+pub(crate) fn binary(name: &str) -> PathBuf {
+    target().join("debug").join(name)
+}
+
+/// What set-up downloads and makes, kept between checkouts: `~/.cache/micro`.
+pub(crate) fn cache() -> Result<PathBuf> {
+    if let Some(dir) = std::env::var_os("XDG_CACHE_HOME") {
+        return Ok(PathBuf::from(dir).join("micro"));
+    }
+    Ok(home()?.join(".cache/micro"))
+}
+
+/// The user's home folder.
+pub(crate) fn home() -> Result<PathBuf> {
+    std::env::home_dir().context("there is no home folder: set HOME")
+}
+
+/// Programs that set-up installs by cargo, npm and pip.
+pub(crate) fn tools() -> Result<PathBuf> {
+    Ok(cache()?.join("tools"))
+}
+
+/// `PATH` with our own tools first.
+pub(crate) fn search_path() -> Result<OsString> {
+    let own = tools()?.join("bin");
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&inherited))).context("extend PATH")
+}
+
+/// The file that `name` on `PATH` (or in the folders of the system's daemons) stands for.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = search_path().unwrap_or_default();
+    let daemons = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(daemons).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
+/// Cargo, in the root of the checkout, with the target folder that the other tasks use.
+pub(crate) fn cargo() -> Result<Command> {
+    let mut command = Command::new("cargo");
+    command.current_dir(root()).env("CARGO_TARGET_DIR", target()).env("PATH", search_path()?);
+    Ok(command)
+}

@@ -1,0 +1,59 @@
+//! `cargo xtask test` and `cargo xtask lint`.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::postgres::Postgres;
+use crate::setup::{self, GuestToolchain, Level};
+use crate::{guests, paths, process};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Use the guest toolchain made from distribution packages.
+    #[arg(long)]
+    force_fallback: bool,
+    /// Handed to `cargo nextest run`, for example a filter.
+    #[arg(last = true)]
+    nextest: Vec<String>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let toolchain = setup::ensure(Level::Test, options.force_fallback)?;
+    process::run(paths::cargo()?.args(["fmt", "--all", "--check"]))?;
+    process::run(paths::cargo()?.args(["build", "--locked", "--workspace", "--bins"]))?;
+    guests::build(&toolchain)?;
+    examples(&toolchain)?;
+    let postgres = Postgres::start()?;
+    let mut nextest = paths::cargo()?;
+    nextest.args(["nextest", "run", "--locked", "--workspace"]).args(&options.nextest);
+    process::run(nextest.env("MICRO_TEST_POSTGRES", &postgres.url))
+}
+
+/// The unit tests of the examples: native, without a server, as their authors would run them.
+fn examples(toolchain: &GuestToolchain) -> Result<()> {
+    let micro = paths::binary("micro");
+    let dir = paths::root().join("examples");
+    let mut services: Vec<_> = fs::read_dir(&dir)
+        .with_context(|| format!("list {}", dir.display()))?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("Cargo.toml").exists() && path.join("micro.toml").exists())
+        .collect();
+    services.sort();
+    for service in services {
+        // Links the SDK in, as a service's author does after a clone.
+        process::run(std::process::Command::new(&micro).args(["build", "--sdk-only"]).current_dir(&service))?;
+        let mut cargo = toolchain.cargo();
+        cargo.args(["test", "--quiet"]).current_dir(&service);
+        process::run(cargo.env("CARGO_TARGET_DIR", paths::target().join("examples")))?;
+    }
+    Ok(())
+}
+
+/// Formatting and clippy over the workspace, warnings as errors.
+pub(crate) fn lint() -> Result<()> {
+    process::run(paths::cargo()?.args(["fmt", "--all", "--check"]))?;
+    let mut clippy = paths::cargo()?;
+    process::run(clippy.args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+}

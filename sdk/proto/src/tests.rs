@@ -1,0 +1,108 @@
+use super::*;
+
+const GREETER: &str = r#"
+syntax = "proto3";
+package greeter;
+import "micro/api.proto";
+import "google/protobuf/empty.proto";
+
+// Says things.
+service Say {
+  // Greets by name.
+  rpc Hello(go.api.Request) returns (go.api.Response);
+  rpc Ping(google.protobuf.Empty) returns (google.protobuf.Empty);
+}
+"#;
+const OTHER: &str = r#"
+syntax = "proto3";
+package other;
+message Text { string text = 1; }
+service Other { rpc New(Text) returns (Text); }
+"#;
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    options: Options,
+}
+
+impl Fixture {
+    fn new(files: &[&str], clients: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let save = |name: String, text: &&str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let own = files.iter().enumerate().map(|(i, text)| save(format!("own{i}.proto"), text)).collect();
+        let called =
+            clients.iter().enumerate().map(|(i, text)| save(format!("client{i}.proto"), text)).collect();
+        let options = Options { out: folder.path().to_owned(), files: own, clients: called };
+        Self { folder, options }
+    }
+
+    fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+}
+
+#[test]
+fn a_service_gets_handler_server_and_client() {
+    let fixture = Fixture::new(&[GREETER], &[OTHER]);
+    generate(&fixture.options).unwrap();
+    let greeter = fixture.text("greeter.rs");
+    for part in [
+        "pub trait SayHandler",
+        "/// Greets by name.",
+        "request: ::micro_sdk::api::Request",
+        "\"Say.Hello\"",
+        "pub struct SayServer",
+        "pub struct SayClient",
+        "request: ()",
+    ] {
+        assert!(greeter.contains(part), "{part} in {greeter}");
+    }
+    let other = fixture.text("other.rs");
+    assert!(
+        !other.contains("OtherHandler") && other.contains("OtherClient") && other.contains("fn new_("),
+        "{other}"
+    );
+}
+
+#[test]
+fn descriptors_hold_all_messages_and_only_own_services() {
+    let fixture = Fixture::new(&[GREETER], &[OTHER]);
+    generate(&fixture.options).unwrap();
+    let bytes = std::fs::read(fixture.folder.path().join(DESCRIPTORS)).unwrap();
+    let set = FileDescriptorSet::decode(bytes.as_slice()).unwrap();
+    let services: Vec<_> =
+        set.file.iter().flat_map(|file| &file.service).map(|service| service.name()).collect();
+    assert_eq!(services, ["Say"]);
+    assert!(set.file.iter().any(|file| file.name() == API_NAME));
+    assert!(set.file.iter().all(|file| file.source_code_info.is_none()));
+}
+
+#[test]
+fn the_same_input_touches_no_file() {
+    let fixture = Fixture::new(&[GREETER], &[]);
+    let modified = |paths: &[PathBuf]| -> Vec<_> {
+        paths.iter().map(|path| std::fs::metadata(path).unwrap().modified().unwrap()).collect()
+    };
+    let first = modified(&generate(&fixture.options).unwrap());
+    assert_eq!(first, modified(&generate(&fixture.options).unwrap()));
+}
+
+#[test]
+fn what_cannot_work_is_named() {
+    let stream = GREETER.replace("rpc Hello(go", "rpc Hello(stream go");
+    let without_package = GREETER.replace("package greeter;", "");
+    let twice = OTHER.replace("package other", "package again");
+    for (files, text) in [
+        (vec![stream.as_str()], "Say.Hello streams"),
+        (vec![without_package.as_str()], "own0.proto: add a `package` line"),
+        (vec![OTHER, twice.as_str()], "two services are called Other"),
+        (vec!["syntax = \"proto3\"; package x; message {"], "own0.proto"),
+    ] {
+        let error = generate(&Fixture::new(&files, &[]).options).unwrap_err().to_string();
+        assert!(error.contains(text), "{text} in {error}");
+    }
+}

@@ -1,0 +1,73 @@
+//! The platform in memory: what `cargo test` runs on.
+
+use std::time::Duration;
+
+use crate::store::{Range, Record};
+use crate::test::with_state;
+use crate::{Error, LocalFuture, Request};
+
+pub(crate) fn call(request: Request) -> LocalFuture<'static, Result<Vec<u8>, Error>> {
+    let Some(service) = with_state(|state| state.service(&request.service)) else {
+        return Box::pin(async { Err(Error::not_found("go.micro.client", "service not found")) });
+    };
+    service(request)
+}
+
+pub(crate) fn log(level: crate::log::Level, message: &str, fields: &[(&str, &str)]) {
+    let fields: String = fields.iter().map(|(key, value)| format!(" {key}={value}")).collect();
+    eprintln!("{level:?} {message}{fields}");
+    with_state(|state| state.logs.push(format!("{message}{fields}")));
+}
+
+pub(crate) async fn store_get(key: String) -> Result<Option<Record>, Error> {
+    check_key(&key)?;
+    Ok(with_state(|state| state.store.get(&key)))
+}
+
+pub(crate) async fn store_set(key: String, value: Vec<u8>, ttl: Option<Duration>) -> Result<(), Error> {
+    check_key(&key)?;
+    if value.len() > 4 << 20 {
+        return Err(Error::bad_request("go.micro.store", "the value is larger than 4 MiB"));
+    }
+    with_state(|state| state.store.set(key, value, ttl));
+    Ok(())
+}
+
+pub(crate) async fn store_delete(key: String) -> Result<(), Error> {
+    check_key(&key)?;
+    with_state(|state| state.store.delete(&key));
+    Ok(())
+}
+
+pub(crate) async fn store_read(range: Range) -> Result<Vec<Record>, Error> {
+    Ok(with_state(|state| state.store.read(&range)))
+}
+
+pub(crate) async fn store_list(range: Range) -> Result<Vec<String>, Error> {
+    Ok(with_state(|state| state.store.read(&range).into_iter().map(|record| record.key).collect()))
+}
+
+pub(crate) async fn registry_get(name: String) -> Result<Vec<crate::registry::Service>, Error> {
+    let found: Vec<_> =
+        with_state(|state| state.registry.iter().filter(|service| service.name == name).cloned().collect());
+    if found.is_empty() { Err(Error::not_found("go.micro.registry", "service not found")) } else { Ok(found) }
+}
+
+pub(crate) async fn registry_list() -> Result<Vec<String>, Error> {
+    let mut names: Vec<_> =
+        with_state(|state| state.registry.iter().map(|service| service.name.clone()).collect());
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+pub(crate) async fn sleep(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
+fn check_key(key: &str) -> Result<(), Error> {
+    if key.is_empty() || key.len() > 1024 {
+        return Err(Error::bad_request("go.micro.store", "a key has 1 to 1024 bytes"));
+    }
+    Ok(())
+}

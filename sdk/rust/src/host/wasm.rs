@@ -1,0 +1,179 @@
+//! The platform, through the bindings of its WIT files.
+
+use std::time::Duration;
+
+use crate::bindings::service::micro::platform::{client, log, registry, store, types};
+use crate::store::{Range, Record};
+use crate::{Account, Context, Error, Request, Service};
+
+/// Answers one call of the exported handler.
+#[doc(hidden)]
+pub async fn dispatch(
+    service: &Service,
+    context: types::Context,
+    endpoint: String,
+    codec: types::Codec,
+    request: Vec<u8>,
+) -> Result<Vec<u8>, types::Error> {
+    if codec != types::Codec::Protobuf {
+        return Err(Error::new("go.micro.server", 415, "this service reads protobuf").into());
+    }
+    let context = Context::from(context);
+    service.handle(&context, &endpoint, request).await.map_err(Into::into)
+}
+
+pub(crate) async fn call(request: Request) -> Result<Vec<u8>, Error> {
+    let options = client::Options {
+        metadata: request.options.metadata,
+        timeout: request.options.timeout.map(millis_u32),
+        version: request.options.version,
+    };
+    client::call(request.service, request.endpoint, types::Codec::Protobuf, request.body, options)
+        .await
+        .map_err(Into::into)
+}
+
+pub(crate) fn log(level: crate::log::Level, message: &str, fields: &[(&str, &str)]) {
+    use crate::log::Level;
+    let level = match level {
+        Level::Trace => log::Level::Trace,
+        Level::Debug => log::Level::Debug,
+        Level::Info => log::Level::Info,
+        Level::Warn => log::Level::Warn,
+        Level::Error => log::Level::Error,
+        Level::Fatal => log::Level::Fatal,
+    };
+    let fields: Vec<_> = fields.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+    log::write(level, message, &fields);
+}
+
+pub(crate) async fn store_get(key: String) -> Result<Option<Record>, Error> {
+    Ok(store::get(key).await?.map(Into::into))
+}
+
+pub(crate) async fn store_set(key: String, value: Vec<u8>, ttl: Option<Duration>) -> Result<(), Error> {
+    Ok(store::set(key, value, ttl.map(millis)).await?)
+}
+
+pub(crate) async fn store_delete(key: String) -> Result<(), Error> {
+    Ok(store::delete(key).await?)
+}
+
+pub(crate) async fn store_read(range: Range) -> Result<Vec<Record>, Error> {
+    Ok(store::read(range.into()).await?.into_iter().map(Into::into).collect())
+}
+
+pub(crate) async fn store_list(range: Range) -> Result<Vec<String>, Error> {
+    Ok(store::list(range.into()).await?)
+}
+
+pub(crate) async fn registry_get(name: String) -> Result<Vec<crate::registry::Service>, Error> {
+    Ok(registry::get_service(name).await?.into_iter().map(Into::into).collect())
+}
+
+pub(crate) async fn registry_list() -> Result<Vec<String>, Error> {
+    Ok(registry::list_services().await?)
+}
+
+pub(crate) async fn sleep(duration: Duration) {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    crate::bindings::job::wasi::clocks::monotonic_clock::wait_for(nanos).await;
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn millis_u32(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+impl From<types::Context> for Context {
+    fn from(context: types::Context) -> Self {
+        let account = context.account.map(|account| Account {
+            id: account.id,
+            kind: account.kind,
+            issuer: account.issuer,
+            scopes: account.scopes,
+        });
+        Self {
+            account,
+            metadata: context.metadata,
+            deadline: Context::from_unix_millis(context.deadline),
+            traceparent: context.traceparent,
+            request_id: context.request_id,
+        }
+    }
+}
+
+impl From<types::Error> for Error {
+    fn from(error: types::Error) -> Self {
+        Self { id: error.id, code: error.code, detail: error.detail, status: error.status }
+    }
+}
+
+impl From<Error> for types::Error {
+    fn from(error: Error) -> Self {
+        Self { id: error.id, code: error.code, detail: error.detail, status: error.status }
+    }
+}
+
+impl From<store::Entry> for Record {
+    fn from(entry: store::Entry) -> Self {
+        Self { key: entry.key, value: entry.value, expiry: entry.expiry.map(Duration::from_millis) }
+    }
+}
+
+impl From<Range> for store::Range {
+    fn from(range: Range) -> Self {
+        Self {
+            prefix: range.prefix,
+            suffix: range.suffix,
+            after: range.after,
+            limit: range.limit,
+            offset: range.offset,
+        }
+    }
+}
+
+impl From<registry::Service> for crate::registry::Service {
+    fn from(service: registry::Service) -> Self {
+        let nodes = service.nodes.into_iter().map(|node| crate::registry::Node {
+            id: node.id,
+            address: node.address,
+            metadata: node.metadata,
+        });
+        Self {
+            name: service.name,
+            version: service.version,
+            metadata: service.metadata,
+            endpoints: service.endpoints.into_iter().map(Into::into).collect(),
+            nodes: nodes.collect(),
+        }
+    }
+}
+
+impl From<registry::Endpoint> for crate::registry::Endpoint {
+    fn from(endpoint: registry::Endpoint) -> Self {
+        Self {
+            request: nested(&endpoint.values, endpoint.request, VALUE_DEPTH),
+            response: nested(&endpoint.values, endpoint.response, VALUE_DEPTH),
+            name: endpoint.name,
+            metadata: endpoint.metadata,
+        }
+    }
+}
+
+/// A message, and fields nested three deep.
+const VALUE_DEPTH: usize = 4;
+
+/// Builds the tree that WIT carries as a list with indices; one that points nowhere is an empty value.
+fn nested(values: &[registry::Value], index: u32, depth: usize) -> crate::registry::Value {
+    let Some(value) = values.get(index as usize) else { return crate::registry::Value::default() };
+    let fields: &[u32] = if depth > 1 { &value.fields } else { &[] };
+    crate::registry::Value {
+        name: value.name.clone(),
+        kind: value.kind.clone(),
+        values: fields.iter().map(|&field| nested(values, field, depth - 1)).collect(),
+    }
+}

@@ -1,0 +1,109 @@
+use super::*;
+use crate::api::{Pair, Response};
+use crate::{Builder, Client, ClientNext, Endpoints, Next, store};
+
+/// `Echo.Call` answers with the key it got; `Echo.Fail` fails.
+struct Echo;
+
+impl Endpoints for Echo {
+    fn names(&self) -> &'static [&'static str] {
+        &["Echo.Call", "Echo.Fail"]
+    }
+
+    fn call<'a>(
+        &'a self,
+        _context: &'a Context,
+        endpoint: &'a str,
+        body: Vec<u8>,
+    ) -> LocalFuture<'a, Result<Vec<u8>, Error>> {
+        Box::pin(async move {
+            let pair: Pair = crate::decode(endpoint, &body)?;
+            match endpoint {
+                "Echo.Call" => Ok(crate::encode(&Response::json(200, pair.key))),
+                _ => Err(Error::conflict("echo", pair.key)),
+            }
+        })
+    }
+}
+
+fn echo() -> Builder {
+    Service::builder().name("echo").handler(Echo)
+}
+
+fn pair(key: &str) -> Pair {
+    Pair { key: key.to_owned(), values: Vec::new() }
+}
+
+#[crate::wrapper]
+async fn outer(ctx: &Context, mut request: Request, next: Next<'_>) -> Result<Vec<u8>, Error> {
+    crate::info!("outer {} {}", request.service, request.endpoint);
+    request.body = pair("wrapped").encode_to_vec();
+    let reply = next.run(ctx, request).await;
+    crate::info!("outer done");
+    reply
+}
+
+#[crate::wrapper]
+async fn inner(ctx: &Context, request: Request, next: Next<'_>) -> Result<Vec<u8>, Error> {
+    crate::info!("inner");
+    next.run(ctx, request).await
+}
+
+#[crate::wrapper]
+async fn client_log(request: Request, next: ClientNext<'_>) -> Result<Vec<u8>, Error> {
+    crate::info!("client request to service: {} endpoint: {}", request.service, request.endpoint);
+    next.run(request).await
+}
+
+#[test]
+fn wrappers_run_outermost_first() {
+    let world = World::new();
+    let service = echo().wrap(outer).wrap(inner).build();
+    let reply: Response = world.call(&service, &Context::default(), "Echo.Call", &pair("x")).unwrap();
+    assert_eq!(reply.body, "wrapped");
+    assert_eq!(world.logs(), ["outer echo Echo.Call", "inner", "outer done"]);
+}
+
+#[test]
+fn errors_pass_and_unknown_endpoints_are_404() {
+    let world = World::new();
+    let service = echo().build();
+    let call = |endpoint| world.call::<Pair, Response>(&service, &Context::default(), endpoint, &pair("taken"));
+    assert_eq!(call("Echo.Fail"), Err(Error::conflict("echo", "taken")));
+    assert_eq!(call("Echo.Nope").unwrap_err().code, 404);
+    let garbage = world.block_on(service.handle(&Context::default(), "Echo.Call", vec![0xff]));
+    assert_eq!(garbage.unwrap_err().code, 400);
+}
+
+#[test]
+fn clients_reach_services_and_fakes() {
+    let world = World::new();
+    world.serve("echo", echo().build());
+    world.fake("other", |request: Pair| Ok(Response::json(201, request.key)));
+    let client = Client::new("echo").wrap(client_log);
+    let reply: Response = world.block_on(client.call("Echo.Call", &pair("a"))).unwrap();
+    assert_eq!(reply.body, "a");
+    let reply: Response = world.block_on(Client::new("other").call("Any.Thing", &pair("b"))).unwrap();
+    assert_eq!(reply.status_code, 201);
+    let missing = world.block_on(Client::new("none").call::<_, Response>("Any.Thing", &pair("c")));
+    assert_eq!(missing.unwrap_err().detail, "service not found");
+    assert_eq!(world.logs(), ["client request to service: echo endpoint: Echo.Call"]);
+}
+
+#[crate::test]
+async fn the_store_keeps_orders_and_expires() -> Result<(), Error> {
+    World::new();
+    for key in ["b", "a/2", "a/1", "a/3"] {
+        store::set(key, key).await?;
+    }
+    let range = store::Range { prefix: Some("a/".into()), after: Some("a/1".into()), ..store::Range::default() };
+    assert_eq!(store::list(range.clone()).await?, ["a/2", "a/3"]);
+    let limited = store::Range { limit: Some(1), ..range };
+    assert_eq!(store::read(limited).await?[0].value, b"a/2");
+    store::set_for("b", "gone", std::time::Duration::ZERO).await?;
+    assert_eq!(store::get("b").await?, None);
+    store::delete("a/1").await?;
+    assert_eq!(store::get("a/1").await?, None);
+    assert_eq!(store::get("").await.unwrap_err().code, 400);
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Code around every handler, and around every call of a client. Wrappers run in the order they were given, the first
+//! one outermost.
+
+use std::rc::Rc;
+
+use crate::client::Options;
+use crate::service::Inner;
+use crate::{Context, Error, LocalFuture};
+
+/// One call on its way through the wrappers.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Request {
+    /// The service that is called.
+    pub service: String,
+    /// `Service.Method`.
+    pub endpoint: String,
+    /// The protobuf message.
+    pub body: Vec<u8>,
+    /// How a client sends it; of no effect in a handler's wrapper.
+    pub options: Options,
+}
+
+impl Request {
+    pub(crate) fn inbound(service: &str, endpoint: &str, body: Vec<u8>) -> Self {
+        Self { service: service.to_owned(), endpoint: endpoint.to_owned(), body, options: Options::default() }
+    }
+}
+
+/// Code around every handler. An `async fn` with the attribute [`wrapper`](macro@crate::wrapper) is one:
+///
+/// ```
+/// use micro_sdk::{Context, Error, Next, Request};
+///
+/// #[micro_sdk::wrapper]
+/// async fn log(ctx: &Context, request: Request, next: Next<'_>) -> Result<Vec<u8>, Error> {
+///     micro_sdk::info!("[wrapper] request to endpoint: {}", request.endpoint);
+///     next.run(ctx, request).await
+/// }
+/// ```
+pub trait HandlerWrapper {
+    /// Handles a call, usually by [`Next::run`].
+    ///
+    /// # Errors
+    /// The caller gets what it returns.
+    fn handle<'a>(
+        &'a self,
+        context: &'a Context,
+        request: Request,
+        next: Next<'a>,
+    ) -> LocalFuture<'a, Result<Vec<u8>, Error>>;
+}
+
+impl<F> HandlerWrapper for F
+where
+    F: for<'a> Fn(&'a Context, Request, Next<'a>) -> LocalFuture<'a, Result<Vec<u8>, Error>>,
+{
+    fn handle<'a>(
+        &'a self,
+        context: &'a Context,
+        request: Request,
+        next: Next<'a>,
+    ) -> LocalFuture<'a, Result<Vec<u8>, Error>> {
+        self(context, request, next)
+    }
+}
+
+/// What lies inside a handler's wrapper: the wrappers after it, then the handler.
+pub struct Next<'a> {
+    service: &'a Inner,
+    wrappers: &'a [Box<dyn HandlerWrapper>],
+}
+
+impl<'a> Next<'a> {
+    pub(crate) fn new(service: &'a Inner) -> Self {
+        Self { service, wrappers: &service.wrappers }
+    }
+
+    /// Goes on with the call.
+    pub fn run(self, context: &'a Context, request: Request) -> LocalFuture<'a, Result<Vec<u8>, Error>> {
+        match self.wrappers.split_first() {
+            Some((outer, inner)) => outer.handle(context, request, Self { wrappers: inner, ..self }),
+            None => self.service.route(context, request),
+        }
+    }
+}
+
+/// Code around the calls of a client. An `async fn` with the attribute [`wrapper`](macro@crate::wrapper) is one:
+///
+/// ```
+/// use micro_sdk::{ClientNext, Error, Request};
+///
+/// #[micro_sdk::wrapper]
+/// async fn log(request: Request, next: ClientNext<'_>) -> Result<Vec<u8>, Error> {
+///     micro_sdk::info!("[wrapper] client request to service: {} endpoint: {}", request.service, request.endpoint);
+///     next.run(request).await
+/// }
+/// ```
+pub trait ClientWrapper {
+    /// Makes a call, usually by [`ClientNext::run`].
+    ///
+    /// # Errors
+    /// The caller gets what it returns.
+    fn call<'a>(&'a self, request: Request, next: ClientNext<'a>) -> LocalFuture<'a, Result<Vec<u8>, Error>>;
+}
+
+impl<F> ClientWrapper for F
+where
+    F: for<'a> Fn(Request, ClientNext<'a>) -> LocalFuture<'a, Result<Vec<u8>, Error>>,
+{
+    fn call<'a>(&'a self, request: Request, next: ClientNext<'a>) -> LocalFuture<'a, Result<Vec<u8>, Error>> {
+        self(request, next)
+    }
+}
+
+/// What lies inside a client's wrapper: the wrappers after it, then the platform.
+pub struct ClientNext<'a> {
+    pub(crate) wrappers: &'a [Rc<dyn ClientWrapper>],
+}
+
+impl<'a> ClientNext<'a> {
+    /// Goes on with the call.
+    pub fn run(self, request: Request) -> LocalFuture<'a, Result<Vec<u8>, Error>> {
+        match self.wrappers.split_first() {
+            Some((outer, inner)) => outer.call(request, Self { wrappers: inner }),
+            None => Box::pin(crate::host::call(request)),
+        }
+    }
+}

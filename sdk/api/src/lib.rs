@@ -8,6 +8,7 @@ pub mod error;
 pub mod logs;
 pub mod manifest;
 pub mod name;
+pub mod quantity;
 pub mod registry;
 pub mod routes;
 pub mod stats;

@@ -1,10 +1,25 @@
 //! `micro.toml`: what a service says of itself.
+//!
+//! [`parse`] is the only way from text to a [`Manifest`]: it refuses unknown keys and impossible values with the line
+//! and column. The JSON Schema of the file is `micro.schema.json` beside this crate's `Cargo.toml`.
+
+mod grants;
+mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::grants::grant_line;
+pub use self::parse::{FILE_BYTES_MAX, ManifestError, parse};
 use crate::name::ServiceType;
+use crate::quantity;
+
+/// The file's name, in the folder of the service.
+pub const FILE_NAME: &str = "micro.toml";
 
 /// The whole file. Every key is optional; an unknown key is an error that suggests the near one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -15,15 +30,17 @@ pub struct Manifest {
     pub run: Run,
     pub limits: Limits,
     pub grants: Grants,
-    /// Routes of the `meta` handler (GW-14).
+    /// Routes of the `meta` handler.
     pub route: Vec<Route>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Service {
+    /// Letters and digits, joined by single hyphens or dots; the folder's name when absent.
     pub name: Option<String>,
     pub r#type: Option<ServiceType>,
+    /// The version label; `latest` when absent.
     pub version: Option<String>,
     pub description: Option<String>,
     /// No account is needed to call it. Has no effect until the platform has accounts.
@@ -34,6 +51,7 @@ pub struct Service {
 #[serde(deny_unknown_fields, default)]
 pub struct Build {
     /// `rust` or `component`; detected when absent.
+    #[schemars(extend("enum" = ["rust", "component", null]))]
     pub lang: Option<String>,
     /// A shell command, run in the sandbox without network, that makes `path`.
     pub command: Option<String>,
@@ -48,7 +66,9 @@ pub struct Build {
 #[serde(deny_unknown_fields, default)]
 pub struct Run {
     pub reuse: Reuse,
+    /// Environment variables of the service.
     pub env: BTreeMap<String, String>,
+    /// Arguments of a job.
     pub args: Vec<String>,
 }
 
@@ -69,10 +89,15 @@ pub enum Reuse {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
+    /// All linear memories of one instance together, such as `"128MiB"`.
     pub memory: Option<String>,
+    /// CPU time of one call, such as `"1s"`.
     pub cpu: Option<String>,
+    /// Time of one call, waiting included, such as `"5s"`.
     pub wall: Option<String>,
+    /// Largest request body, such as `"4MiB"`.
     pub request: Option<String>,
+    /// Largest response body, such as `"4MiB"`.
     pub response: Option<String>,
     /// Outbound HTTP calls at once.
     pub outbound: Option<u32>,
@@ -85,6 +110,7 @@ pub struct Grants {
     /// `["own"]`: its own table.
     pub store: Vec<String>,
     /// `"read"`.
+    #[schemars(extend("enum" = ["read", null]))]
     pub registry: Option<String>,
     /// Services it may call; `*` is all of its namespace.
     pub call: Vec<String>,
@@ -92,13 +118,15 @@ pub struct Grants {
     pub http: Vec<String>,
 }
 
-/// GW-14.
+/// One route of the HTTP gateway.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Route {
+    /// `Service.Method`; required.
     pub endpoint: String,
     pub description: Option<String>,
     /// `rpc`, `api` or `http`.
+    #[schemars(extend("enum" = ["rpc", "api", "http", null]))]
     pub handler: Option<String>,
     /// Absent: every method.
     pub method: Vec<String>,
@@ -107,4 +135,40 @@ pub struct Route {
     pub host: Vec<String>,
     pub body: Option<String>,
     pub stream: bool,
+}
+
+/// Values of a parsed manifest are valid, so each accessor is none only where the key is absent.
+impl Limits {
+    /// Bytes of linear memory an instance may have.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        size(&self.memory)
+    }
+
+    /// CPU time of one call.
+    pub fn cpu(&self) -> Option<Duration> {
+        duration(&self.cpu)
+    }
+
+    /// Wall time of one call.
+    pub fn wall(&self) -> Option<Duration> {
+        duration(&self.wall)
+    }
+
+    /// Largest request body in bytes.
+    pub fn request_bytes(&self) -> Option<u64> {
+        size(&self.request)
+    }
+
+    /// Largest response body in bytes.
+    pub fn response_bytes(&self) -> Option<u64> {
+        size(&self.response)
+    }
+}
+
+fn size(text: &Option<String>) -> Option<u64> {
+    quantity::size(text.as_deref()?).ok()
+}
+
+fn duration(text: &Option<String>) -> Option<Duration> {
+    quantity::duration(text.as_deref()?).ok()
 }

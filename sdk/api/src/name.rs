@@ -6,7 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// The isolation boundary of a tenant: one DNS label, at most 63 bytes of `a-z`, `0-9` and inner `-`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Namespace(String);
 
@@ -39,7 +41,18 @@ impl FromStr for Namespace {
 
 /// What kind of service a name addresses; `greeter`, `api.greeter` and `web.greeter` are three services.
 #[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceType {
@@ -86,7 +99,9 @@ impl FromStr for ServiceType {
 ///
 /// Parsing strips Micro's prefixes: `go.micro.srv.greeter`, `go.micro.service.greeter`, `srv.greeter` and `greeter`
 /// are the same service.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServiceName {
     #[schemars(skip)]
@@ -140,7 +155,9 @@ impl FromStr for ServiceName {
 }
 
 /// The key of a service on the platform.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct ServiceKey {
     pub namespace: Namespace,
     pub name: ServiceName,
@@ -155,7 +172,9 @@ impl fmt::Display for ServiceKey {
 /// Why a name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    #[error("`{0}` is not a namespace: use lower-case letters, digits and inner hyphens, at most 63 characters")]
+    #[error(
+        "`{0}` is not a namespace: use lower-case letters, digits and inner hyphens, at most 63 characters"
+    )]
     Namespace(String),
     #[error("`{0}` is not a service name: use letters and digits, joined by single hyphens")]
     Service(String),
@@ -193,7 +212,9 @@ mod tests {
 
     #[test]
     fn micros_prefixes_are_stripped() {
-        for text in ["greeter", "go.micro.srv.greeter", "go.micro.service.greeter", "srv.greeter", "service.greeter"] {
+        for text in
+            ["greeter", "go.micro.srv.greeter", "go.micro.service.greeter", "srv.greeter", "service.greeter"]
+        {
             let name: ServiceName = text.parse().unwrap();
             assert_eq!((name.kind, name.to_string().as_str()), (ServiceType::Service, "greeter"), "{text}");
         }

@@ -1,0 +1,180 @@
+//! All that differs between SQLite and PostgreSQL: opening, transactions, locks, claims, wake-ups.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Postgres, Sqlite, Transaction};
+
+use crate::Error;
+use crate::query::query;
+
+/// Connections of one process.
+const CONNECTIONS_MAX: u32 = 8;
+/// How long a SQLite writer waits for another one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a caller waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
+/// PostgreSQL channel that carries wake-ups.
+pub(crate) const CHANNEL: &str = "micro_changes";
+
+/// The control data's database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Db {
+    /// A file of this machine.
+    Sqlite(SqlitePool),
+    /// A server.
+    Postgres(PgPool),
+}
+
+/// A write transaction. Dropping it without [`Tx::commit`] undoes it.
+#[derive(Debug)]
+pub(crate) enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Db {
+    /// Opens `sqlite://PATH` (made when absent) or `postgres://…`. Does not touch the schema: see [`Db::migrate`].
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        let failed = |source| Error::Connect { url: without_password(url), source };
+        if url.starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(url)
+                .map_err(failed)?
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(BUSY_TIMEOUT)
+                .foreign_keys(true);
+            let pool = SqlitePoolOptions::new()
+                .max_connections(CONNECTIONS_MAX)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .connect_with(options)
+                .await
+                .map_err(failed)?;
+            return Ok(Self::Sqlite(pool));
+        }
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let options = PgConnectOptions::from_str(url).map_err(failed)?;
+            let pool = PgPoolOptions::new()
+                .max_connections(CONNECTIONS_MAX)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .connect_with(options)
+                .await
+                .map_err(failed)?;
+            return Ok(Self::Postgres(pool));
+        }
+        Err(Error::Address(without_password(url)))
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        query("db.ping", "SELECT CAST(1 AS BIGINT)").read_first::<(i64,)>(self).await.map(drop)
+    }
+
+    /// A write transaction that excludes all others of `namespace`.
+    pub(crate) async fn begin(&self, namespace: &str) -> Result<Tx, Error> {
+        let mut tx = self.begin_unlocked().await?;
+        tx.lock(namespace).await?;
+        Ok(tx)
+    }
+
+    /// A write transaction. On SQLite it excludes every other one; on PostgreSQL none, until [`Tx::lock`].
+    pub(crate) async fn begin_unlocked(&self) -> Result<Tx, Error> {
+        let failed = |source| Error::Sql { doing: "begin", source };
+        match self {
+            // A deferred transaction that reads first and writes later fails with SQLITE_BUSY instead of waiting.
+            Self::Sqlite(pool) => pool.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite).map_err(failed),
+            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres).map_err(failed),
+        }
+    }
+}
+
+impl Tx {
+    /// Excludes other transactions of `namespace` until this one ends. The lock is the transaction's, not the
+    /// session's, so neither a pool nor a crash can lose it.
+    pub(crate) async fn lock(&mut self, namespace: &str) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(_) => {
+                let lock = query(
+                    "db.lock",
+                    "SELECT CAST(1 AS BIGINT) FROM pg_advisory_xact_lock(hashtextextended($1, 0))",
+                );
+                lock.bind(namespace).all::<(i64,)>(self).await.map(drop)
+            }
+        }
+    }
+
+    /// The oldest job that nobody holds, so that no two workers take the same: (id, deployment, namespace, attempt).
+    pub(crate) async fn free_job(
+        &mut self,
+        now_ms: i64,
+    ) -> Result<Option<(String, String, String, i64)>, Error> {
+        let sql = match self {
+            Self::Sqlite(_) => {
+                "SELECT id, deployment, namespace, attempt FROM jobs WHERE lease_until_ms <= $1
+                 ORDER BY created_ms, id LIMIT 1"
+            }
+            Self::Postgres(_) => {
+                "SELECT id, deployment, namespace, attempt FROM jobs WHERE lease_until_ms <= $1
+                 ORDER BY created_ms, id LIMIT 1 FOR UPDATE SKIP LOCKED"
+            }
+        };
+        query("jobs.free", sql).bind(now_ms).first(self).await
+    }
+
+    /// Commits, and wakes those who wait for changes.
+    pub(crate) async fn commit(mut self) -> Result<(), Error> {
+        if let Self::Postgres(_) = &self {
+            let notify = query("db.notify", "SELECT CAST(1 AS BIGINT) FROM pg_notify($1, '')");
+            notify.bind(CHANNEL).all::<(i64,)>(&mut self).await?;
+        }
+        let failed = |source| Error::Sql { doing: "commit", source };
+        match self {
+            Self::Sqlite(tx) => tx.commit().await.map_err(failed),
+            Self::Postgres(tx) => tx.commit().await.map_err(failed),
+        }
+    }
+}
+
+/// The address as it may appear in a log.
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => {
+            format!("{}://…{}", url.get(..scheme).unwrap_or_default(), url.get(at..).unwrap_or_default())
+        }
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        assert_eq!(without_password("postgres://micro:secret@localhost/db"), "postgres://…@localhost/db");
+        assert_eq!(without_password("sqlite:///data/control.db"), "sqlite:///data/control.db");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_address_is_refused() {
+        let error = Db::connect("mysql://root:secret@localhost/x").await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`mysql://…@localhost/x` is not a database address: use sqlite:// or postgres://"
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! Why a query or a change of state did not happen.
+
+use micro_api::deployment::DeploymentState;
+
+/// An error of the control data.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address names no database we know, or it cannot be opened.
+    #[error("open the database {url}")]
+    Connect {
+        /// The address without its password.
+        url: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The address has an unknown scheme.
+    #[error("`{0}` is not a database address: use sqlite:// or postgres://")]
+    Address(String),
+    /// The schema could not be brought up to date.
+    #[error("bring the database's schema up to date")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    /// The database refused or failed.
+    #[error("database: {doing}")]
+    Sql {
+        /// Name of the query or step.
+        doing: &'static str,
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A stored value is not what this version writes.
+    #[error("the database holds a malformed {what}: {text}")]
+    Malformed { what: &'static str, text: String },
+    /// A record could not be encoded.
+    #[error("encode a {what}")]
+    Encode {
+        what: &'static str,
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The deployment is not in a state that allows the step.
+    #[error("deployment {deployment} is {} and cannot become {}", from.as_str(), to.as_str())]
+    Illegal { deployment: String, from: DeploymentState, to: DeploymentState },
+    /// The worker's lease ran out, or the deployment was killed or superseded: stop working on it.
+    #[error("the job is no longer this worker's")]
+    LeaseLost,
+    /// No deployment with this id.
+    #[error("deployment not found")]
+    NoDeployment,
+    /// `run` of a version that runs or is being brought up.
+    #[error("service already running")]
+    AlreadyRunning,
+    /// `update` or `kill` of a version that is not there.
+    #[error("{service}:{version} is not running: start it with `micro run`")]
+    NotRunning { service: String, version: String },
+    /// `update` of a version whose only attempts failed.
+    #[error("{service}:{version} is in error: fix it and start it with `micro run`")]
+    InError { service: String, version: String },
+    /// The request names an upload that is not there, or another namespace's.
+    #[error("the upload has expired: send the source again")]
+    NoUpload,
+    /// Too many jobs wait.
+    #[error("{0} builds are waiting already: try again later")]
+    QueueFull(i64),
+}
+
+impl Error {
+    /// The error for the caller. What went wrong inside stays inside.
+    pub fn to_api(&self, id: &str) -> micro_api::Error {
+        use micro_api::Error as Api;
+        let detail = self.to_string();
+        match self {
+            Self::AlreadyRunning => Api::conflict(id, detail),
+            Self::NoDeployment | Self::NotRunning { .. } | Self::InError { .. } => Api::not_found(id, detail),
+            Self::Illegal { .. } | Self::LeaseLost => Api::conflict(id, detail),
+            Self::NoUpload => Api::bad_request(id, detail),
+            Self::QueueFull(_) => Api::new(id, 429, detail),
+            Self::Sql { source, .. } if is_full(source) => Api::new(id, 507, "the platform's disk is full"),
+            Self::Connect { .. } | Self::Address(_) | Self::Migrate(_) | Self::Sql { .. } => {
+                Api::new(id, 503, "the platform's database is not available")
+            }
+            Self::Malformed { .. } | Self::Encode { .. } => Api::internal(id, "internal error"),
+        }
+    }
+}
+
+/// SQLITE_FULL, or PostgreSQL's disk_full.
+fn is_full(source: &sqlx::Error) -> bool {
+    let code = source.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("13" | "53100"))
+}

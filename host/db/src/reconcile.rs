@@ -1,0 +1,209 @@
+//! What the reconciler reads and writes: from `built` to `running`, from `stopping` to the end.
+//!
+//! Every function can be repeated. After a crash the rows say what is left to do.
+
+use micro_api::deployment::{DeploymentState, Stage, StageReport};
+
+use crate::dialect::Tx;
+use crate::query::query;
+use crate::row::{DeploymentRow, Record, select_deployment};
+use crate::services::VersionKey;
+use crate::state::Held;
+use crate::{Db, Error, jobs, now_ms};
+
+/// Deployments handled in one round; the next round takes the rest.
+const ROUND_MAX: i64 = 256;
+
+/// What waits for the reconciler.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// `built` and `starting`: bring up.
+    pub start: Vec<Record>,
+    /// `stopping`: drain.
+    pub stop: Vec<Record>,
+}
+
+/// A deployment that serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Active {
+    pub namespace: String,
+    pub service: String,
+    pub version: String,
+    /// Digest of its signed manifest.
+    pub revision: String,
+    pub deployment: String,
+    pub started_ms: i64,
+    pub updated_ms: i64,
+}
+
+impl Db {
+    /// What waits for the reconciler, oldest first.
+    pub async fn work(&self) -> Result<Work, Error> {
+        let rows = query(
+            "deployments.work",
+            select_deployment!(
+                "WHERE d.state IN ('built', 'starting', 'stopping') ORDER BY d.created_ms, d.id LIMIT $1"
+            ),
+        );
+        let mut work = Work::default();
+        for row in rows.bind(ROUND_MAX).read_all::<DeploymentRow>(self).await? {
+            let record = Record::try_from(row)?;
+            match record.deployment.state {
+                DeploymentState::Stopping => work.stop.push(record),
+                _ => work.start.push(record),
+            }
+        }
+        Ok(work)
+    }
+
+    /// All that serves, of all namespaces, in a fixed order.
+    pub async fn active(&self) -> Result<Vec<Active>, Error> {
+        let rows = query(
+            "versions.active",
+            "SELECT d.namespace, d.service, d.version, d.revision, d.id, d.started_ms, d.updated_ms
+             FROM versions v JOIN deployments d ON d.id = v.active
+             WHERE d.state = 'running' ORDER BY d.namespace, d.service, d.version",
+        );
+        let rows = rows.read_all::<(String, String, String, Option<String>, String, i64, i64)>(self).await?;
+        let active = rows.into_iter().filter_map(
+            |(namespace, service, version, revision, deployment, started_ms, updated_ms)| {
+                Some(Active {
+                    namespace,
+                    service,
+                    version,
+                    revision: revision?,
+                    deployment,
+                    started_ms,
+                    updated_ms,
+                })
+            },
+        );
+        Ok(active.collect())
+    }
+
+    /// Whether anything is under way, so that those who poll do it often.
+    pub async fn is_busy(&self) -> Result<bool, Error> {
+        let busy = query(
+            "deployments.busy",
+            "SELECT COUNT(*) FROM (SELECT id FROM deployments WHERE state IN
+             ('queued', 'fetching', 'building', 'validating', 'precompiling', 'built', 'starting', 'stopping') LIMIT 1) b",
+        );
+        Ok(busy.read_first::<(i64,)>(self).await?.is_some_and(|(count,)| count > 0))
+    }
+
+    /// `built` → `starting`, or `starting` once more. Counts the attempt and opens the start stage.
+    pub async fn starting(&self, record: &Record) -> Result<Record, Error> {
+        let (mut tx, held) = self.held(record).await?;
+        let held = held
+            .step(&mut tx, DeploymentState::Starting, |record| {
+                let now = now_ms();
+                record.starts += 1;
+                record.started_ms = now;
+                let stages = &mut record.deployment.stages;
+                stages.retain(|report| report.stage != Stage::Start);
+                stages.push(StageReport {
+                    stage: Stage::Start,
+                    started_ms: now,
+                    duration_ms: None,
+                    cached: false,
+                });
+            })
+            .await?;
+        tx.commit().await?;
+        Ok(held.into_record())
+    }
+
+    /// `starting` → `running`: it serves from now on, and what served before is `stopping`. Fails with
+    /// [`Error::Illegal`] when it was killed or superseded meanwhile.
+    pub async fn running(&self, record: &Record) -> Result<(), Error> {
+        let (mut tx, held) = self.held(record).await?;
+        let held = held
+            .step(&mut tx, DeploymentState::Running, |record| {
+                jobs::close_stage(&mut record.deployment.stages, Stage::Start);
+            })
+            .await?;
+        let id = held.record().deployment.id.clone();
+        let key = VersionKey::of(held.record());
+        let before = key.find(&mut tx).await?.and_then(|version| version.active);
+        key.set_active(&mut tx, Some(&id)).await?;
+        if let Some(before) = before.filter(|before| *before != id) {
+            retire(&mut tx, &before, &id).await?;
+        }
+        tx.commit().await
+    }
+
+    /// `stopping` → `stopped`, or `superseded` when a newer deployment took its place.
+    pub async fn stopped(&self, record: &Record) -> Result<(), Error> {
+        let (mut tx, held) = self.held(record).await?;
+        let to = match held.record().successor {
+            Some(_) => DeploymentState::Superseded,
+            None => DeploymentState::Stopped,
+        };
+        held.step(&mut tx, to, |_| ()).await?;
+        tx.commit().await
+    }
+
+    /// It could not be brought up, or it is a job that failed for good: `failed`, and it serves no more.
+    pub async fn failed(&self, record: &Record, error: micro_api::Error) -> Result<(), Error> {
+        let (mut tx, held) = self.held(record).await?;
+        let held = held
+            .step(&mut tx, DeploymentState::Failed, |record| {
+                if record.deployment.stages.iter().any(|report| report.stage == Stage::Start) {
+                    jobs::close_stage(&mut record.deployment.stages, Stage::Start);
+                }
+                record.deployment.error = Some(error);
+            })
+            .await?;
+        deactivate(&mut tx, &held).await?;
+        tx.commit().await
+    }
+
+    /// A job ended well: `stopped`.
+    pub async fn finished(&self, record: &Record) -> Result<(), Error> {
+        let (mut tx, held) = self.held(record).await?;
+        let held = held.step(&mut tx, DeploymentState::Stopped, |_| ()).await?;
+        deactivate(&mut tx, &held).await?;
+        tx.commit().await
+    }
+
+    /// Counts a restart of a job that failed. Fails when the job does not run any more.
+    pub async fn count_restart(&self, record: &Record) -> Result<(), Error> {
+        let mut tx = self.begin(&record.deployment.namespace).await?;
+        let id = record.deployment.id.clone();
+        let count = query(
+            "deployments.count_restart",
+            "UPDATE deployments SET starts = starts + 1 WHERE id = $1 AND state = 'running'",
+        );
+        if count.bind(&id).execute(&mut tx).await? == 0 {
+            let from = Held::load(&mut tx, &id).await?.state();
+            return Err(Error::Illegal { deployment: id, from, to: DeploymentState::Running });
+        }
+        tx.commit().await
+    }
+
+    async fn held(&self, record: &Record) -> Result<(Tx, Held), Error> {
+        let mut tx = self.begin(&record.deployment.namespace).await?;
+        let held = Held::load(&mut tx, &record.deployment.id).await?;
+        Ok((tx, held))
+    }
+}
+
+/// What served before `successor`.
+async fn retire(tx: &mut Tx, deployment: &str, successor: &str) -> Result<(), Error> {
+    let held = Held::load(tx, deployment).await?;
+    if held.state() == DeploymentState::Running {
+        held.step(tx, DeploymentState::Stopping, |record| record.successor = Some(successor.to_owned()))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn deactivate(tx: &mut Tx, held: &Held) -> Result<(), Error> {
+    let key = VersionKey::of(held.record());
+    if let Some(version) = key.find(tx).await?
+        && version.active.as_ref() == Some(&held.record().deployment.id)
+    {
+        key.set_active(tx, None).await?;
+    }
+    Ok(())
+}

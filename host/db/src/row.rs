@@ -1,0 +1,133 @@
+//! Rows of `deployments` and their typed form.
+
+use micro_api::deployment::{Deployment, DeploymentState, RunRequest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
+
+use crate::{Action, Error};
+
+/// All columns of `deployments d`, in the order of [`DeploymentRow`], and a tail.
+macro_rules! select_deployment {
+    ($tail:literal) => {
+        concat!(
+            "SELECT d.id, d.namespace, d.service, d.version, d.action, d.request, d.state, d.stages, d.error, ",
+            "d.commit_id, d.revision, d.successor, d.starts, d.log_bytes, d.created_ms, d.started_ms, d.updated_ms ",
+            "FROM deployments d ",
+            $tail
+        )
+    };
+}
+pub(crate) use select_deployment;
+
+/// A row as stored.
+#[derive(Debug)]
+pub(crate) struct DeploymentRow {
+    id: String,
+    namespace: String,
+    service: String,
+    version: String,
+    action: String,
+    request: String,
+    state: String,
+    stages: String,
+    error: Option<String>,
+    commit_id: Option<String>,
+    revision: Option<String>,
+    successor: Option<String>,
+    starts: i64,
+    log_bytes: i64,
+    created_ms: i64,
+    started_ms: i64,
+    updated_ms: i64,
+}
+
+/// A deployment with what the platform notes beside it.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// What clients see.
+    pub deployment: Deployment,
+    /// What was asked for.
+    pub request: RunRequest,
+    /// How it was asked for.
+    pub action: Action,
+    /// The deployment that took this one's place.
+    pub successor: Option<String>,
+    /// How often the node was asked to start it.
+    pub starts: i64,
+    /// Bytes of its build log.
+    pub log_bytes: i64,
+    /// When it last became `starting`; 0 before.
+    pub started_ms: i64,
+}
+
+impl TryFrom<DeploymentRow> for Record {
+    type Error = Error;
+    fn try_from(row: DeploymentRow) -> Result<Self, Error> {
+        let request: RunRequest = decode("request", &row.request)?;
+        let state = DeploymentState::parse(&row.state)
+            .ok_or_else(|| Error::Malformed { what: "state", text: row.state.clone() })?;
+        Ok(Self {
+            deployment: Deployment {
+                id: row.id,
+                namespace: row.namespace,
+                service: row.service,
+                version: row.version,
+                source: request.source.clone(),
+                source_given: request.source_given.clone(),
+                state,
+                stages: decode("stages", &row.stages)?,
+                error: row.error.as_deref().map(|error| decode("error", error)).transpose()?,
+                commit: row.commit_id,
+                revision: row.revision,
+                created_ms: row.created_ms,
+                updated_ms: row.updated_ms,
+            },
+            request,
+            action: Action::parse(&row.action)?,
+            successor: row.successor,
+            starts: row.starts,
+            log_bytes: row.log_bytes,
+            started_ms: row.started_ms,
+        })
+    }
+}
+
+impl<'r, R> FromRow<'r, R> for DeploymentRow
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get(0)?,
+            namespace: row.try_get(1)?,
+            service: row.try_get(2)?,
+            version: row.try_get(3)?,
+            action: row.try_get(4)?,
+            request: row.try_get(5)?,
+            state: row.try_get(6)?,
+            stages: row.try_get(7)?,
+            error: row.try_get(8)?,
+            commit_id: row.try_get(9)?,
+            revision: row.try_get(10)?,
+            successor: row.try_get(11)?,
+            starts: row.try_get(12)?,
+            log_bytes: row.try_get(13)?,
+            created_ms: row.try_get(14)?,
+            started_ms: row.try_get(15)?,
+            updated_ms: row.try_get(16)?,
+        })
+    }
+}
+
+pub(crate) fn encode<T: Serialize + ?Sized>(what: &'static str, value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|source| Error::Encode { what, source })
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|_| Error::Malformed { what, text: text.chars().take(200).collect() })
+}

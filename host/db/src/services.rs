@@ -1,0 +1,198 @@
+//! Services and their versions: what people want to run.
+
+use micro_api::Namespace;
+
+use crate::dialect::Tx;
+use crate::query::query;
+use crate::row::{DeploymentRow, Record, select_deployment};
+use crate::{Db, Error, now_ms};
+
+/// A version of a service: a row of `micro status`.
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// Short name.
+    pub service: String,
+    pub version: String,
+    /// The newest attempt.
+    pub latest: Record,
+    /// The one that serves, when it is another.
+    pub active: Option<Record>,
+}
+
+impl Db {
+    /// The versions of `namespace`, sorted by name and version; of one service or version when given.
+    pub async fn versions(
+        &self,
+        namespace: &Namespace,
+        service: Option<&str>,
+        version: Option<&str>,
+    ) -> Result<Vec<Version>, Error> {
+        let rows = query(
+            "versions.list",
+            select_deployment!(
+                "JOIN versions v ON v.namespace = d.namespace AND (v.deployment = d.id OR v.active = d.id)
+                 WHERE v.namespace = $1 AND ($2 = '' OR v.service = $2) AND ($3 = '' OR v.version = $3)
+                 ORDER BY d.service, d.version, d.created_ms"
+            ),
+        );
+        let rows = rows.bind(namespace).bind(service.unwrap_or_default()).bind(version.unwrap_or_default());
+        let mut versions: Vec<Version> = Vec::new();
+        for row in rows.read_all::<DeploymentRow>(self).await? {
+            let record = Record::try_from(row)?;
+            let (service, version) = (record.deployment.service.clone(), record.deployment.version.clone());
+            match versions.last_mut() {
+                // Rows come oldest first, and of two the newer one is the newest attempt.
+                Some(last) if last.service == service && last.version == version => {
+                    last.active = Some(std::mem::replace(&mut last.latest, record));
+                }
+                _ => versions.push(Version { service, version, latest: record, active: None }),
+            }
+        }
+        Ok(versions)
+    }
+
+    /// Names that the namespace has used, sorted.
+    pub async fn services(&self, namespace: &Namespace) -> Result<Vec<String>, Error> {
+        let names =
+            query("services.list", "SELECT service FROM services WHERE namespace = $1 ORDER BY service");
+        let names = names.bind(namespace).read_all::<(String,)>(self).await?;
+        Ok(names.into_iter().map(|(name,)| name).collect())
+    }
+
+    /// The service and version that a person means by `name` and `version`: that service, or the one whose source was
+    /// given under that name.
+    pub async fn resolve(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+        version: &str,
+    ) -> Result<Option<(String, String)>, Error> {
+        let row = query(
+            "versions.resolve",
+            "SELECT service, version FROM versions
+             WHERE namespace = $1 AND version = $3 AND (service = $2 OR suggested = $2)
+             ORDER BY CASE WHEN service = $2 THEN 0 ELSE 1 END, service LIMIT 1",
+        );
+        row.bind(namespace).bind(name).bind(version).read_first(self).await
+    }
+}
+
+/// Key of a row of `versions`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VersionKey {
+    pub(crate) namespace: String,
+    pub(crate) service: String,
+    pub(crate) version: String,
+}
+
+/// A row of `versions`.
+#[derive(Debug, Clone)]
+pub(crate) struct VersionRow {
+    pub(crate) service: String,
+    pub(crate) deployment: String,
+    pub(crate) active: Option<String>,
+}
+
+impl VersionKey {
+    pub(crate) fn of(record: &Record) -> Self {
+        Self {
+            namespace: record.deployment.namespace.clone(),
+            service: record.deployment.service.clone(),
+            version: record.deployment.version.clone(),
+        }
+    }
+
+    pub(crate) async fn find(&self, tx: &mut Tx) -> Result<Option<VersionRow>, Error> {
+        let row = query(
+            "versions.find",
+            "SELECT service, deployment, active FROM versions WHERE namespace = $1 AND service = $2 AND version = $3",
+        );
+        let row = row.bind(&self.namespace).bind(&self.service).bind(&self.version);
+        Ok(row.first(tx).await?.map(version_row))
+    }
+
+    /// A version whose source was given under this key's name.
+    pub(crate) async fn find_suggested(&self, tx: &mut Tx) -> Result<Option<VersionRow>, Error> {
+        let row = query(
+            "versions.find_suggested",
+            "SELECT service, deployment, active FROM versions
+             WHERE namespace = $1 AND suggested = $2 AND version = $3 ORDER BY service LIMIT 1",
+        );
+        let row = row.bind(&self.namespace).bind(&self.service).bind(&self.version);
+        Ok(row.first(tx).await?.map(version_row))
+    }
+
+    /// Makes `deployment` the newest attempt of this version; what is active stays active.
+    pub(crate) async fn claim(&self, tx: &mut Tx, deployment: &str, suggested: &str) -> Result<(), Error> {
+        query(
+            "services.insert",
+            "INSERT INTO services (namespace, service, created_ms) VALUES ($1, $2, $3)
+             ON CONFLICT (namespace, service) DO NOTHING",
+        )
+        .bind(&self.namespace)
+        .bind(&self.service)
+        .bind(now_ms())
+        .execute(tx)
+        .await?;
+        query(
+            "versions.claim",
+            "INSERT INTO versions (namespace, service, version, suggested, deployment, active)
+             VALUES ($1, $2, $3, $4, $5, NULL)
+             ON CONFLICT (namespace, service, version) DO UPDATE SET
+               suggested = excluded.suggested, deployment = excluded.deployment",
+        )
+        .bind(&self.namespace)
+        .bind(&self.service)
+        .bind(&self.version)
+        .bind(suggested)
+        .bind(deployment)
+        .execute(tx)
+        .await
+        .map(drop)
+    }
+
+    pub(crate) async fn set_deployment(&self, tx: &mut Tx, deployment: &str) -> Result<(), Error> {
+        query(
+            "versions.set_deployment",
+            "UPDATE versions SET deployment = $4 WHERE namespace = $1 AND service = $2 AND version = $3",
+        )
+        .bind(&self.namespace)
+        .bind(&self.service)
+        .bind(&self.version)
+        .bind(deployment)
+        .execute(tx)
+        .await
+        .map(drop)
+    }
+
+    pub(crate) async fn set_active(&self, tx: &mut Tx, active: Option<&str>) -> Result<(), Error> {
+        query(
+            "versions.set_active",
+            "UPDATE versions SET active = $4 WHERE namespace = $1 AND service = $2 AND version = $3",
+        )
+        .bind(&self.namespace)
+        .bind(&self.service)
+        .bind(&self.version)
+        .bind(active.map(str::to_owned))
+        .execute(tx)
+        .await
+        .map(drop)
+    }
+
+    pub(crate) async fn remove(&self, tx: &mut Tx) -> Result<(), Error> {
+        query(
+            "versions.remove",
+            "DELETE FROM versions WHERE namespace = $1 AND service = $2 AND version = $3",
+        )
+        .bind(&self.namespace)
+        .bind(&self.service)
+        .bind(&self.version)
+        .execute(tx)
+        .await
+        .map(drop)
+    }
+}
+
+fn version_row((service, deployment, active): (String, String, Option<String>)) -> VersionRow {
+    VersionRow { service, deployment, active }
+}

@@ -1,0 +1,83 @@
+//! What the platform keeps for a revision's instances.
+
+use std::sync::Arc;
+
+use micro_api::manifest::Manifest;
+use tokio::sync::Semaphore;
+
+use crate::grant::Rules;
+use crate::{GrantError, Granted, Scope, client, http, log, registry, store};
+
+/// Outbound HTTP calls that one instance may have open at once, unless the manifest lowers it.
+const OUTBOUND_PER_INSTANCE: usize = 16;
+
+/// The backends, wired once per process.
+pub struct Capabilities {
+    /// Key-value store.
+    pub store: Arc<dyn store::Backend>,
+    /// Logs of services.
+    pub logs: Arc<log::Logs>,
+    /// Calls to other services.
+    pub client: Arc<dyn client::Caller>,
+    /// What runs.
+    pub registry: Arc<dyn registry::Directory>,
+    /// Outbound HTTP.
+    pub egress: Arc<http::Egress>,
+}
+
+impl std::fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Capabilities").finish_non_exhaustive()
+    }
+}
+
+/// One revision as the capabilities see it: whose it is and what it was granted. Made once when the revision is
+/// configured, shared by all its instances.
+#[derive(Debug)]
+pub struct Guest {
+    pub(crate) scope: Scope,
+    pub(crate) rules: Rules,
+    pub(crate) capabilities: Arc<Capabilities>,
+    /// Outbound HTTP calls at once, over all instances of the service.
+    pub(crate) outbound_service: Arc<Semaphore>,
+    /// The same in one instance.
+    pub(crate) outbound_instance_max: usize,
+}
+
+impl Guest {
+    /// Checks the manifest's grants and limits.
+    ///
+    /// # Errors
+    /// A grant that no capability understands.
+    pub fn configure(
+        scope: Scope,
+        manifest: &Manifest,
+        capabilities: Arc<Capabilities>,
+    ) -> Result<Arc<Self>, GrantError> {
+        let rules = Rules::new(&manifest.grants)?;
+        let outbound_service = capabilities.egress.permits(&scope.key());
+        let lowered = manifest.limits.outbound.map_or(OUTBOUND_PER_INSTANCE, |max| max as usize);
+        Ok(Arc::new(Self {
+            scope,
+            rules,
+            capabilities,
+            outbound_service,
+            outbound_instance_max: lowered.min(OUTBOUND_PER_INSTANCE),
+        }))
+    }
+
+    /// The service version that the instances belong to.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Which interfaces are linked.
+    pub fn granted(&self) -> Granted {
+        self.rules.granted
+    }
+
+    /// The process's backends.
+    pub fn capabilities(&self) -> &Arc<Capabilities> {
+        &self.capabilities
+    }
+}

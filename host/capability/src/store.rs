@@ -1,0 +1,16 @@
+//! Key-value store: keys and values that outlive an instance.
+
+mod backend;
+mod host;
+mod key;
+mod memory;
+mod page;
+//mod sqlite;
+
+pub use backend::{
+    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Backend, Error, KEY_BYTES_MAX, Page, Range, Record, SCAN_KEYS_MAX,
+    VALUE_BYTES_MAX, Want, Write,
+};
+pub use key::TableKey;
+pub use memory::Memory;
+//pub use sqlite::{Sqlite, SqliteConfig};

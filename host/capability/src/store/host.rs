@@ -1,0 +1,151 @@
+//! The `store` import.
+
+use bytes::Bytes;
+use micro_api::Error;
+use wasmtime::component::Accessor;
+
+use super::{Range, Record, TableKey, Want, Write};
+use crate::bindings::platform::micro::platform::{store as wit, types};
+use crate::bindings::platform_sync::micro::platform_sync::{store as wit_sync, types as types_sync};
+use crate::context::unix_ms;
+use crate::ctx::handle;
+use crate::{Ctx, Handle, HasCapability, View};
+
+const ID: &str = "go.micro.store";
+
+impl From<super::Error> for Error {
+    fn from(error: super::Error) -> Self {
+        use super::Error as Store;
+        match error {
+            Store::Key | Store::Value | Store::Table | Store::Scan => Self::bad_request(ID, error.to_string()),
+            Store::Full => Self::new(ID, 507, error.to_string()),
+            Store::Busy => Self::new(ID, 503, error.to_string()),
+            Store::Backend(_) => {
+                tracing::error!(%error, "store call failed");
+                Self::internal(ID, "the store failed; its operator finds the reason in the server's log")
+            }
+        }
+    }
+}
+
+impl Handle {
+    fn table(&self) -> TableKey {
+        TableKey::own(&self.guest.scope)
+    }
+
+    pub(crate) async fn store_get(&self, key: String) -> Result<Option<Record>, Error> {
+        let (backend, table) = (&self.guest.capabilities.store, self.table());
+        self.bounded(ID, async { Ok(backend.get(&table, key.as_bytes()).await?) }).await
+    }
+
+    pub(crate) async fn store_set(&self, key: String, value: Vec<u8>, ttl_ms: Option<u64>) -> Result<(), Error> {
+        let (backend, table) = (&self.guest.capabilities.store, self.table());
+        let write = Write { key: key.into(), value: value.into(), ttl_ms };
+        self.bounded(ID, async { Ok(backend.set(&table, write).await?) }).await
+    }
+
+    pub(crate) async fn store_delete(&self, key: String) -> Result<(), Error> {
+        let (backend, table) = (&self.guest.capabilities.store, self.table());
+        self.bounded(ID, async { Ok(backend.delete(&table, key.as_bytes()).await?) }).await
+    }
+
+    pub(crate) async fn store_scan(&self, range: Range, want: Want) -> Result<Vec<Record>, Error> {
+        let (backend, table) = (&self.guest.capabilities.store, self.table());
+        self.bounded(ID, async { Ok(backend.scan(&table, range, want).await?.records) }).await
+    }
+}
+
+/// A service's keys are text. A person may have written others into its table: those are shown, not hidden.
+fn text(key: &Bytes) -> String {
+    String::from_utf8_lossy(key).into_owned()
+}
+
+fn left(record: &Record) -> Option<u64> {
+    record.expires_ms.map(|at| at.saturating_sub(unix_ms()))
+}
+
+macro_rules! conversions {
+    ($wit:ident) => {
+        impl From<Record> for $wit::Entry {
+            fn from(record: Record) -> Self {
+                Self { key: text(&record.key), expiry: left(&record), value: record.value.into() }
+            }
+        }
+        impl From<$wit::Range> for Range {
+            fn from(range: $wit::Range) -> Self {
+                Self {
+                    prefix: range.prefix.unwrap_or_default().into(),
+                    suffix: range.suffix.unwrap_or_default().into(),
+                    after: range.after.map(Bytes::from),
+                    offset: u64::from(range.offset),
+                    limit: range.limit.map_or(super::BATCH_RECORDS_MAX, |limit| limit as usize),
+                }
+            }
+        }
+    };
+}
+conversions!(wit);
+conversions!(wit_sync);
+
+type Answer<R, E> = wasmtime::Result<Result<R, E>>;
+
+impl<T: View> wit::HostWithStore<T> for HasCapability {
+    async fn get(store: &Accessor<T, Self>, key: String) -> Answer<Option<wit::Entry>, types::Error> {
+        let handle = store.with(|mut access| handle(&mut access));
+        Ok(handle.store_get(key).await.map(|found| found.map(Into::into)).map_err(Into::into))
+    }
+
+    async fn set(
+        store: &Accessor<T, Self>,
+        key: String,
+        value: Vec<u8>,
+        ttl: Option<u64>,
+    ) -> Answer<(), types::Error> {
+        let handle = store.with(|mut access| handle(&mut access));
+        Ok(handle.store_set(key, value, ttl).await.map_err(Into::into))
+    }
+
+    async fn delete(store: &Accessor<T, Self>, key: String) -> Answer<(), types::Error> {
+        let handle = store.with(|mut access| handle(&mut access));
+        Ok(handle.store_delete(key).await.map_err(Into::into))
+    }
+
+    async fn read(store: &Accessor<T, Self>, range: wit::Range) -> Answer<Vec<wit::Entry>, types::Error> {
+        let handle = store.with(|mut access| handle(&mut access));
+        let found = handle.store_scan(range.into(), Want::Records).await;
+        Ok(found.map(|all| all.into_iter().map(Into::into).collect()).map_err(Into::into))
+    }
+
+    async fn list(store: &Accessor<T, Self>, range: wit::Range) -> Answer<Vec<String>, types::Error> {
+        let handle = store.with(|mut access| handle(&mut access));
+        let found = handle.store_scan(range.into(), Want::Keys).await;
+        Ok(found.map(|all| all.iter().map(|record| text(&record.key)).collect()).map_err(Into::into))
+    }
+}
+
+impl wit::Host for Ctx {}
+
+impl wit_sync::Host for Ctx {
+    async fn get(&mut self, key: String) -> Answer<Option<wit_sync::Entry>, types_sync::Error> {
+        let found = self.handle().store_get(key).await;
+        Ok(found.map(|found| found.map(Into::into)).map_err(Into::into))
+    }
+
+    async fn set(&mut self, key: String, value: Vec<u8>, ttl: Option<u64>) -> Answer<(), types_sync::Error> {
+        Ok(self.handle().store_set(key, value, ttl).await.map_err(Into::into))
+    }
+
+    async fn delete(&mut self, key: String) -> Answer<(), types_sync::Error> {
+        Ok(self.handle().store_delete(key).await.map_err(Into::into))
+    }
+
+    async fn read(&mut self, range: wit_sync::Range) -> Answer<Vec<wit_sync::Entry>, types_sync::Error> {
+        let found = self.handle().store_scan(range.into(), Want::Records).await;
+        Ok(found.map(|all| all.into_iter().map(Into::into).collect()).map_err(Into::into))
+    }
+
+    async fn list(&mut self, range: wit_sync::Range) -> Answer<Vec<String>, types_sync::Error> {
+        let found = self.handle().store_scan(range.into(), Want::Keys).await;
+        Ok(found.map(|all| all.iter().map(|record| text(&record.key)).collect()).map_err(Into::into))
+    }
+}

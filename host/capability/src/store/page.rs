@@ -1,0 +1,84 @@
+//! Cutting a page out of an ordered run of keys, the same for every backend that can walk its keys.
+
+use std::ops::{Bound, ControlFlow};
+
+use bytes::Bytes;
+
+use super::backend::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, SCAN_KEYS_MAX};
+use super::{Error, Page, Range, Record, Want};
+
+/// Where the walk begins: the first key that can match.
+pub(crate) fn start(range: &Range) -> Bound<&[u8]> {
+    match &range.after {
+        Some(after) if after.as_ref() >= range.prefix.as_ref() => Bound::Excluded(after),
+        _ => Bound::Included(&range.prefix),
+    }
+}
+
+/// Takes records in key order until the page is full.
+pub(crate) struct Cut<'a> {
+    range: &'a Range,
+    want: Want,
+    now_ms: u64,
+    limit: usize,
+    looked: usize,
+    skipped: u64,
+    bytes: usize,
+    page: Page,
+}
+
+/// A key on the walk.
+pub(crate) struct Candidate<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) value_bytes: usize,
+    pub(crate) expires_ms: Option<u64>,
+}
+
+impl<'a> Cut<'a> {
+    pub(crate) fn new(range: &'a Range, want: Want, now_ms: u64) -> Self {
+        let limit = range.limit.min(BATCH_RECORDS_MAX);
+        Self { range, want, now_ms, limit, looked: 0, skipped: 0, bytes: 0, page: Page::default() }
+    }
+
+    /// Looks at one key; `record` is asked for only when the page takes it.
+    pub(crate) fn offer(
+        &mut self,
+        candidate: &Candidate<'_>,
+        record: impl FnOnce() -> Result<(Bytes, Bytes), Error>,
+    ) -> Result<ControlFlow<()>, Error> {
+        let range = self.range;
+        if !candidate.key.starts_with(&range.prefix) {
+            return Ok(ControlFlow::Break(()));
+        }
+        if self.page.records.len() >= self.limit {
+            self.page.more = self.limit < range.limit;
+            return Ok(ControlFlow::Break(()));
+        }
+        self.looked += 1;
+        if self.looked > SCAN_KEYS_MAX && (!range.suffix.is_empty() || range.offset > 0) {
+            return Err(Error::Scan);
+        }
+        let expired = candidate.expires_ms.is_some_and(|at| at <= self.now_ms);
+        if expired || !candidate.key.ends_with(&range.suffix) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if self.skipped < range.offset {
+            self.skipped += 1;
+            return Ok(ControlFlow::Continue(()));
+        }
+        let value_bytes = if self.want == Want::Keys { 0 } else { candidate.value_bytes };
+        let bytes = self.bytes + candidate.key.len() + value_bytes;
+        if bytes > BATCH_BYTES_MAX && !self.page.records.is_empty() {
+            self.page.more = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        self.bytes = bytes;
+        let (key, value) = record()?;
+        self.page.records.push(Record { key, value, expires_ms: candidate.expires_ms });
+        Ok(ControlFlow::Continue(()))
+    }
+
+    pub(crate) fn finish(self) -> Page {
+        self.page
+    }
+}

@@ -1,1 +1,19 @@
-//! .
+//! A harness that runs the real binaries: server, builder and command line, git servers, and load.
+//!
+//! Each test has a platform of its own: a data folder in the temporary folder, ports that the system chose, and a home
+//! of its own for the command line. Programs and guests come from cargo's target folder, where `cargo xtask test` put
+//! them.
+
+pub mod command;
+pub mod eventually;
+pub mod git_server;
+pub mod guest;
+pub mod http;
+pub mod load;
+pub mod platform;
+pub mod repo;
+
+pub use command::{Micro, Output};
+pub use eventually::eventually;
+pub use platform::{Options, Platform};
+pub use repo::Repo;

@@ -1,0 +1,3 @@
+//! What the platform does.
+
+mod git_servers;

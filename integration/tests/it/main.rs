@@ -1,0 +1,3 @@
+//! Tests that run the real binaries. One binary, folders by purpose.
+
+mod functional;

@@ -1,1 +1,27 @@
-//! .
+//! Typed client of the control API (`micro_api::routes`): what the CLI, tests and other tools speak.
+//!
+//! [`Client`] is cheap to clone. Every answer is bounded: a JSON body by [`BODY_BYTES_MAX`], a log line by
+//! [`LINE_BYTES_MAX`]. Redirects are not followed.
+
+mod address;
+mod call;
+mod deployment;
+mod error;
+mod logs;
+mod registry;
+mod store;
+mod transport;
+mod upload;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::{Address, AddressError};
+pub use call::Call;
+pub use deployment::Wait;
+pub use error::Error;
+pub use logs::{LINE_BYTES_MAX, LogQuery};
+pub use transport::{BODY_BYTES_MAX, Client};
+
+/// What a request gives.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,227 @@
+//! Runs one call to its end: on the front thread that received it while it is quick, on the slow threads once it is
+//! not, and never beyond its deadline.
+//!
+//! The call is one boxed future that owns its store, polled inside the connection's own future: no task, no channel.
+//! The deadline is watched out here because a timer inside the store's event loop may never be polled, and because
+//! wasmtime cannot cancel one call: dropping the store is what stops it.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use micro_api::ServiceKey;
+use tokio::time::Sleep;
+
+use crate::fault::Fault;
+use crate::instance::Instance;
+use crate::meter::Meter;
+use crate::revision::Revision;
+use crate::slot::Slot;
+use crate::slow::{SlowPool, Task};
+
+/// A call of a guest; owns the store. Its answer leaves by a slot; what it gives back is the instance, if that may
+/// serve again.
+pub(crate) type Call = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
+/// How a call ended.
+pub(crate) type Ended = Result<Option<Box<Instance>>, Fault>;
+
+/// What all calls of a service share about where they run.
+pub(crate) struct Lane {
+    pub(crate) key: ServiceKey,
+    pool: Arc<SlowPool>,
+    runtime: tokio::runtime::Handle,
+    sticky: Duration,
+    started: Instant,
+    /// Calls start slow until then, milliseconds after `started`.
+    slow_until_ms: AtomicU64,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        key: ServiceKey,
+        pool: Arc<SlowPool>,
+        runtime: tokio::runtime::Handle,
+        sticky: Duration,
+    ) -> Self {
+        Self { key, pool, runtime, sticky, started: Instant::now(), slow_until_ms: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
+    fn is_slow(&self) -> bool {
+        let until = self.slow_until_ms.load(Relaxed);
+        until > 0 && millis(self.started.elapsed()) < until
+    }
+
+    fn mark_slow(&self) {
+        self.slow_until_ms.store(millis(self.started.elapsed() + self.sticky), Relaxed);
+    }
+}
+
+/// A running call.
+pub(crate) struct Driver {
+    running: Running,
+    meter: Arc<Meter>,
+    revision: Arc<Revision>,
+    context: Arc<micro_capability::Context>,
+    deadline: Instant,
+    /// Made when the call first waits; most do not.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+enum Running {
+    Front(Call),
+    Slow { task: Arc<Task>, ended: Arc<Slot<Ended>> },
+    Done,
+}
+
+/// Where a call begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// On the caller's thread, unless its service was slow lately.
+    Front,
+    /// Never on a front thread.
+    Slow,
+}
+
+impl Driver {
+    /// Takes a call over. On the front it starts at the first poll, else at once.
+    pub(crate) fn new(
+        call: Call,
+        meter: Arc<Meter>,
+        revision: Arc<Revision>,
+        context: Arc<micro_capability::Context>,
+        deadline: Instant,
+        threads: Threads,
+    ) -> Self {
+        let front = threads == Threads::Front && !revision.lane().is_slow();
+        meter.set_front(front);
+        let mut driver =
+            Self { running: Running::Front(call), meter, revision, context, deadline, sleep: None };
+        if !front {
+            driver.hand_over();
+        }
+        driver
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.running, Running::Done)
+    }
+
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+        self.sleep = None;
+    }
+
+    /// Lets the rest of the call run by itself, under its deadline.
+    pub(crate) fn detach(mut self) {
+        if !self.is_done() {
+            let lane = Arc::clone(self.revision.lane());
+            lane.spawn(async move {
+                // Whoever asked for the answer is gone; a fault was logged.
+                drop(std::future::poll_fn(|cx| self.poll(cx)).await);
+            });
+        }
+    }
+
+    /// The call's end. What it left behind is dealt with: its CPU time is counted, its instance kept, its fault logged.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let polled = match &mut self.running {
+            Running::Done => return Poll::Pending,
+            Running::Front(call) => poll_call(call, &self.meter, cx),
+            Running::Slow { ended, .. } => ended.poll_take(cx),
+        };
+        if let Poll::Ready(ended) = polled {
+            return Poll::Ready(self.finish(ended));
+        }
+        if self.meter.must_leave() && matches!(self.running, Running::Front(_)) {
+            self.revision.lane().mark_slow();
+            self.hand_over();
+            if let Running::Slow { ended, .. } = &self.running
+                && let Poll::Ready(ended) = ended.poll_take(cx)
+            {
+                return Poll::Ready(self.finish(ended));
+            }
+        }
+        let deadline = self.deadline;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        if sleep.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(self.finish(Err(Fault::WallLimit)));
+        }
+        Poll::Pending
+    }
+
+    fn finish(&mut self, ended: Ended) -> Result<(), Fault> {
+        self.stop();
+        self.revision.stats_cells().add_cpu(self.meter.used());
+        match ended {
+            Ok(instance) => {
+                if let Some(instance) = instance {
+                    self.revision.keep(instance);
+                }
+                Ok(())
+            }
+            Err(fault) => {
+                self.revision.log_fault(&fault, &self.context.request_id);
+                Err(fault)
+            }
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let Running::Front(mut call) = std::mem::replace(&mut self.running, Running::Done) else { return };
+        self.meter.set_front(false);
+        let ended = Slot::new();
+        let (meter, put) = (Arc::clone(&self.meter), Arc::clone(&ended));
+        let work = std::future::poll_fn(move |cx| {
+            if meter.is_cancelled() {
+                return Poll::Ready(());
+            }
+            poll_call(&mut call, &meter, cx).map(|ended| put.fill(ended))
+        });
+        let lane = self.revision.lane();
+        let task = lane.pool.spawn(&lane.key.namespace, Box::pin(work));
+        self.running = Running::Slow { task, ended };
+    }
+
+    fn stop(&mut self) {
+        if let Running::Slow { task, ended } = &self.running
+            && ended.take().is_none()
+        {
+            // A thread may be inside the guest: it leaves at the next tick and drops the store.
+            self.meter.cancel();
+            task.cancel();
+        }
+        self.running = Running::Done;
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if !self.is_done() {
+            self.stop();
+            self.revision.stats_cells().add_cpu(self.meter.used());
+        }
+    }
+}
+
+/// A panic of the host ends this one call and nothing else.
+fn poll_call(call: &mut Call, meter: &Meter, cx: &mut Context<'_>) -> Poll<Ended> {
+    let polled = std::panic::catch_unwind(AssertUnwindSafe(|| meter.poll(call.as_mut(), cx)));
+    polled.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        tracing::error!(panic = text, "host panicked in a call");
+        Poll::Ready(Err(Fault::Host(format!("panic: {text}"))))
+    })
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

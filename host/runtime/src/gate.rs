@@ -1,0 +1,254 @@
+//! Admission: how many instances live, and who is next.
+//!
+//! The pool of instance slots answers exhaustion with an error, so calls queue here before they reach it. A service
+//! has its own cap, the node has one for all; when something frees, the next call comes from the next namespace that
+//! has a call which could start, so one tenant's burst does not starve the others.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use micro_api::{Namespace, ServiceKey};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::fault::Fault;
+
+/// The caps, all on instances or waiting calls.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caps {
+    pub(crate) node: usize,
+    pub(crate) service: usize,
+    pub(crate) node_queue: usize,
+    pub(crate) service_queue: usize,
+}
+
+pub(crate) struct Gate {
+    caps: Caps,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    live: usize,
+    waiting: usize,
+    services: HashMap<ServiceKey, Line>,
+    /// Services with waiting calls, by namespace; a service stands in its namespace's list once.
+    turns: HashMap<Namespace, VecDeque<ServiceKey>>,
+    order: VecDeque<Namespace>,
+}
+
+/// One service's instances and waiting calls.
+#[derive(Default)]
+struct Line {
+    live: usize,
+    waiting: VecDeque<oneshot::Sender<Permit>>,
+}
+
+/// The right to hold one instance; given back when dropped.
+pub(crate) struct Permit {
+    gate: Arc<Gate>,
+    key: ServiceKey,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.gate.release(&self.key);
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(caps: Caps) -> Arc<Self> {
+        Arc::new(Self { caps, state: Mutex::new(State::default()) })
+    }
+
+    /// Waits for the right to hold an instance of `key`. The caller bounds the wait.
+    pub(crate) async fn enter(self: &Arc<Self>, key: &ServiceKey) -> Result<Permit, Fault> {
+        let receiver = {
+            let mut guard = self.state.lock();
+            let state = &mut *guard;
+            let node_has_room = state.live < self.caps.node;
+            let queue_full = state.waiting >= self.caps.node_queue;
+            let line = state.services.entry(key.clone()).or_default();
+            if node_has_room && line.live < self.caps.service && line.waiting.is_empty() {
+                line.live += 1;
+                state.live += 1;
+                return Ok(self.permit(key));
+            }
+            if line.waiting.len() >= self.caps.service_queue {
+                return Err(Fault::Saturated("calls waiting for the service"));
+            }
+            if queue_full {
+                return Err(Fault::Saturated("calls waiting on the node"));
+            }
+            let (sender, receiver) = oneshot::channel();
+            line.waiting.push_back(sender);
+            let first = line.waiting.len() == 1;
+            state.waiting += 1;
+            if first {
+                state.take_a_place(key);
+            }
+            receiver
+        };
+        receiver.await.map_err(|_| Fault::Saturated("calls waiting on the node"))
+    }
+
+    /// No more instances fit on the node.
+    pub(crate) fn is_full(&self) -> bool {
+        self.state.lock().live >= self.caps.node
+    }
+
+    /// An instance right at once, or none.
+    #[cfg(test)]
+    fn try_enter(self: &Arc<Self>, key: &ServiceKey) -> Option<Permit> {
+        use futures::FutureExt;
+        self.enter(key).now_or_never()?.ok()
+    }
+
+    fn permit(self: &Arc<Self>, key: &ServiceKey) -> Permit {
+        Permit { gate: Arc::clone(self), key: key.clone() }
+    }
+
+    fn release(self: &Arc<Self>, key: &ServiceKey) {
+        let granted = {
+            let mut state = self.state.lock();
+            state.live = state.live.saturating_sub(1);
+            if let Some(line) = state.services.get_mut(key) {
+                line.live = line.live.saturating_sub(1);
+                if line.live == 0 && line.waiting.is_empty() {
+                    state.services.remove(key);
+                }
+            }
+            self.grant(&mut state)
+        };
+        for (sender, permit) in granted {
+            // A caller that gave up hands its permit back here, and the next one gets it.
+            drop(sender.send(permit));
+        }
+    }
+
+    /// Hands free rights to waiting calls, namespace after namespace.
+    fn grant(self: &Arc<Self>, state: &mut State) -> Vec<(oneshot::Sender<Permit>, Permit)> {
+        let mut granted = Vec::new();
+        // Services at their own cap keep their place but are passed over; once round without a grant is enough.
+        let mut passed = 0;
+        while state.live < self.caps.node && passed < state.order.len() {
+            let Some(namespace) = state.order.pop_front() else { break };
+            match self.grant_in(state, &namespace) {
+                Some(grant) => {
+                    granted.push(grant);
+                    passed = 0;
+                }
+                None => passed += 1,
+            }
+            if state.turns.get(&namespace).is_some_and(|turns| !turns.is_empty()) {
+                state.order.push_back(namespace);
+            } else {
+                state.turns.remove(&namespace);
+            }
+        }
+        granted
+    }
+
+    fn grant_in(
+        self: &Arc<Self>,
+        state: &mut State,
+        namespace: &Namespace,
+    ) -> Option<(oneshot::Sender<Permit>, Permit)> {
+        let turns = state.turns.get_mut(namespace)?;
+        for _ in 0..turns.len() {
+            let key = turns.pop_front()?;
+            let Some(line) = state.services.get_mut(&key) else { continue };
+            let sender = if line.live < self.caps.service { line.waiting.pop_front() } else { None };
+            if !line.waiting.is_empty() {
+                turns.push_back(key.clone());
+            }
+            if let Some(sender) = sender {
+                line.live += 1;
+                state.live += 1;
+                state.waiting = state.waiting.saturating_sub(1);
+                return Some((sender, self.permit(&key)));
+            }
+        }
+        None
+    }
+}
+
+impl State {
+    fn take_a_place(&mut self, key: &ServiceKey) {
+        let turns = self.turns.entry(key.namespace.clone()).or_default();
+        if turns.is_empty() {
+            self.order.push_back(key.namespace.clone());
+        }
+        turns.push_back(key.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use std::pin::Pin;
+
+    const CAPS: Caps = Caps { node: 3, service: 2, node_queue: 8, service_queue: 6 };
+
+    fn key(namespace: &str, name: &str) -> ServiceKey {
+        ServiceKey { namespace: namespace.parse().unwrap(), name: name.parse().unwrap() }
+    }
+
+    fn wait(gate: &Arc<Gate>, key: &ServiceKey) -> Pin<Box<dyn Future<Output = Result<Permit, Fault>>>> {
+        let (gate, key) = (Arc::clone(gate), key.clone());
+        let mut waiting = Box::pin(async move { gate.enter(&key).await });
+        assert!((&mut waiting).now_or_never().is_none());
+        waiting
+    }
+
+    #[test]
+    fn a_service_has_its_own_cap() {
+        let gate = Gate::new(CAPS);
+        let loud = key("a", "loud");
+        let (first, _second) = (gate.try_enter(&loud).unwrap(), gate.try_enter(&loud).unwrap());
+        let waiting = wait(&gate, &loud);
+        assert!(gate.try_enter(&key("a", "quiet")).is_some(), "another service has room");
+        drop(first);
+        assert!(waiting.now_or_never().unwrap().is_ok());
+    }
+
+    #[test]
+    fn the_node_serves_namespaces_in_turn() {
+        let gate = Gate::new(CAPS);
+        let mut held: Vec<_> =
+            ["x", "y", "z"].iter().map(|n| gate.try_enter(&key("h", n)).unwrap()).collect();
+        let mut loud: Vec<_> = (0..4).map(|i| wait(&gate, &key("loud", &format!("s{}", i % 2)))).collect();
+        let quiet = wait(&gate, &key("quiet", "s"));
+        held.clear();
+        assert!(quiet.now_or_never().unwrap().is_ok(), "one grant of three goes to the quiet namespace");
+        let started = loud.iter_mut().filter_map(|call| call.now_or_never()).count();
+        assert_eq!(started, 2);
+    }
+
+    #[test]
+    fn queues_are_bounded() {
+        let gate = Gate::new(CAPS);
+        let _held: Vec<_> = ["x", "y", "z"].iter().map(|n| gate.try_enter(&key("h", n)).unwrap()).collect();
+        let _waiting: Vec<_> = (0..6).map(|_| wait(&gate, &key("a", "s"))).collect();
+        let refused = gate.enter(&key("a", "s")).now_or_never().unwrap();
+        assert!(matches!(refused, Err(Fault::Saturated("calls waiting for the service"))));
+        let _more: Vec<_> = (0..2).map(|_| wait(&gate, &key("b", "s"))).collect();
+        let refused = gate.enter(&key("c", "s")).now_or_never().unwrap();
+        assert!(matches!(refused, Err(Fault::Saturated("calls waiting on the node"))));
+    }
+
+    #[test]
+    fn a_caller_that_gave_up_loses_nothing() {
+        let gate = Gate::new(CAPS);
+        let s = key("a", "s");
+        let (first, second) = (gate.try_enter(&s).unwrap(), gate.try_enter(&s).unwrap());
+        let (gone, stays) = (wait(&gate, &s), wait(&gate, &s));
+        drop(gone);
+        drop(first);
+        assert!(stays.now_or_never().unwrap().is_ok());
+        drop(second);
+        let state = gate.state.lock();
+        assert_eq!((state.live, state.waiting, state.services.len()), (0, 0, 0));
+    }
+}

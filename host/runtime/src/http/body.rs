@@ -1,0 +1,194 @@
+//! Bodies on their way in and out, with their limits.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use tokio::time::Sleep;
+
+use super::GuestBody;
+use crate::driver::Driver;
+use crate::fault::Fault;
+use crate::revision::{Activity, Revision};
+
+/// Why a body broke off. Its text is for logs, not for clients.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request's or an answer's body.
+pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A request's body, cut at the service's limit.
+pub(crate) struct RequestBody {
+    body: Body,
+    left: u64,
+    over: Arc<AtomicBool>,
+}
+
+impl RequestBody {
+    /// `over` is set when more than `bytes_max` came.
+    pub(crate) fn new(body: Body, bytes_max: u64, over: Arc<AtomicBool>) -> Self {
+        Self { body, left: bytes_max, over }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = wasmtime_wasi_http::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return Poll::Pending };
+        Poll::Ready(match frame {
+            None => None,
+            Some(Err(_)) => Some(Err(wasmtime_wasi_http::Error::ConnectionTerminated)),
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match self.left.checked_sub(length) {
+                    Some(left) => {
+                        self.left = left;
+                        Some(Ok(frame))
+                    }
+                    None => {
+                        self.over.store(true, Relaxed);
+                        Some(Err(wasmtime_wasi_http::Error::HttpRequestBodySize(None)))
+                    }
+                }
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer that the guest still writes: reading it runs the guest.
+pub(crate) struct LiveBody {
+    /// What was read before the head was sent.
+    pub(crate) ready: VecDeque<Frame<Bytes>>,
+    /// `None` once it has ended.
+    pub(crate) guest: Option<GuestBody>,
+    /// `None` once the call has ended.
+    pub(crate) driver: Option<Driver>,
+    /// Bytes that may still be sent, those in `ready` not among them.
+    pub(crate) left: u64,
+    pub(crate) revision: Arc<Revision>,
+    pub(crate) request_id: String,
+    pub(crate) idle: Option<Pin<Box<Sleep>>>,
+    pub(crate) deadline: Instant,
+    pub(crate) _activity: Activity,
+}
+
+impl LiveBody {
+    fn fail(&mut self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.guest = None;
+        self.driver = None;
+        self.revision.log_fault(&fault, &self.request_id);
+        Poll::Ready(Some(Err(Box::new(fault))))
+    }
+
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let until = (Instant::now() + self.revision.limits().http_idle).min(self.deadline);
+        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until.into())));
+        if idle.as_mut().poll(cx).is_ready() { self.fail(Fault::WallLimit) } else { Poll::Pending }
+    }
+}
+
+impl HttpBody for LiveBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if let Some(frame) = this.ready.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if let Some(Poll::Ready(ended)) = this.driver.as_mut().map(|driver| driver.poll(cx)) {
+            this.driver = None;
+            if let Err(fault) = ended {
+                // The driver has logged it. The client must see that the answer is not whole.
+                this.guest = None;
+                return Poll::Ready(Some(Err(Box::new(fault))));
+            }
+        }
+        let Some(guest) = this.guest.as_mut() else { return Poll::Ready(None) };
+        match Pin::new(&mut guest.body).poll_frame(cx) {
+            Poll::Pending => this.wait(cx),
+            Poll::Ready(None) => {
+                this.guest = None;
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.guest = None;
+                Poll::Ready(Some(Err(Box::new(error))))
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                this.idle = None;
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match this.left.checked_sub(length) {
+                    Some(left) => this.left = left,
+                    None => return this.fail(Fault::ResponseLimit),
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+}
+
+impl Drop for LiveBody {
+    fn drop(&mut self) {
+        self.guest = None;
+        if let Some(mut driver) = self.driver.take() {
+            // The client has what it wanted, or is gone: the guest gets as long as any call, to finish its work.
+            let until = Instant::now() + self.revision.limits().wall;
+            driver.set_deadline(until.min(self.deadline));
+            driver.detach();
+        }
+    }
+}
+
+/// An answer that is complete.
+pub(crate) struct ReadyBody {
+    pub(crate) frames: VecDeque<Frame<Bytes>>,
+}
+
+impl HttpBody for ReadyBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(self.frames.pop_front().map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.frames.iter().any(Frame::is_trailers) {
+            // A body with trailers is sent in chunks, so its length is not announced.
+            return SizeHint::default();
+        }
+        SizeHint::with_exact(
+            self.frames.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64).sum(),
+        )
+    }
+}

@@ -1,0 +1,171 @@
+//! The side of an HTTP call that talks to the gateway.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, header};
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt;
+use micro_capability::Context;
+
+use super::body::{Body, LiveBody, ReadyBody};
+use super::{Answer, GuestBody};
+use crate::driver::Driver;
+use crate::fault::Fault;
+use crate::revision::{Activity, Revision};
+use crate::slot::Slot;
+
+/// So many bytes are gathered in the hope that the answer is complete.
+const GATHER_BYTES_MAX: u64 = 64 << 10;
+
+/// Runs a call until its answer can be sent, whole or as a stream. `driver` is none where an instance that serves
+/// several calls runs this one.
+pub(crate) async fn exchange(
+    revision: Arc<Revision>,
+    context: &Context,
+    mut driver: Option<Driver>,
+    slot: &Slot<Answer>,
+    over: &AtomicBool,
+    activity: Activity,
+) -> Result<Response<Body>, Fault> {
+    let answer = head(&mut driver, slot).await;
+    if over.load(Relaxed) {
+        revision.log_fault(&Fault::RequestLimit, &context.request_id);
+        return Err(Fault::RequestLimit);
+    }
+    let response = answer.inspect_err(|fault| {
+        if driver.is_none() || matches!(fault, Fault::NoAnswer(_) | Fault::BadResponse(_)) {
+            revision.log_fault(fault, &context.request_id);
+        }
+    })?;
+    let (parts, guest) = response.into_parts();
+    if let Err(fault) = check_head(parts.status, &parts.headers) {
+        revision.log_fault(&fault, &context.request_id);
+        return Err(fault);
+    }
+    let limits = *revision.limits();
+    let deadline = Instant::now() + limits.http_total;
+    if let Some(driver) = &mut driver {
+        driver.set_deadline(deadline);
+    }
+    let mut gathering = Gathering {
+        driver,
+        guest: Some(guest),
+        frames: VecDeque::new(),
+        bytes: 0,
+        left: limits.response_bytes,
+    };
+    gathering.gather().await.inspect_err(|fault| {
+        if matches!(fault, Fault::ResponseLimit | Fault::NoAnswer(_)) {
+            revision.log_fault(fault, &context.request_id);
+        }
+    })?;
+    let Gathering { driver, guest, frames, left, .. } = gathering;
+    let body = if guest.is_none() {
+        if let Some(driver) = driver {
+            driver.detach();
+        }
+        ReadyBody { frames }.boxed_unsync()
+    } else {
+        LiveBody {
+            ready: frames,
+            guest,
+            driver,
+            left,
+            request_id: context.request_id.clone(),
+            revision,
+            idle: None,
+            deadline,
+            _activity: activity,
+        }
+        .boxed_unsync()
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+/// Waits for the head of the answer. A call that ended well may have left one; a failed one counts as failed even if
+/// it did, since nothing of it was sent.
+async fn head(driver: &mut Option<Driver>, slot: &Slot<Answer>) -> Answer {
+    std::future::poll_fn(|cx| {
+        slot.register(cx);
+        let ended = match driver.as_mut().map(|driver| driver.poll(cx)) {
+            None | Some(Poll::Pending) => false,
+            Some(Poll::Ready(Ok(()))) => true,
+            Some(Poll::Ready(Err(fault))) => return Poll::Ready(Err(fault)),
+        };
+        if ended {
+            *driver = None;
+        }
+        match slot.take() {
+            Some(answer) => Poll::Ready(answer),
+            None if ended => {
+                Poll::Ready(Err(Fault::NoAnswer("the service ended without an answer".to_owned())))
+            }
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Statuses and headers that a guest may choose but HTTP or the gateway may not send.
+fn check_head(status: http::StatusCode, headers: &HeaderMap) -> Result<(), Fault> {
+    if !(200..600).contains(&status.as_u16()) {
+        return Err(Fault::BadResponse(format!("bad response: status {}", status.as_u16())));
+    }
+    for name in [header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE] {
+        if headers.contains_key(&name) {
+            return Err(Fault::BadResponse(format!("bad response: header {name}")));
+        }
+    }
+    Ok(())
+}
+
+struct Gathering {
+    driver: Option<Driver>,
+    guest: Option<GuestBody>,
+    frames: VecDeque<Frame<Bytes>>,
+    bytes: u64,
+    left: u64,
+}
+
+impl Gathering {
+    /// Polls guest and body in turn until the body is whole, the guest waits, or enough has come.
+    async fn gather(&mut self) -> Result<(), Fault> {
+        std::future::poll_fn(|cx| {
+            loop {
+                match self.driver.as_mut().map(|driver| driver.poll(cx)) {
+                    Some(Poll::Ready(Err(fault))) => return Poll::Ready(Err(fault)),
+                    Some(Poll::Ready(Ok(()))) => self.driver = None,
+                    Some(Poll::Pending) | None => {}
+                }
+                let Some(guest) = self.guest.as_mut() else { return Poll::Ready(Ok(())) };
+                match Pin::new(&mut guest.body).poll_frame(cx) {
+                    Poll::Pending => return Poll::Ready(Ok(())),
+                    // The body itself says how it broke off; nothing was sent yet.
+                    Poll::Ready(Some(Err(error))) => {
+                        return Poll::Ready(Err(Fault::NoAnswer(format!("the body broke off: {error}"))));
+                    }
+                    Poll::Ready(None) => self.guest = None,
+                    Poll::Ready(Some(Ok(frame))) => {
+                        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                        let Some(left) = self.left.checked_sub(length) else {
+                            return Poll::Ready(Err(Fault::ResponseLimit));
+                        };
+                        self.left = left;
+                        self.bytes += length;
+                        self.frames.push_back(frame);
+                        if self.bytes > GATHER_BYTES_MAX {
+                            return Poll::Ready(Ok(()));
+                        }
+                    }
+                }
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,214 @@
+//! The side of an HTTP call that runs in the store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::Poll;
+
+use futures::task::AtomicWaker;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri, header};
+use micro_capability::{Context, View};
+use wasmtime::component::{Accessor, GuestTaskId, TypedFuncCallConcurrent};
+use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme as SchemeP2;
+use wasmtime_wasi_http::p3::bindings::http::types as p3_types;
+use wasmtime_wasi_http::{WasiBody, WasiHttpView, p3};
+
+use super::body::RequestBody;
+use crate::driver::Ended;
+use crate::fault::Fault;
+use crate::instance::{Bound, Export, Instance, Start, call_fault};
+use crate::revision::Revision;
+use crate::rpc::no_more_tasks;
+use crate::slot::Slot;
+use crate::state::State;
+
+/// A request on its way into a guest.
+pub(crate) type Inbound = Request<RequestBody>;
+
+/// What a guest answers: a head with a body that may still be written, or an error code in its own words.
+pub(crate) type Answer = Result<Response<GuestBody>, Fault>;
+
+/// A body that the guest writes, and the means to tell the guest's side that nobody reads on.
+pub(crate) struct GuestBody {
+    pub(crate) body: WasiBody,
+    /// Held for its drop.
+    pub(crate) _end: Option<End>,
+}
+
+/// Tells the store's event loop that the body was read to its end, or dropped.
+pub(crate) struct End(Arc<Ending>);
+
+#[derive(Default)]
+struct Ending {
+    ended: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl End {
+    fn new() -> (Self, Arc<Ending>) {
+        let ending = Arc::<Ending>::default();
+        (Self(Arc::clone(&ending)), ending)
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Relaxed);
+        self.0.waker.wake();
+    }
+}
+
+impl Ending {
+    async fn wait(&self) {
+        std::future::poll_fn(|cx| {
+            if self.ended.load(Relaxed) {
+                return Poll::Ready(());
+            }
+            self.waker.register(cx.waker());
+            if self.ended.load(Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// One call from instantiation to the end of all that the guest does in it.
+pub(crate) async fn serve(
+    revision: Arc<Revision>,
+    start: Start,
+    context: Arc<Context>,
+    request: Inbound,
+    slot: Arc<Slot<Answer>>,
+) -> Ended {
+    let mut instance = start.instance(&revision, Export::Http).await?;
+    instance.calls += 1;
+    instance.store.set_epoch_deadline(1);
+    let call = instance.store.data_mut().capability().begin(context);
+    let bound = Arc::clone(&instance.bound);
+    let called = match &*bound {
+        Bound::HttpP2(proxy) => serve_p2(&mut instance, proxy, request, &slot).await,
+        Bound::HttpP3(service) => serve_p3(&mut instance, service, request, &slot).await,
+        _ => Err(wasmtime::format_err!("the instance was made for another export")),
+    };
+    instance.store.data_mut().capability().end(call);
+    match called {
+        Ok(()) => Ok(Some(instance)),
+        Err(error) => Err(call_fault(&error, &instance.meter)),
+    }
+}
+
+async fn serve_p2(
+    instance: &mut Instance,
+    proxy: &wasmtime_wasi_http::p2::bindings::Proxy,
+    mut request: Inbound,
+    slot: &Arc<Slot<Answer>>,
+) -> wasmtime::Result<()> {
+    let scheme = match scheme(request.uri()) {
+        scheme if scheme == Scheme::HTTPS => SchemeP2::Https,
+        _ => SchemeP2::Http,
+    };
+    if request.uri().authority().is_none() {
+        let authority = authority(&request);
+        if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+            request.headers_mut().insert(header::HOST, host);
+        }
+    }
+    let mut view = instance.store.data_mut().http();
+    let request = view.new_incoming_request(scheme, request)?;
+    let answered = Arc::clone(slot);
+    let out = view.new_response_outparam_from_callback(move |answer| {
+        answered.fill(match answer {
+            Ok(response) => Ok(response.map(|body| GuestBody { body, _end: None })),
+            Err(code) => Err(Fault::NoAnswer(format!("the service answered with the error {code:?}"))),
+        });
+    })?;
+    proxy.wasi_http_incoming_handler().call_handle(&mut instance.store, request, out).await
+}
+
+async fn serve_p3(
+    instance: &mut Instance,
+    service: &p3::bindings::Service,
+    request: Inbound,
+    slot: &Arc<Slot<Answer>>,
+) -> wasmtime::Result<()> {
+    let call = async |accessor: &Accessor<State>| {
+        let prepared = accessor.with(|mut store| prepare_p3(store.as_context_mut(), service, request))?;
+        finish_p3(accessor, service, prepared, slot).await?;
+        no_more_tasks(accessor).await;
+        wasmtime::error::Ok(())
+    };
+    instance.store.run_concurrent(call).await?
+}
+
+/// A call of the 0.3 export whose task exists but has not run.
+pub(crate) struct Prepared {
+    call: TypedFuncCallConcurrent<
+        State,
+        (wasmtime::component::Resource<p3::Request>,),
+        (Result<wasmtime::component::Resource<p3::Response>, p3_types::ErrorCode>,),
+    >,
+    io: std::pin::Pin<Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>>,
+}
+
+impl Prepared {
+    pub(crate) fn task(&self) -> GuestTaskId {
+        self.call.task()
+    }
+}
+
+pub(crate) fn prepare_p3(
+    mut store: StoreContextMut<'_, State>,
+    service: &p3::bindings::Service,
+    mut request: Inbound,
+) -> wasmtime::Result<Prepared> {
+    // Clients send the path alone; the guest is told what it was asked as.
+    let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    let uri =
+        Uri::builder().scheme(scheme(request.uri())).authority(authority(&request)).path_and_query(path);
+    *request.uri_mut() = uri.build()?;
+    let view = store.data_mut().http();
+    let (request, io) = p3::Request::from_http(view.hooks, request);
+    let request = view.table.push(request)?;
+    let call = service.wasi_http_handler().func_handle().start_call_concurrent(store, (request,))?;
+    Ok(Prepared { call, io: Box::pin(io) })
+}
+
+/// Runs the call until its body has been read or nobody reads it any more.
+pub(crate) async fn finish_p3(
+    accessor: &Accessor<State>,
+    service: &p3::bindings::Service,
+    prepared: Prepared,
+    slot: &Slot<Answer>,
+) -> wasmtime::Result<()> {
+    let handle = service.wasi_http_handler().func_handle();
+    let (answer,) = handle.finish_call_concurrent(accessor, prepared.call).await?;
+    let response = match answer {
+        Ok(response) => response,
+        Err(code) => {
+            slot.fill(Err(Fault::NoAnswer(format!("the service answered with the error {code:?}"))));
+            return Ok(());
+        }
+    };
+    let response = accessor.with(|mut store| {
+        let response = store.data_mut().http().table.delete(response)?;
+        response.into_http(store, prepared.io)
+    });
+    let (end, ending) = End::new();
+    slot.fill(match response {
+        Ok(response) => Ok(response.map(|body| GuestBody { body, _end: Some(end) })),
+        Err(error) => Err(Fault::BadResponse(format!("{error:#}"))),
+    });
+    ending.wait().await;
+    Ok(())
+}
+
+fn scheme(uri: &Uri) -> Scheme {
+    uri.scheme().cloned().unwrap_or(Scheme::HTTP)
+}
+
+/// Whom the request was for: its URI, else its `Host`.
+fn authority<B>(request: &Request<B>) -> Authority {
+    let host =
+        || request.headers().get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    request.uri().authority().cloned().or_else(host).unwrap_or(Authority::from_static("localhost"))
+}

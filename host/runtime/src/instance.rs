@@ -1,0 +1,184 @@
+//! One instance and what it takes to make it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use micro_capability::{Ctx, platform, platform_sync};
+use wasmtime::Store;
+use wasmtime_wasi::{I32Exit, WasiCtx};
+use wasmtime_wasi_http::{p2, p3};
+
+use crate::fault::Fault;
+use crate::gate::Permit;
+use crate::limits::Limiter;
+use crate::meter::{Met, Meter, on_epoch};
+use crate::revision::{Loaded, Revision};
+use crate::state::State;
+
+/// Which export a call uses. An instance serves one of them for all its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Export {
+    Handler,
+    Http,
+    Run,
+}
+
+impl Export {
+    /// As messages name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Handler => "a handler",
+            Self::Http => "wasi:http",
+            Self::Run => "wasi:cli/run",
+        }
+    }
+}
+
+/// The export of an instance, typed.
+pub(crate) enum Bound {
+    Handler(platform::Service),
+    HandlerSync(platform_sync::Service),
+    HttpP2(p2::bindings::Proxy),
+    HttpP3(p3::bindings::Service),
+    RunP2(wasmtime_wasi::p2::bindings::Command),
+    RunP3(wasmtime_wasi::p3::bindings::Command),
+}
+
+/// A live instance. It gives its permit back when dropped.
+pub(crate) struct Instance {
+    pub(crate) store: Store<State>,
+    pub(crate) bound: Arc<Bound>,
+    pub(crate) export: Export,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) calls: u32,
+    pub(crate) born: Instant,
+    pub(crate) idle_since: Instant,
+    _permit: Permit,
+}
+
+/// What a call begins with.
+pub(crate) enum Start {
+    /// An instance that served before.
+    Reuse(Box<Instance>),
+    /// Room for a new one.
+    Fresh { permit: Permit, loaded: Arc<Loaded>, meter: Arc<Meter>, args: Option<Vec<String>> },
+}
+
+impl Start {
+    pub(crate) fn meter(&self) -> Arc<Meter> {
+        match self {
+            Self::Reuse(instance) => Arc::clone(&instance.meter),
+            Self::Fresh { meter, .. } => Arc::clone(meter),
+        }
+    }
+
+    /// The instance, made now if need be.
+    pub(crate) async fn instance(self, revision: &Revision, export: Export) -> Result<Box<Instance>, Fault> {
+        match self {
+            Self::Reuse(instance) => Ok(instance),
+            Self::Fresh { permit, loaded, meter, args } => {
+                let mut store = new_store(revision, &loaded, Arc::clone(&meter), args.as_deref());
+                let bound = loaded
+                    .instantiate(export, &mut store)
+                    .await
+                    .map_err(|error| start_fault(&error, &meter))?;
+                let now = Instant::now();
+                Ok(Box::new(Instance {
+                    store,
+                    bound: Arc::new(bound),
+                    export,
+                    meter,
+                    calls: 0,
+                    born: now,
+                    idle_since: now,
+                    _permit: permit,
+                }))
+            }
+        }
+    }
+}
+
+impl Instance {
+    /// It has served long enough.
+    pub(crate) fn is_worn(&self, calls_max: u32, age_max: Duration) -> bool {
+        self.calls >= calls_max || self.born.elapsed() >= age_max
+    }
+}
+
+fn new_store(
+    revision: &Revision,
+    loaded: &Loaded,
+    meter: Arc<Meter>,
+    args: Option<&[String]>,
+) -> Store<State> {
+    let capability = Ctx::new(Arc::clone(revision.guest()));
+    let wasi = wasi(revision, &capability, args);
+    let limiter = Limiter::new(
+        revision.limits(),
+        Arc::clone(&meter),
+        Arc::clone(revision.node_memory()),
+        Arc::clone(revision.stats_cells()),
+    );
+    let state = State::new(wasi, capability, limiter);
+    let mut store = Store::new(loaded.engine(), state);
+    store.limiter(|state| &mut state.limiter);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(on_epoch(meter));
+    store
+}
+
+/// WASI with nothing to reach: no folders, no sockets, no names; the manifest's environment and the log as output.
+fn wasi(revision: &Revision, capability: &Ctx, args: Option<&[String]>) -> WasiCtx {
+    let manifest = revision.manifest();
+    let mut wasi = WasiCtx::builder();
+    wasi.stdout(capability.stdout()).stderr(capability.stderr());
+    wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+    for (key, value) in &manifest.env {
+        wasi.env(key, value);
+    }
+    wasi.arg(manifest.service.alias());
+    for arg in args.unwrap_or(&manifest.args) {
+        wasi.arg(arg);
+    }
+    wasi.build()
+}
+
+fn start_fault(error: &wasmtime::Error, meter: &Meter) -> Fault {
+    match meter.met() {
+        Met::Nothing if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
+            Fault::Saturated("instances of the node")
+        }
+        Met::Nothing if error.is::<wasmtime::Trap>() => call_fault(error, meter),
+        Met::Nothing => Fault::Start(format!("{error:#}")),
+        _ => call_fault(error, meter),
+    }
+}
+
+/// Turns what wasmtime says about a failed call into what the platform says.
+pub(crate) fn call_fault(error: &wasmtime::Error, meter: &Meter) -> Fault {
+    match meter.met() {
+        Met::Cpu => return Fault::CpuLimit,
+        Met::Cancelled => return Fault::WallLimit,
+        Met::Memory => return Fault::MemoryLimit,
+        Met::Table => return Fault::TableLimit,
+        Met::NodeMemory => return Fault::Saturated("memory of the node"),
+        Met::Nothing => {}
+    }
+    if let Some(I32Exit(code)) = error.downcast_ref() {
+        return Fault::Trap(format!("the service called exit({code}) in a call"));
+    }
+    let trap = error.downcast_ref::<wasmtime::Trap>();
+    if trap == Some(&wasmtime::Trap::StackOverflow) {
+        return Fault::StackLimit;
+    }
+    let backtrace =
+        error.downcast_ref::<wasmtime::WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+    match trap {
+        Some(trap) => Fault::Trap(format!("trap: {trap}\n{backtrace}")),
+        None => {
+            // Text of host functions may name what a guest should not know: it stays with the operator.
+            tracing::warn!(error = format!("{error:#}"), "a host function ended a call");
+            Fault::Trap(format!("trap: a host function refused its arguments\n{backtrace}"))
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The limits of one service, and the memory limiter of one instance.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use micro_api::manifest;
+use wasmtime::ResourceLimiter;
+
+use crate::config::ServiceLimits;
+use crate::meter::{Met, Meter};
+use crate::stats::Stats;
+
+/// A limit of `micro.toml` that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{key} = \"{value}\"` in [limits] is not a {what}")]
+pub struct LimitError {
+    key: &'static str,
+    value: String,
+    what: &'static str,
+}
+
+impl ServiceLimits {
+    /// These limits as ceilings, lowered by what a manifest asks for.
+    ///
+    /// # Errors
+    /// A size or time that cannot be read.
+    pub fn lowered(mut self, asked: &manifest::Limits) -> Result<Self, LimitError> {
+        let size = |key, value: &Option<String>| match value.as_deref() {
+            None => Ok(u64::MAX),
+            Some(text) => parse_bytes(text).ok_or(LimitError {
+                key,
+                value: text.to_owned(),
+                what: "size such as \"128MiB\"",
+            }),
+        };
+        let time = |key, value: &Option<String>| match value.as_deref() {
+            None => Ok(Duration::MAX),
+            Some(text) => parse_duration(text).ok_or(LimitError {
+                key,
+                value: text.to_owned(),
+                what: "time such as \"5s\"",
+            }),
+        };
+        let memory = usize::try_from(size("memory", &asked.memory)?).unwrap_or(usize::MAX);
+        self.memory_bytes = self.memory_bytes.min(memory);
+        self.request_bytes = self.request_bytes.min(size("request", &asked.request)?);
+        self.response_bytes = self.response_bytes.min(size("response", &asked.response)?);
+        self.cpu = self.cpu.min(time("cpu", &asked.cpu)?);
+        let wall = time("wall", &asked.wall)?;
+        self.wall = self.wall.min(wall);
+        self.job_wall = self.job_wall.min(wall);
+        self.outbound = asked.outbound.map_or(self.outbound, |asked| asked.min(self.outbound));
+        Ok(self)
+    }
+}
+
+/// `128MiB`, `4MB`, `1GiB`, `65536`.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text)?;
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}
+
+/// `250ms`, `5s`, `2m`, `1h`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split_unit(text)?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
+        _ => None,
+    }
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    Some((number.parse().ok()?, unit.trim()))
+}
+
+/// Guest memory of the whole node.
+#[derive(Debug)]
+pub(crate) struct NodeMemory {
+    budget_bytes: u64,
+    used_bytes: AtomicU64,
+}
+
+impl NodeMemory {
+    pub(crate) fn new(budget_bytes: u64) -> Self {
+        Self { budget_bytes, used_bytes: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.used_bytes.load(Relaxed)
+    }
+
+    /// A new instance may start: a sixteenth of the budget is kept for those that run.
+    pub(crate) fn has_room(&self) -> bool {
+        self.used_bytes() <= self.budget_bytes - self.budget_bytes / 16
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let taken = self.used_bytes.fetch_update(Relaxed, Relaxed, |used| {
+            used.checked_add(bytes).filter(|used| *used <= self.budget_bytes)
+        });
+        taken.is_ok()
+    }
+
+    fn give(&self, bytes: u64) {
+        self.used_bytes.fetch_sub(bytes, Relaxed);
+    }
+}
+
+/// Sums memories and tables over one store: wasmtime's own limits count each memory alone.
+pub(crate) struct Limiter {
+    memory_bytes_max: usize,
+    table_elements_max: usize,
+    memory_bytes: usize,
+    table_elements: usize,
+    meter: Arc<Meter>,
+    node: Arc<NodeMemory>,
+    stats: Arc<Stats>,
+}
+
+impl Limiter {
+    pub(crate) fn new(
+        limits: &ServiceLimits,
+        meter: Arc<Meter>,
+        node: Arc<NodeMemory>,
+        stats: Arc<Stats>,
+    ) -> Self {
+        stats.instances.fetch_add(1, Relaxed);
+        Self {
+            memory_bytes_max: limits.memory_bytes,
+            table_elements_max: limits.table_elements,
+            memory_bytes: 0,
+            table_elements: 0,
+            meter,
+            node,
+            stats,
+        }
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current);
+        if self.memory_bytes.saturating_add(more) > self.memory_bytes_max {
+            self.meter.meet(Met::Memory);
+            return Ok(false);
+        }
+        if !self.node.take(more as u64) {
+            self.meter.meet(Met::NodeMemory);
+            return Ok(false);
+        }
+        self.memory_bytes += more;
+        self.stats.memory_bytes.fetch_add(more as u64, Relaxed);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current);
+        if self.table_elements.saturating_add(more) > self.table_elements_max {
+            self.meter.meet(Met::Table);
+            return Ok(false);
+        }
+        self.table_elements += more;
+        Ok(true)
+    }
+}
+
+impl Drop for Limiter {
+    fn drop(&mut self) {
+        self.node.give(self.memory_bytes as u64);
+        self.stats.memory_bytes.fetch_sub(self.memory_bytes as u64, Relaxed);
+        self.stats.instances.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(text: &str) -> manifest::Limits {
+        manifest::Limits { memory: Some(text.to_owned()), ..Default::default() }
+    }
+
+    #[test]
+    fn a_manifest_lowers_and_never_raises() {
+        let limits = ServiceLimits::default();
+        assert_eq!(limits.lowered(&asked("64MiB")).unwrap().memory_bytes, 64 << 20);
+        assert_eq!(limits.lowered(&asked("64GiB")).unwrap().memory_bytes, limits.memory_bytes);
+        assert!(limits.lowered(&asked("a lot")).unwrap_err().to_string().contains("memory"));
+        let wall = manifest::Limits { wall: Some("250ms".to_owned()), ..Default::default() };
+        assert_eq!(limits.lowered(&wall).unwrap().wall, Duration::from_millis(250));
+    }
+
+    #[test]
+    fn units_are_read() {
+        assert_eq!(parse_bytes("4 MB"), Some(4_000_000));
+        assert_eq!(parse_bytes("1k"), Some(1024));
+        assert_eq!(parse_bytes("99999999999GiB"), None);
+        assert_eq!(parse_duration("2m"), Some(Duration::from_secs(120)));
+        assert_eq!(parse_duration("2"), None);
+    }
+
+    #[test]
+    fn memory_and_tables_are_summed_and_given_back() {
+        let node = Arc::new(NodeMemory::new(5 << 16));
+        let stats = Arc::new(Stats::default());
+        let meter = Arc::new(Meter::new());
+        let limits = ServiceLimits { memory_bytes: 4 << 16, table_elements: 10, ..ServiceLimits::default() };
+        let limiter = || Limiter::new(&limits, Arc::clone(&meter), Arc::clone(&node), Arc::clone(&stats));
+        let mut one = limiter();
+        assert!(one.memory_growing(0, 3 << 16, None).unwrap());
+        assert!(!one.memory_growing(0, 2 << 16, None).unwrap(), "the second memory counts too");
+        assert_eq!(meter.met(), Met::Memory);
+        let mut two = limiter();
+        assert!(!two.memory_growing(0, 3 << 16, None).unwrap(), "the node is full");
+        assert_eq!(meter.met(), Met::NodeMemory);
+        assert!(two.table_growing(0, 6, None).unwrap());
+        assert!(!two.table_growing(0, 6, None).unwrap());
+        drop((one, two));
+        assert_eq!((node.used_bytes(), stats.read(false)), (0, Default::default()));
+    }
+}

@@ -1,0 +1,180 @@
+//! CPU time of a call.
+//!
+//! Ticks of the epoch also pass while a guest waits, so they are no measure. What counts is the thread's CPU time
+//! inside polls of the call's future. Reading that clock is a system call of about a microsecond, as long as a
+//! small call takes, so the first poll of a call is charged by the monotonic clock instead (never less than its CPU
+//! time): it ends at the first tick, a millisecond after it began, and most calls end before. Every later poll reads
+//! the thread's clock at both ends.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::{StoreContextMut, UpdateDeadline};
+
+use crate::state::State;
+
+/// A limit that a guest met while it ran; read when its call has trapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Met {
+    Nothing = 0,
+    Cpu = 1,
+    Memory = 2,
+    Table = 3,
+    NodeMemory = 4,
+    Cancelled = 5,
+}
+
+/// What the poll wrapper and the epoch callback of one instance share.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    /// CPU time before the current poll, nanoseconds.
+    used_ns: AtomicU64,
+    /// The call may use so much, counted as `used_ns`.
+    budget_ns: AtomicU64,
+    /// At this many it leaves the front threads.
+    front_ns: AtomicU64,
+    /// The thread's CPU clock when the current poll began; 0 in a call's first poll.
+    poll_start_ns: AtomicU64,
+    polls: AtomicU64,
+    /// The call runs on a front thread.
+    front: AtomicBool,
+    /// It has to leave.
+    demote: AtomicBool,
+    cancelled: AtomicBool,
+    met: AtomicU8,
+}
+
+impl Meter {
+    pub(crate) fn new() -> Self {
+        Self {
+            used_ns: AtomicU64::new(0),
+            budget_ns: AtomicU64::new(u64::MAX),
+            front_ns: AtomicU64::new(u64::MAX),
+            poll_start_ns: AtomicU64::new(0),
+            polls: AtomicU64::new(0),
+            front: AtomicBool::new(true),
+            demote: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
+            met: AtomicU8::new(0),
+        }
+    }
+
+    /// Starts a call's account. The instance that it runs in may have served others.
+    pub(crate) fn begin(&self, cpu: Duration, front_cpu: Duration) {
+        self.used_ns.store(0, Relaxed);
+        self.budget_ns.store(nanos(cpu), Relaxed);
+        self.front_ns.store(nanos(front_cpu), Relaxed);
+        self.polls.store(0, Relaxed);
+        self.met.store(0, Relaxed);
+        self.demote.store(false, Relaxed);
+    }
+
+    /// Another call joins an instance whose account is shared: it may use `cpu` more from here on.
+    pub(crate) fn extend(&self, cpu: Duration) {
+        self.budget_ns.store(self.used_ns.load(Relaxed).saturating_add(nanos(cpu)), Relaxed);
+    }
+
+    /// No limit: a job has a share instead.
+    pub(crate) fn begin_unlimited(&self) {
+        self.begin(Duration::MAX, Duration::MAX);
+    }
+
+    pub(crate) fn used(&self) -> Duration {
+        Duration::from_nanos(self.used_ns.load(Relaxed))
+    }
+
+    pub(crate) fn set_front(&self, front: bool) {
+        self.front.store(front, Relaxed);
+    }
+
+    pub(crate) fn must_leave(&self) -> bool {
+        self.demote.load(Relaxed)
+    }
+
+    /// Stops the guest at its next tick.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Relaxed)
+    }
+
+    pub(crate) fn meet(&self, met: Met) {
+        self.met.store(met as u8, Relaxed);
+    }
+
+    pub(crate) fn met(&self) -> Met {
+        match self.met.load(Relaxed) {
+            1 => Met::Cpu,
+            2 => Met::Memory,
+            3 => Met::Table,
+            4 => Met::NodeMemory,
+            5 => Met::Cancelled,
+            _ => Met::Nothing,
+        }
+    }
+
+    /// Polls `future`, which runs the instance of this meter, on its account.
+    pub(crate) fn poll<F: Future + ?Sized>(
+        &self,
+        future: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output> {
+        let first = self.polls.fetch_add(1, Relaxed) == 0;
+        let start = if first { 0 } else { thread_cpu_ns() };
+        self.poll_start_ns.store(start, Relaxed);
+        let wall = first.then(Instant::now);
+        let polled = future.poll(cx);
+        let spent = match wall {
+            Some(wall) => nanos(wall.elapsed()),
+            None => thread_cpu_ns().saturating_sub(start),
+        };
+        self.used_ns.fetch_add(spent, Relaxed);
+        polled
+    }
+
+    /// The epoch has passed while the guest ran.
+    pub(crate) fn tick(&self) -> UpdateDeadline {
+        if self.is_cancelled() {
+            self.meet(Met::Cancelled);
+            return UpdateDeadline::Interrupt;
+        }
+        let start = self.poll_start_ns.load(Relaxed);
+        if start == 0 {
+            return UpdateDeadline::Yield(1);
+        }
+        let used = self.used_ns.load(Relaxed) + thread_cpu_ns().saturating_sub(start);
+        if used > self.budget_ns.load(Relaxed) {
+            self.meet(Met::Cpu);
+            return UpdateDeadline::Interrupt;
+        }
+        if used > self.front_ns.load(Relaxed) && self.front.load(Relaxed) {
+            self.demote.store(true, Relaxed);
+        }
+        UpdateDeadline::Yield(1)
+    }
+}
+
+/// The callback of a store's epoch deadline.
+pub(crate) fn on_epoch(
+    meter: Arc<Meter>,
+) -> impl FnMut(StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    move |_| Ok(meter.tick())
+}
+
+/// CPU time of this thread, nanoseconds.
+fn thread_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    // Never zero, which marks a first poll.
+    (time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64).max(1)
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

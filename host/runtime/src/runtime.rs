@@ -1,0 +1,495 @@
+//! The runtime of a node: every revision, the engines they share, and the bounds on all of it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use bytes::Bytes;
+use micro_api::ServiceKey;
+use micro_api::manifest::Reuse;
+use micro_artifact::{VerifiedArtifact, Wasi};
+use micro_capability::{Capabilities, Context, Guest, Scope};
+use micro_engine::EngineKind;
+use parking_lot::Mutex;
+
+use crate::concurrent::{Work, Worker};
+use crate::config::Config;
+use crate::driver::{Call as DriverCall, Driver, Lane, Threads};
+use crate::epoch::Epoch;
+use crate::fault::Fault;
+use crate::gate::{Caps, Gate};
+use crate::http::{self, Body};
+use crate::instance::{Export, Start};
+use crate::job::{self, Throttle};
+use crate::limits::NodeMemory;
+use crate::loader::Loader;
+use crate::meter::Meter;
+use crate::revision::{Parts, ReuseBounds, Revision};
+use crate::rpc::{self, Call};
+use crate::slot::Slot;
+use crate::slow::SlowPool;
+use crate::stats::RevisionStats;
+
+/// Runs revisions. One per process.
+pub struct Runtime {
+    config: Config,
+    capabilities: Arc<Capabilities>,
+    loader: Loader,
+    gate: Arc<Gate>,
+    slow: Arc<SlowPool>,
+    node_memory: Arc<NodeMemory>,
+    tokio: tokio::runtime::Handle,
+    /// Services with a live revision; swept with it.
+    lanes: Mutex<HashMap<ServiceKey, Weak<Lane>>>,
+    /// Revisions that were called and may hold instances or code.
+    pub(crate) warm: Mutex<Vec<Weak<Revision>>>,
+    _epoch: Epoch,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Why the runtime does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The pools need more address space or maps than there are.
+    #[error(transparent)]
+    Engine(#[from] micro_engine::EngineError),
+    /// No thread could be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+    /// Not inside a tokio runtime.
+    #[error("the runtime needs a tokio runtime around it")]
+    Tokio(#[from] tokio::runtime::TryCurrentError),
+}
+
+impl Runtime {
+    /// Makes engines, threads and the task that unloads what nobody uses.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn new(config: Config, capabilities: Arc<Capabilities>) -> Result<Arc<Self>, StartError> {
+        let tokio = tokio::runtime::Handle::try_current()?;
+        let loader = Loader::new(&config)?;
+        let epoch = Epoch::start(loader.engines()).map_err(StartError::Thread)?;
+        let slow = SlowPool::start(config.slow_threads(), &tokio).map_err(StartError::Thread)?;
+        let gate = Gate::new(Caps {
+            node: config.engine.slots as usize,
+            service: config.instances_per_service,
+            node_queue: config.queue_per_node,
+            service_queue: config.queue_per_service,
+        });
+        let node_memory = Arc::new(NodeMemory::new(config.guest_memory_bytes()));
+        let runtime = Arc::new(Self {
+            config,
+            capabilities,
+            loader,
+            gate,
+            slow: Arc::new(slow),
+            node_memory,
+            tokio,
+            lanes: Mutex::new(HashMap::new()),
+            warm: Mutex::new(Vec::new()),
+            _epoch: epoch,
+        });
+        runtime.tokio.spawn(crate::sweep::sweep(Arc::downgrade(&runtime)));
+        Ok(runtime)
+    }
+
+    /// The bounds in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Takes a revision up. Cheap: nothing is loaded until it is called or warmed.
+    ///
+    /// # Errors
+    /// When its grants or limits cannot be read, or its code is for another engine than this build's.
+    pub fn revision(&self, artifact: VerifiedArtifact) -> Result<Arc<Revision>, Fault> {
+        let manifest = Arc::clone(artifact.manifest());
+        let Some(kind) = EngineKind::from_id(&manifest.engine) else {
+            return Err(Fault::Load(format!(
+                "compiled for the engine {}, which this build is not",
+                manifest.engine
+            )));
+        };
+        let scope = Scope {
+            namespace: manifest.namespace.clone(),
+            service: manifest.service.clone(),
+            version: manifest.version.clone(),
+        };
+        let lane = self.lane(scope.key());
+        let limits = self.config.service.lowered(&manifest.settings.limits);
+        let limits = limits.map_err(|error| Fault::Load(error.to_string()))?;
+        let guest = Guest::configure(scope, &manifest.settings, Arc::clone(&self.capabilities));
+        let guest = guest.map_err(|error| Fault::Load(error.to_string()))?;
+        Ok(Arc::new(Revision::new(Parts {
+            artifact,
+            kind,
+            guest,
+            limits,
+            lane,
+            node_memory: Arc::clone(&self.node_memory),
+            reuse: ReuseBounds {
+                calls: self.config.reuse_calls,
+                idle: self.config.reuse_idle,
+                age: self.config.reuse_age,
+            },
+        })))
+    }
+
+    fn lane(&self, key: ServiceKey) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock();
+        if let Some(lane) = lanes.get(&key).and_then(Weak::upgrade) {
+            return lane;
+        }
+        lanes.retain(|_, lane| lane.strong_count() > 0);
+        let (slow, tokio) = (Arc::clone(&self.slow), self.tokio.clone());
+        let lane = Arc::new(Lane::new(key.clone(), slow, tokio, self.config.slow_sticky));
+        lanes.insert(key, Arc::downgrade(&lane));
+        lane
+    }
+
+    /// Loads a revision's code and makes one instance of it, so that a revision that cannot start never serves.
+    ///
+    /// # Errors
+    /// [`Fault::Load`] and [`Fault::Start`] say what is wrong with it.
+    pub async fn warm(&self, revision: &Arc<Revision>) -> Result<(), Fault> {
+        let exports = revision.manifest().exports;
+        self.loader.load(self, revision).await?;
+        let export = match (exports.handler, exports.http) {
+            (Some(_), _) => Export::Handler,
+            (None, Some(_)) => Export::Http,
+            // A job is started once, by `run`.
+            (None, None) => return Ok(()),
+        };
+        let context = Arc::new(Context {
+            account: None,
+            metadata: Vec::new(),
+            deadline: Instant::now() + revision.limits().wall,
+            traceparent: String::new(),
+            request_id: String::new(),
+        });
+        let start = self.fresh(revision, export, &context, None).await?;
+        let meter = start.meter();
+        meter.begin(revision.limits().cpu, self.config.front_cpu);
+        let started = Arc::clone(revision);
+        let call: DriverCall = Box::pin(async move { start.instance(&started, export).await.map(|_| None) });
+        self.drive(revision, call, meter, &context, Threads::Slow).await
+    }
+
+    /// Calls an endpoint of the `handler` export.
+    ///
+    /// # Errors
+    /// [`Fault::Guest`] is the handler's own answer; all others are the platform's.
+    pub async fn call(&self, revision: &Arc<Revision>, call: Call) -> Result<Bytes, Fault> {
+        let began = Instant::now();
+        let _activity = revision.activity();
+        let result = self.call_inner(revision, call).await;
+        revision.stats_cells().record(began.elapsed(), result.is_err());
+        result
+    }
+
+    async fn call_inner(&self, revision: &Arc<Revision>, call: Call) -> Result<Bytes, Fault> {
+        let limits = revision.limits();
+        if call.request.len() as u64 > limits.request_bytes {
+            revision.log_fault(&Fault::RequestLimit, &call.context.request_id);
+            return Err(Fault::RequestLimit);
+        }
+        let context = bounded(call.context, limits.wall);
+        let request = rpc::Request { endpoint: call.endpoint, codec: call.codec, bytes: call.request };
+        let slot = Slot::new();
+        let answer = if self.is_concurrent(revision, Export::Handler) {
+            let work = Work::Rpc { request: Some(request), slot: Arc::clone(&slot) };
+            self.offer(revision, Export::Handler, &context, work).await?;
+            within(&context, &slot).await
+        } else {
+            let start = self.start(revision, Export::Handler, &context).await?;
+            let meter = start.meter();
+            meter.begin(limits.cpu, self.config.front_cpu);
+            let served =
+                rpc::serve(Arc::clone(revision), start, Arc::clone(&context), request, Arc::clone(&slot));
+            let driver = self.driver(revision, Box::pin(served), meter, &context, Threads::Front);
+            answer(driver, &slot).await
+        };
+        let checked = rpc::check(answer, limits.response_bytes);
+        if let Err(Fault::ResponseLimit) = checked {
+            revision.log_fault(&Fault::ResponseLimit, &context.request_id);
+        }
+        checked
+    }
+
+    /// Sends an HTTP request through the `wasi:http` export. The answer's body may run the guest while it is read.
+    ///
+    /// # Errors
+    /// What goes wrong before the head of the answer; later faults break the body off.
+    pub async fn http(
+        &self,
+        revision: &Arc<Revision>,
+        request: ::http::Request<Body>,
+        context: Context,
+    ) -> Result<::http::Response<Body>, Fault> {
+        let began = Instant::now();
+        let result = self.http_inner(revision, request, context).await;
+        revision.stats_cells().record(began.elapsed(), result.is_err());
+        result
+    }
+
+    async fn http_inner(
+        &self,
+        revision: &Arc<Revision>,
+        request: ::http::Request<Body>,
+        context: Context,
+    ) -> Result<::http::Response<Body>, Fault> {
+        let activity = revision.activity();
+        let limits = revision.limits();
+        if http_body::Body::size_hint(request.body()).lower() > limits.request_bytes {
+            revision.log_fault(&Fault::RequestLimit, &context.request_id);
+            return Err(Fault::RequestLimit);
+        }
+        let over = Arc::new(AtomicBool::new(false));
+        let cut = Arc::clone(&over);
+        let request = request.map(|body| http::RequestBody::new(body, limits.request_bytes, cut));
+        let head = bounded(context.clone(), limits.wall);
+        // What the guest calls while it streams may take as long as the answer.
+        let context = bounded(context, limits.http_total);
+        let slot = Slot::new();
+        let driver = if self.is_concurrent(revision, Export::Http) {
+            let work = Work::Http { request: Some(request), slot: Arc::clone(&slot) };
+            self.offer(revision, Export::Http, &context, work).await?;
+            None
+        } else {
+            let start = self.start(revision, Export::Http, &head).await?;
+            let meter = start.meter();
+            meter.begin(limits.cpu, self.config.front_cpu);
+            let served =
+                http::serve(Arc::clone(revision), start, Arc::clone(&context), request, Arc::clone(&slot));
+            Some(self.driver(revision, Box::pin(served), meter, &head, Threads::Front))
+        };
+        http::exchange(Arc::clone(revision), &head, driver, &slot, &over, activity).await
+    }
+
+    /// Runs a job to its end and returns its exit code. `args` of `None` are the manifest's.
+    ///
+    /// # Errors
+    /// When it traps, runs into a limit or cannot start.
+    pub async fn run(
+        &self,
+        revision: &Arc<Revision>,
+        args: Option<Vec<String>>,
+        context: Context,
+    ) -> Result<i32, Fault> {
+        let began = Instant::now();
+        let _activity = revision.activity();
+        let context = bounded(context, revision.limits().job_wall);
+        let start = self.fresh(revision, Export::Run, &context, args).await?;
+        let meter = start.meter();
+        meter.begin_unlimited();
+        let slot = Slot::new();
+        let served = job::serve(Arc::clone(revision), start, Arc::clone(&context), Arc::clone(&slot));
+        let job = Throttle::new(served, Arc::clone(&meter), revision.limits().job_cpu_permille);
+        let ended = self.drive(revision, Box::pin(job), meter, &context, Threads::Slow).await;
+        revision.stats_cells().record(began.elapsed(), ended.is_err());
+        ended?;
+        slot.take().ok_or_else(|| Fault::NoAnswer("the job ended without an exit code".to_owned()))
+    }
+
+    /// Counters of a revision.
+    pub fn stats(&self, revision: &Revision) -> RevisionStats {
+        revision.stats()
+    }
+
+    /// Waits until no call of a revision runs, then lets go of its instances and its code. Calls of it that come
+    /// later still work; routing must have moved on before.
+    pub async fn drain(&self, revision: &Arc<Revision>) {
+        revision.quiet().await;
+        self.retire(revision);
+    }
+
+    /// Lets go of a revision's idle instances and its code at once; running calls end by themselves.
+    pub fn retire(&self, revision: &Arc<Revision>) {
+        revision.retire();
+        revision.loaded.store(None);
+    }
+
+    /// How many components are loaded.
+    pub fn loaded(&self) -> usize {
+        self.loader.count()
+    }
+
+    /// Guest memory in use on the node, bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        self.node_memory.used_bytes()
+    }
+}
+
+// === How a call gets its instance ===
+
+impl Runtime {
+    /// Several calls in one instance need component-model async: other components are reused one call at a time.
+    fn is_concurrent(&self, revision: &Revision, export: Export) -> bool {
+        let exports = &revision.manifest().exports;
+        let asynchronous = match export {
+            Export::Handler => exports.handler == Some(micro_artifact::Package::Platform),
+            Export::Http => exports.http == Some(Wasi::P3),
+            Export::Run => false,
+        };
+        asynchronous && revision.policy() == Reuse::Concurrent
+    }
+
+    async fn start(
+        &self,
+        revision: &Arc<Revision>,
+        export: Export,
+        context: &Context,
+    ) -> Result<Start, Fault> {
+        if revision.policy() != Reuse::Fresh
+            && let Some(instance) = revision.take_idle(export)
+        {
+            revision.touch();
+            return Ok(Start::Reuse(instance));
+        }
+        self.fresh(revision, export, context, None).await
+    }
+
+    async fn fresh(
+        &self,
+        revision: &Arc<Revision>,
+        export: Export,
+        context: &Context,
+        args: Option<Vec<String>>,
+    ) -> Result<Start, Fault> {
+        let waiting = async {
+            let loaded = self.loader.load(self, revision).await?;
+            if !loaded.has(export) {
+                return Err(Fault::NoSuchExport(export.name()));
+            }
+            if !self.node_memory.has_room() {
+                self.reclaim();
+            }
+            if !self.node_memory.has_room() {
+                return Err(Fault::Saturated("memory of the node"));
+            }
+            if self.gate.is_full() {
+                self.reclaim();
+            }
+            let permit = self.gate.enter(revision.key()).await?;
+            Ok(Start::Fresh { permit, loaded, meter: Arc::new(Meter::new()), args })
+        };
+        let left = tokio::time::timeout_at(context.deadline.into(), waiting).await;
+        let start = left.unwrap_or(Err(Fault::Saturated("calls waiting for an instance")));
+        start.inspect_err(|fault| revision.log_fault(fault, &context.request_id))
+    }
+
+    /// Gives a call to an instance that has room, or to a new one.
+    async fn offer(
+        &self,
+        revision: &Arc<Revision>,
+        export: Export,
+        context: &Arc<Context>,
+        work: Work,
+    ) -> Result<(), Fault> {
+        let at_once = self.config.concurrent_calls;
+        let Err(work) = offer_to_any(revision, export, at_once, context, work) else { return Ok(()) };
+        let start = self.fresh(revision, export, context, None).await?;
+        // While this call waited, another may have made room.
+        let Err(work) = offer_to_any(revision, export, at_once, context, work) else { return Ok(()) };
+        start.meter().begin(revision.limits().cpu, self.config.front_cpu);
+        let worker = Worker::start(revision, start, export, at_once, context);
+        let refused = worker.offer(export, at_once, context, work);
+        revision.workers.lock().push(worker);
+        refused.map_err(|_| Fault::Saturated("calls waiting for an instance"))
+    }
+
+    fn driver(
+        &self,
+        revision: &Arc<Revision>,
+        call: DriverCall,
+        meter: Arc<Meter>,
+        context: &Arc<Context>,
+        threads: Threads,
+    ) -> Driver {
+        Driver::new(call, meter, Arc::clone(revision), Arc::clone(context), context.deadline, threads)
+    }
+
+    async fn drive(
+        &self,
+        revision: &Arc<Revision>,
+        call: DriverCall,
+        meter: Arc<Meter>,
+        context: &Arc<Context>,
+        threads: Threads,
+    ) -> Result<(), Fault> {
+        let mut driver = self.driver(revision, call, meter, context, threads);
+        std::future::poll_fn(|cx| driver.poll(cx)).await
+    }
+
+    /// Drops an idle instance somewhere, so that a service which has work can have its place.
+    fn reclaim(&self) {
+        let warm: Vec<_> = self.warm.lock().iter().filter_map(Weak::upgrade).collect();
+        let oldest = warm.iter().max_by_key(|revision| revision.idle_age());
+        if let Some(revision) = oldest {
+            revision.drop_oldest();
+        }
+    }
+}
+
+fn offer_to_any(
+    revision: &Revision,
+    export: Export,
+    at_once: usize,
+    context: &Arc<Context>,
+    mut work: Work,
+) -> Result<(), Work> {
+    let workers = revision.workers.lock();
+    for worker in workers.iter() {
+        match worker.offer(export, at_once, context, work) {
+            Ok(()) => {
+                revision.touch();
+                return Ok(());
+            }
+            Err(back) => work = back,
+        }
+    }
+    Err(work)
+}
+
+/// The call's context, with a deadline no later than the service's limit allows.
+fn bounded(mut context: Context, wall: std::time::Duration) -> Arc<Context> {
+    context.deadline = context.deadline.min(Instant::now() + wall);
+    Arc::new(context)
+}
+
+/// Runs a call until its answer is there; what the guest still does then goes on by itself.
+async fn answer(mut driver: Driver, slot: &Slot<rpc::Answer>) -> rpc::Answer {
+    let answer = std::future::poll_fn(|cx| {
+        slot.register(cx);
+        let ended = driver.poll(cx);
+        if let std::task::Poll::Ready(Err(fault)) = ended {
+            return std::task::Poll::Ready(Err(fault));
+        }
+        match slot.take() {
+            Some(answer) => std::task::Poll::Ready(answer),
+            None if ended.is_ready() => {
+                std::task::Poll::Ready(Err(Fault::NoAnswer("the service ended without an answer".to_owned())))
+            }
+            None => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    driver.detach();
+    answer
+}
+
+/// Waits for the answer of an instance that runs by itself.
+async fn within(context: &Context, slot: &Slot<rpc::Answer>) -> rpc::Answer {
+    let answer = std::future::poll_fn(|cx| slot.poll_take(cx));
+    tokio::time::timeout_at(context.deadline.into(), answer).await.unwrap_or(Err(Fault::WallLimit))
+}
+
+/// Keeps the count of loaded components together with its cap.
+pub(crate) type LoadedCount = Arc<AtomicUsize>;

@@ -16,6 +16,12 @@ impl Db {
         row.map(Record::try_from).transpose()
     }
 
+    /// A deployment of any namespace: for the platform itself, not for callers.
+    pub async fn deployment_by_id(&self, id: &str) -> Result<Option<Record>, Error> {
+        let row = query("deployments.get", select_deployment!("WHERE d.id = $1")).bind(id);
+        row.read_first::<DeploymentRow>(self).await?.map(Record::try_from).transpose()
+    }
+
     /// The newest deployment of a service, of one version when given, running or not.
     pub async fn newest_deployment(
         &self,

@@ -32,6 +32,8 @@ pub struct Active {
     /// Digest of its signed manifest.
     pub revision: String,
     pub deployment: String,
+    /// It runs to its end and answers no calls.
+    pub job: bool,
     pub started_ms: i64,
     pub updated_ms: i64,
 }
@@ -60,19 +62,21 @@ impl Db {
     pub async fn active(&self) -> Result<Vec<Active>, Error> {
         let rows = query(
             "versions.active",
-            "SELECT d.namespace, d.service, d.version, d.revision, d.id, d.started_ms, d.updated_ms
+            "SELECT d.namespace, d.service, d.version, d.revision, d.id, d.job, d.started_ms, d.updated_ms
              FROM versions v JOIN deployments d ON d.id = v.active
              WHERE d.state = 'running' ORDER BY d.namespace, d.service, d.version",
         );
-        let rows = rows.read_all::<(String, String, String, Option<String>, String, i64, i64)>(self).await?;
+        let rows =
+            rows.read_all::<(String, String, String, Option<String>, String, i64, i64, i64)>(self).await?;
         let active = rows.into_iter().filter_map(
-            |(namespace, service, version, revision, deployment, started_ms, updated_ms)| {
+            |(namespace, service, version, revision, deployment, job, started_ms, updated_ms)| {
                 Some(Active {
                     namespace,
                     service,
                     version,
                     revision: revision?,
                     deployment,
+                    job: job != 0,
                     started_ms,
                     updated_ms,
                 })
@@ -115,10 +119,11 @@ impl Db {
 
     /// `starting` → `running`: it serves from now on, and what served before is `stopping`. Fails with
     /// [`Error::Illegal`] when it was killed or superseded meanwhile.
-    pub async fn running(&self, record: &Record) -> Result<(), Error> {
+    pub async fn running(&self, record: &Record, job: bool) -> Result<Record, Error> {
         let (mut tx, held) = self.held(record).await?;
         let held = held
             .step(&mut tx, DeploymentState::Running, |record| {
+                record.job = job;
                 jobs::close_stage(&mut record.deployment.stages, Stage::Start);
             })
             .await?;
@@ -129,7 +134,8 @@ impl Db {
         if let Some(before) = before.filter(|before| *before != id) {
             retire(&mut tx, &before, &id).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        Ok(held.into_record())
     }
 
     /// `stopping` → `stopped`, or `superseded` when a newer deployment took its place.

@@ -12,7 +12,8 @@ macro_rules! select_deployment {
     ($tail:literal) => {
         concat!(
             "SELECT d.id, d.namespace, d.service, d.version, d.action, d.request, d.state, d.stages, d.error, ",
-            "d.commit_id, d.revision, d.successor, d.starts, d.log_bytes, d.created_ms, d.started_ms, d.updated_ms ",
+            "d.commit_id, d.revision, d.successor, d.starts, d.job, d.log_bytes, d.created_ms, d.started_ms, ",
+            "d.updated_ms ",
             "FROM deployments d ",
             $tail
         )
@@ -36,6 +37,7 @@ pub(crate) struct DeploymentRow {
     revision: Option<String>,
     successor: Option<String>,
     starts: i64,
+    job: i64,
     log_bytes: i64,
     created_ms: i64,
     started_ms: i64,
@@ -55,6 +57,8 @@ pub struct Record {
     pub successor: Option<String>,
     /// How often the node was asked to start it.
     pub starts: i64,
+    /// It runs to its end and answers no calls. Known from `running` on.
+    pub job: bool,
     /// Bytes of its build log.
     pub log_bytes: i64,
     /// When it last became `starting`; 0 before.
@@ -87,6 +91,7 @@ impl TryFrom<DeploymentRow> for Record {
             action: Action::parse(&row.action)?,
             successor: row.successor,
             starts: row.starts,
+            job: row.job != 0,
             log_bytes: row.log_bytes,
             started_ms: row.started_ms,
         })
@@ -116,10 +121,11 @@ where
             revision: row.try_get(10)?,
             successor: row.try_get(11)?,
             starts: row.try_get(12)?,
-            log_bytes: row.try_get(13)?,
-            created_ms: row.try_get(14)?,
-            started_ms: row.try_get(15)?,
-            updated_ms: row.try_get(16)?,
+            job: row.try_get(13)?,
+            log_bytes: row.try_get(14)?,
+            created_ms: row.try_get(15)?,
+            started_ms: row.try_get(16)?,
+            updated_ms: row.try_get(17)?,
         })
     }
 }

@@ -96,11 +96,11 @@ impl Held {
     }
 
     async fn save(self, tx: &mut Tx, from: DeploymentState) -> Result<Self, Error> {
-        let Record { deployment, successor, starts, log_bytes, started_ms, .. } = &self.0;
+        let Record { deployment, successor, starts, job, log_bytes, started_ms, .. } = &self.0;
         let update = query(
             "deployments.step",
             "UPDATE deployments SET service = $3, version = $4, state = $5, stages = $6, error = $7, commit_id = $8,
-               revision = $9, successor = $10, starts = $11, log_bytes = $12, started_ms = $13, updated_ms = $14
+               revision = $9, successor = $10, starts = $11, job = $12, log_bytes = $13, started_ms = $14, updated_ms = $15
              WHERE id = $1 AND state = $2",
         )
         .bind(&deployment.id)
@@ -114,6 +114,7 @@ impl Held {
         .bind(deployment.revision.clone())
         .bind(successor.clone())
         .bind(*starts)
+        .bind(i64::from(*job))
         .bind(*log_bytes)
         .bind(*started_ms)
         .bind(deployment.updated_ms);

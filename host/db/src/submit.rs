@@ -181,8 +181,8 @@ async fn insert(
     query(
         "deployments.insert",
         "INSERT INTO deployments (id, namespace, service, version, action, request, state, stages, error, commit_id,
-           revision, successor, starts, log_bytes, created_ms, started_ms, updated_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, '[]', NULL, NULL, NULL, NULL, 0, 0, $8, 0, $8)",
+           revision, successor, starts, job, log_bytes, created_ms, started_ms, updated_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, '[]', NULL, NULL, NULL, NULL, 0, 0, 0, $8, 0, $8)",
     )
     .bind(id)
     .bind(&key.namespace)

@@ -24,6 +24,7 @@ CREATE TABLE deployments (
     revision TEXT,
     successor TEXT,
     starts BIGINT NOT NULL,
+    job BIGINT NOT NULL,
     log_bytes BIGINT NOT NULL,
     created_ms BIGINT NOT NULL,
     started_ms BIGINT NOT NULL,

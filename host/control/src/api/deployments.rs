@@ -1,0 +1,3 @@
+//! `/v1/deployments`.
+
+pub(crate) mod get;

@@ -1,0 +1,26 @@
+//! `GET /v1/services/{name}/health`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use micro_api::stats::NodeHealth;
+
+use crate::Control;
+use crate::api::registry::not_found;
+use crate::api::service_name;
+use crate::error::Error;
+use crate::extract::{Caller, Path};
+
+pub(crate) async fn handler(
+    State(control): State<Arc<Control>>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<Vec<NodeHealth>>, Error> {
+    let name = service_name("debug", &name)?;
+    let nodes = control.node.health(&caller.namespace, &name).await;
+    if nodes.is_empty() {
+        return Err(not_found(&control, &caller.namespace, "debug", &name).await);
+    }
+    Ok(Json(nodes))
+}

@@ -1,0 +1,66 @@
+//! `GET /v1/services`: the rows of `micro status`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use micro_api::deployment::{DeploymentState, ServiceStatus};
+use micro_db::Version;
+use serde::Deserialize;
+
+use super::ID;
+use crate::Control;
+use crate::api::service_name;
+use crate::error::Error;
+use crate::extract::{Caller, Query};
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+pub(crate) struct Filter {
+    /// Only this service.
+    name: Option<String>,
+    /// Only this version.
+    version: Option<String>,
+}
+
+pub(crate) async fn handler(
+    State(control): State<Arc<Control>>,
+    caller: Caller,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Vec<ServiceStatus>>, Error> {
+    let name = match filter.name.filter(|name| !name.is_empty()) {
+        Some(name) => Some(service_name(ID, &name)?.to_string()),
+        None => None,
+    };
+    let version = filter.version.as_deref();
+    let versions =
+        control.db.versions(&caller.namespace, name.as_deref(), version).await.map_err(Error::db(ID))?;
+    Ok(Json(versions.iter().map(row).collect()))
+}
+
+/// The row speaks of the newest attempt, as long as that may still come to something. After a failed update the one
+/// before still serves: then the row says so, and the metadata says what failed.
+fn row(version: &Version) -> ServiceStatus {
+    let latest = &version.latest;
+    let shown = match &version.active {
+        Some(active) if latest.deployment.state == DeploymentState::Failed => active,
+        _ => latest,
+    };
+    let mut metadata = BTreeMap::from(["owner", "group"].map(|key| (key.to_owned(), "n/a".to_owned())));
+    if let Some(error) = &latest.deployment.error {
+        metadata.insert("error".to_owned(), error.detail.lines().next().unwrap_or_default().to_owned());
+    }
+    if shown.starts > 1 {
+        metadata.insert("retries".to_owned(), (shown.starts - 1).to_string());
+    }
+    ServiceStatus {
+        name: version.service.clone(),
+        version: version.version.clone(),
+        source: shown.deployment.source_given.clone(),
+        status: shown.deployment.state.status().to_owned(),
+        build: shown.deployment.commit.clone().unwrap_or_default(),
+        updated_ms: if shown.started_ms > 0 { shown.started_ms } else { shown.deployment.created_ms },
+        metadata,
+        deployment: shown.deployment.id.clone(),
+    }
+}

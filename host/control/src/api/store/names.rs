@@ -1,0 +1,24 @@
+//! `GET /v1/store/databases`, `GET /v1/store/tables`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+
+use crate::Control;
+use crate::error::Error;
+use crate::extract::Caller;
+
+pub(crate) async fn databases(
+    State(control): State<Arc<Control>>,
+    caller: Caller,
+) -> Result<Json<Vec<String>>, Error> {
+    Ok(Json(control.node.store_databases(&caller.namespace).await?))
+}
+
+pub(crate) async fn tables(
+    State(control): State<Arc<Control>>,
+    caller: Caller,
+) -> Result<Json<Vec<String>>, Error> {
+    Ok(Json(control.node.store_tables(&caller.namespace).await?))
+}

@@ -1,0 +1,3 @@
+//! `/v1/uploads`.
+
+pub(crate) mod create;

@@ -1,0 +1,124 @@
+//! `POST /v1/uploads`: a source as tar.gz, streamed to disk. Nothing here looks inside: the builder unpacks it in its
+//! sandbox.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body, BodyDataStream};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use futures::StreamExt;
+use micro_api::Error as Api;
+use micro_api::deployment::Upload;
+use tokio::io::AsyncWriteExt;
+
+use crate::Control;
+use crate::error::{Error, chain};
+use crate::extract::Caller;
+
+const ID: &str = "uploads";
+/// How long a client may be silent.
+const IDLE: Duration = Duration::from_secs(30);
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+pub(crate) async fn handler(
+    State(control): State<Arc<Control>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<Upload>), Error> {
+    check(&headers, control.config.upload_bytes_max)?;
+    let Ok(_permit) = tokio::time::timeout(IDLE, control.uploads.acquire()).await else {
+        return Err(Api::new(ID, 429, "too many uploads at once: try again").into());
+    };
+    let id = uuid::Uuid::new_v4().to_string();
+    let size = receive(&control, &id, body.into_data_stream()).await?;
+    control.db.insert_upload(&caller.namespace, &id, size).await.map_err(Error::db(ID))?;
+    Ok((StatusCode::CREATED, Json(Upload { id, size })))
+}
+
+fn check(headers: &HeaderMap, max: u64) -> Result<(), Error> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !matches!(kind, "application/gzip" | "application/x-gzip") {
+        return Err(Api::new(ID, 415, "send a tar.gz as application/gzip").into());
+    }
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > max) {
+        return Err(too_large(max));
+    }
+    Ok(())
+}
+
+fn too_large(max: u64) -> Error {
+    let mebibytes = max / (1024 * 1024);
+    Api::new(
+        ID,
+        413,
+        format!("the source is larger than {mebibytes} MiB: leave out what .gitignore can name"),
+    )
+    .into()
+}
+
+/// Writes the archive under its id. It appears whole or not at all.
+async fn receive(control: &Control, id: &str, mut body: BodyDataStream) -> Result<u64, Error> {
+    let folder = &control.config.uploads;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(failed("make the folder"))?;
+    let partial = Partial(folder.join(format!("{id}.partial")));
+    let mut file = tokio::fs::File::create(&partial.0).await.map_err(failed("create"))?;
+    let (mut size, mut head) = (0_u64, Vec::<u8>::with_capacity(GZIP.len()));
+    loop {
+        let chunk = match tokio::time::timeout(IDLE, body.next()).await {
+            Err(_) => return Err(Api::timeout(ID, "the upload stood still for 30 s").into()),
+            Ok(Some(Err(_))) => return Err(Api::bad_request(ID, "the upload ended early").into()),
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(None) => break,
+        };
+        size += chunk.len() as u64;
+        if size > control.config.upload_bytes_max {
+            return Err(too_large(control.config.upload_bytes_max));
+        }
+        head.extend(chunk.iter().take(GZIP.len() - head.len()));
+        file.write_all(&chunk).await.map_err(failed("write"))?;
+    }
+    if head != GZIP {
+        return Err(Api::bad_request(ID, "the upload is not a tar.gz").into());
+    }
+    file.flush().await.map_err(failed("write"))?;
+    file.sync_all().await.map_err(failed("sync"))?;
+    std::fs::rename(&partial.0, folder.join(format!("{id}.tar.gz"))).map_err(failed("rename"))?;
+    sync_folder(folder).map_err(failed("sync the folder"))?;
+    Ok(size)
+}
+
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::File::open(folder)?.sync_all()
+}
+
+fn failed(doing: &'static str) -> impl Fn(std::io::Error) -> Error {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    move |error| {
+        tracing::error!(error = chain(&error), "An upload failed: {doing}");
+        match error.kind() {
+            StorageFull | QuotaExceeded => Api::new(ID, 507, "the platform's disk is full").into(),
+            _ => Api::internal(ID, "the upload could not be stored").into(),
+        }
+    }
+}
+
+/// A file that goes when the upload does not come to its end, also when the client leaves.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // After the rename there is nothing under this name.
+        let _gone = std::fs::remove_file(&self.0);
+    }
+}

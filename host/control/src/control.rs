@@ -1,0 +1,82 @@
+//! The control plane of one node.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use micro_db::Db;
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Config, Node, router, task};
+
+/// Uploads received at once; more wait.
+const UPLOADS_AT_ONCE: usize = 8;
+
+/// The control plane: its API and its tasks.
+pub struct Control {
+    pub(crate) config: Config,
+    pub(crate) db: Db,
+    pub(crate) node: Arc<dyn Node>,
+    /// Told when a job was added.
+    builder: Arc<Notify>,
+    /// Counts changes of the rows, whoever made them.
+    changes: watch::Sender<u64>,
+    /// Something is under way, so changes of others are expected soon.
+    pub(crate) busy: AtomicBool,
+    /// Deployments that the node routes to. Held while what is routed and what the rows say are brought together.
+    pub(crate) routed: Mutex<HashSet<String>>,
+    pub(crate) uploads: Semaphore,
+}
+
+impl Control {
+    /// A control plane on `db` (whose schema is up to date) and `node`. `builder` is notified of each new job.
+    pub fn new(config: Config, db: Db, node: Arc<dyn Node>, builder: Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            db,
+            node,
+            builder,
+            changes: watch::Sender::new(0),
+            busy: AtomicBool::new(true),
+            routed: Mutex::default(),
+            uploads: Semaphore::new(UPLOADS_AT_ONCE),
+        })
+    }
+
+    /// The API. `beside` are routes of others on the same address (`/rpc`); they get the same guard.
+    pub fn router(self: &Arc<Self>, beside: Router) -> Router {
+        router::router(self, beside)
+    }
+
+    /// Routes what the rows say is active, then reconciles until `stop`. Run it once a process.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let watcher = task::watch::run(Arc::clone(&self), stop.clone());
+        let sweeper = task::sweep::run(Arc::clone(&self), stop.clone());
+        let reconciler = task::reconcile::run(Arc::clone(&self), stop);
+        tokio::join!(watcher, sweeper, reconciler);
+    }
+
+    /// Wakes the reconciler and all who wait for a deployment.
+    pub(crate) fn poke(&self) {
+        self.busy.store(true, Ordering::Relaxed);
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// As [`Control::poke`], for a new job.
+    pub(crate) fn poke_builder(&self) {
+        self.builder.notify_one();
+        self.poke();
+    }
+
+    /// Sees every change from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// A change that the watcher saw: it says nothing of whether more will come.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}

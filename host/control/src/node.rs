@@ -1,0 +1,110 @@
+//! What control needs of the node it lives on, in control's own words. The server implements it, so control sees neither
+//! the runtime nor the gateway nor a capability.
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use micro_api::logs::LogRecord;
+use micro_api::stats::{NodeHealth, NodeStats};
+use micro_api::{Error, Namespace, ServiceName, registry, store};
+use micro_artifact::Digest;
+
+/// A revision that serves or is about to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveRevision {
+    pub namespace: Namespace,
+    pub service: ServiceName,
+    pub version: String,
+    /// Digest of its signed manifest.
+    pub revision: Digest,
+    /// The deployment that made it active.
+    pub deployment: String,
+    /// When it was started, Unix milliseconds.
+    pub started_ms: i64,
+    /// When its deployment last changed, Unix milliseconds.
+    pub updated_ms: i64,
+}
+
+/// Which lines of a service's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogQuery {
+    pub namespace: Namespace,
+    pub service: ServiceName,
+    /// Absent: all versions.
+    pub version: Option<String>,
+    /// At most this many lines of the past.
+    pub lines: usize,
+    /// Only lines from this time on, Unix milliseconds.
+    pub since_ms: Option<i64>,
+    /// Go on with new lines until the reader leaves.
+    pub follow: bool,
+}
+
+/// A revision that [`Node::publish`] could not route to, because it cannot be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unservable {
+    pub deployment: String,
+    pub error: Error,
+}
+
+/// The node, as control sees it. Errors are for clients: no text from inside the host.
+#[async_trait]
+pub trait Node: Send + Sync + 'static {
+    /// Loads a revision and makes it ready for its first call. Nothing is routed to it yet. May be called again for one
+    /// that is ready.
+    async fn start(&self, revision: &ActiveRevision) -> Result<(), Error>;
+
+    /// Makes `active` the whole of what can be called and looked up, in one step. Jobs are never in it. Revisions that
+    /// stay are not disturbed. Returns those that cannot serve; all others do.
+    async fn publish(&self, active: Vec<ActiveRevision>) -> Vec<Unservable>;
+
+    /// Waits until no call runs in a revision that is no longer routed to, within bounds of the node's own, and lets go
+    /// of it. Returns at once for one the node does not know.
+    async fn drain(&self, revision: &ActiveRevision);
+
+    /// Runs a job to its end; the exit code. Dropping the future ends the job.
+    async fn run_job(&self, revision: &ActiveRevision) -> Result<i32, Error>;
+
+    /// Lines of a log, oldest first. A service without a log has an empty one.
+    async fn logs(&self, query: LogQuery) -> Result<BoxStream<'static, LogRecord>, Error>;
+
+    /// Health of the node entries of a service; empty when it does not run.
+    async fn health(&self, namespace: &Namespace, service: &ServiceName) -> Vec<NodeHealth>;
+
+    /// Statistics of the node entries of a service; empty when it does not run.
+    async fn stats(&self, namespace: &Namespace, service: &ServiceName) -> Vec<NodeStats>;
+
+    /// Short names of what `namespace` can look up, the platform's own services included.
+    async fn registry_list(&self, namespace: &Namespace) -> Vec<String>;
+
+    /// One record a version; empty when nothing of that name runs.
+    async fn registry_get(&self, namespace: &Namespace, service: &ServiceName) -> Vec<registry::Service>;
+
+    /// Reads records in key order. An exact read of a missing key is a 404 `not found`.
+    async fn store_read(
+        &self,
+        namespace: &Namespace,
+        table: &str,
+        query: store::Query,
+    ) -> Result<Vec<store::Record>, Error>;
+
+    /// Keys in order.
+    async fn store_list(
+        &self,
+        namespace: &Namespace,
+        table: &str,
+        query: store::Query,
+    ) -> Result<Vec<String>, Error>;
+
+    /// Writes a record; it survives a crash when this returns.
+    async fn store_write(&self, namespace: &Namespace, table: &str, write: store::Write)
+    -> Result<(), Error>;
+
+    /// Deletes a record; a missing one is no error.
+    async fn store_delete(&self, namespace: &Namespace, table: &str, key: &str) -> Result<(), Error>;
+
+    /// Databases that `namespace` may see: its own.
+    async fn store_databases(&self, namespace: &Namespace) -> Result<Vec<String>, Error>;
+
+    /// Tables of `namespace`.
+    async fn store_tables(&self, namespace: &Namespace) -> Result<Vec<String>, Error>;
+}

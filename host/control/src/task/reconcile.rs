@@ -1,0 +1,251 @@
+//! One code path from `built` to `running` and from `stopping` to the end.
+//!
+//! It takes no input: woken by a change or by time, it reads the rows, and starts one task for each deployment that has
+//! none. A step that was cut short by a crash is found in the rows and done again; each step can be.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use micro_api::deployment::DeploymentState;
+use micro_db::deployments::Record;
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::job;
+use super::routes::{SwitchError, revision_of};
+use crate::error::chain;
+use crate::{ActiveRevision, Control};
+
+/// Revisions loaded and warmed at once.
+const STARTS_AT_ONCE: usize = 4;
+/// Pause after the database refused.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What is under way, by deployment.
+struct Tasks {
+    set: JoinSet<()>,
+    starting: HashMap<String, AbortHandle>,
+    jobs: HashMap<String, AbortHandle>,
+    stopping: HashMap<String, AbortHandle>,
+    starts: Arc<Semaphore>,
+}
+
+/// Reconciles until `stop`. Tasks that are under way then are dropped: the next process finds their rows.
+pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
+    let mut changes = control.changes();
+    let mut tasks = Tasks {
+        set: JoinSet::new(),
+        starting: HashMap::new(),
+        jobs: HashMap::new(),
+        stopping: HashMap::new(),
+        starts: Arc::new(Semaphore::new(STARTS_AT_ONCE)),
+    };
+    let mut resumed = false;
+    loop {
+        changes.mark_unchanged();
+        if let Err(error) = round(&control, &mut tasks, &mut resumed).await {
+            tracing::warn!(error = chain(&error), "The reconciler cannot read its rows");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(RETRY) => continue,
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            // The sender lives in `control`, so this ends only with a change.
+            _ = changes.changed() => {}
+            Some(ended) = tasks.set.join_next_with_id(), if !tasks.set.is_empty() => tasks.forget(ended),
+        }
+    }
+}
+
+impl Tasks {
+    /// A task that ended, or panicked: its deployment is free to be taken up again.
+    fn forget(&mut self, ended: Result<(tokio::task::Id, ()), tokio::task::JoinError>) {
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(error) => {
+                if error.is_panic() {
+                    tracing::error!("A task of the reconciler panicked");
+                }
+                error.id()
+            }
+        };
+        for tasks in [&mut self.starting, &mut self.jobs, &mut self.stopping] {
+            tasks.retain(|_, handle| handle.id() != id);
+        }
+    }
+}
+
+/// Reads the rows once and starts what is missing.
+async fn round(control: &Arc<Control>, tasks: &mut Tasks, resumed: &mut bool) -> Result<(), micro_db::Error> {
+    if !*resumed {
+        resume(control, tasks).await?;
+        *resumed = true;
+    }
+    let work = control.db.work().await?;
+    control.busy.store(control.db.is_busy().await?, Ordering::Relaxed);
+    for record in work.start {
+        let id = record.deployment.id.clone();
+        if tasks.starting.contains_key(&id) || tasks.jobs.contains_key(&id) {
+            continue;
+        }
+        let task = start(Arc::clone(control), record, Arc::clone(&tasks.starts));
+        let handle = tasks.set.spawn(task);
+        tasks.starting.insert(id, handle);
+    }
+    let stopping: Vec<_> =
+        work.stop.into_iter().filter(|record| !tasks.stopping.contains_key(&record.deployment.id)).collect();
+    unroute(control, &stopping).await?;
+    for record in stopping {
+        let id = record.deployment.id.clone();
+        for task in [tasks.starting.get(&id), tasks.jobs.get(&id)].into_iter().flatten() {
+            task.abort();
+        }
+        let handle = tasks.set.spawn(finish(Arc::clone(control), record));
+        tasks.stopping.insert(id, handle);
+    }
+    Ok(())
+}
+
+/// After a start of this process: routes what is active and takes up the jobs that ran.
+async fn resume(control: &Arc<Control>, tasks: &mut Tasks) -> Result<(), micro_db::Error> {
+    for unservable in control.route().await? {
+        tracing::error!(deployment = unservable.deployment, error = %unservable.error, "A service cannot be loaded any more");
+        if let Some(record) = control.db.deployment_by_id(&unservable.deployment).await? {
+            settle(control.db.failed(&record, unservable.error).await);
+        }
+    }
+    for row in control.db.active().await?.into_iter().filter(|row| row.job) {
+        if let Some(record) = control.db.deployment_by_id(&row.deployment).await? {
+            let handle = tasks.set.spawn(job::resume(Arc::clone(control), record));
+            tasks.jobs.insert(row.deployment, handle);
+        }
+    }
+    Ok(())
+}
+
+/// Takes the routes away from what stops, before it is drained.
+async fn unroute(control: &Control, stopping: &[Record]) -> Result<(), micro_db::Error> {
+    let routed = {
+        let routed = control.routed.lock().await;
+        stopping.iter().any(|record| routed.contains(&record.deployment.id))
+    };
+    if routed {
+        control.route().await?;
+    }
+    Ok(())
+}
+
+/// `built` or `starting` → `running` or `failed`.
+async fn start(control: Arc<Control>, record: Record, starts: Arc<Semaphore>) {
+    let Some(revision) = revision_of(&record) else {
+        let error = micro_api::Error::internal("runtime", "the build left no revision");
+        return settle(control.db.failed(&record, error).await);
+    };
+    let permit = starts.acquire_owned().await;
+    let is_job = match is_job(&control, &revision).await {
+        Ok(is_job) => is_job,
+        Err(error) => {
+            tracing::error!(revision = %revision.revision, error = chain(&error), "A revision cannot be read");
+            let error = micro_api::Error::internal(
+                "runtime",
+                "the build's result is gone or damaged: update it again",
+            );
+            settle(control.db.failed(&record, error).await);
+            return control.poke();
+        }
+    };
+    let Some(record) = settled(control.db.starting(&record).await) else { return };
+    if is_job {
+        drop(permit);
+        if let Some(record) = settled(control.db.running(&record, true).await) {
+            control.poke();
+            job::run(&control, record).await;
+        }
+        return control.poke();
+    }
+    bring_up(&control, record, revision).await;
+    control.poke();
+}
+
+/// Loads and warms, with restarts, then switches.
+async fn bring_up(control: &Control, mut record: Record, revision: ActiveRevision) {
+    loop {
+        let error =
+            match tokio::time::timeout(control.config.start_timeout, control.node.start(&revision)).await {
+                Ok(Ok(())) => match control.switch(&record, &revision).await {
+                    Ok(()) => return,
+                    Err(SwitchError::Unservable(error)) => error,
+                    Err(SwitchError::Db(error)) => {
+                        note(&error);
+                        // Killed or superseded: nothing routes to it.
+                        return control.node.drain(&revision).await;
+                    }
+                },
+                Ok(Err(error)) => error,
+                Err(_) => micro_api::Error::timeout(
+                    "runtime",
+                    format!("it was not ready within {} s", control.config.start_timeout.as_secs()),
+                ),
+            };
+        if record.starts > i64::from(record.request.retries) {
+            return settle(control.db.failed(&record, error).await);
+        }
+        tokio::time::sleep(backoff(control, record.starts)).await;
+        match settled(control.db.starting(&record).await) {
+            Some(again) => record = again,
+            None => return control.node.drain(&revision).await,
+        }
+    }
+}
+
+/// `stopping` → `stopped` or `superseded`.
+async fn finish(control: Arc<Control>, record: Record) {
+    if let Some(revision) = revision_of(&record)
+        && tokio::time::timeout(control.config.drain_timeout, control.node.drain(&revision)).await.is_err()
+    {
+        tracing::warn!(deployment = record.deployment.id, "Calls outlived the drain of their service");
+    }
+    settle(control.db.stopped(&record).await);
+    control.poke();
+}
+
+async fn is_job(control: &Control, revision: &ActiveRevision) -> Result<bool, micro_artifact::Error> {
+    let (store, key, digest) =
+        (control.config.artifacts.clone(), control.config.key.clone(), revision.revision);
+    let read = tokio::task::spawn_blocking(move || micro_artifact::read_manifest(&store, &key, &digest));
+    match read.await {
+        Ok(manifest) => Ok(manifest?.exports.is_job()),
+        // Only when the process is ending.
+        Err(_) => Err(micro_artifact::Error::Missing(digest)),
+    }
+}
+
+/// Pause before restart number `starts`: doubles, at most 64 times the first.
+pub(super) fn backoff(control: &Control, starts: i64) -> Duration {
+    let doublings = u32::try_from(starts.clamp(1, 7) - 1).unwrap_or(0);
+    control.config.backoff * 2_u32.pow(doublings)
+}
+
+/// A step that the rows refused was overtaken by a kill or an update; anything else is worth a line. In both cases the
+/// next round reads what is true.
+pub(super) fn note(error: &micro_db::Error) {
+    match error {
+        micro_db::Error::Illegal { from, .. } if *from != DeploymentState::Queued => {
+            tracing::debug!(error = chain(error), "A deployment moved on meanwhile");
+        }
+        _ => tracing::warn!(error = chain(error), "A deployment's step was not noted"),
+    }
+}
+
+pub(super) fn settled<T>(result: Result<T, micro_db::Error>) -> Option<T> {
+    result.inspect_err(note).ok()
+}
+
+pub(super) fn settle(result: Result<(), micro_db::Error>) {
+    let _noted = settled(result);
+}

@@ -1,0 +1,87 @@
+//! Bringing together what the node routes to and what the rows say is active.
+
+use std::collections::HashSet;
+
+use micro_db::deployments::Record;
+use micro_db::reconcile::Active;
+
+use crate::node::Unservable;
+use crate::{ActiveRevision, Control};
+
+/// What the reconciler knows of a revision, in the node's words. `None` for a row that names none, or a malformed one.
+pub(crate) fn revision_of(record: &Record) -> Option<ActiveRevision> {
+    let deployment = &record.deployment;
+    Some(ActiveRevision {
+        namespace: deployment.namespace.parse().ok()?,
+        service: deployment.service.parse().ok()?,
+        version: deployment.version.clone(),
+        revision: deployment.revision.as_ref()?.parse().ok()?,
+        deployment: deployment.id.clone(),
+        started_ms: record.started_ms,
+        updated_ms: deployment.updated_ms,
+    })
+}
+
+fn active(row: Active) -> Option<ActiveRevision> {
+    Some(ActiveRevision {
+        namespace: row.namespace.parse().ok()?,
+        service: row.service.parse().ok()?,
+        version: row.version,
+        revision: row.revision.parse().ok()?,
+        deployment: row.deployment,
+        started_ms: row.started_ms,
+        updated_ms: row.updated_ms,
+    })
+}
+
+impl Control {
+    /// Routes exactly what the rows say is active.
+    pub(crate) async fn route(&self) -> Result<Vec<Unservable>, micro_db::Error> {
+        let mut routed = self.routed.lock().await;
+        self.route_locked(&mut routed).await
+    }
+
+    async fn route_locked(&self, routed: &mut HashSet<String>) -> Result<Vec<Unservable>, micro_db::Error> {
+        let rows = self.db.active().await?;
+        let list: Vec<_> = rows.into_iter().filter(|row| !row.job).filter_map(active).collect();
+        *routed = list.iter().map(|revision| revision.deployment.clone()).collect();
+        let unservable = self.node.publish(list).await;
+        for one in &unservable {
+            routed.remove(&one.deployment);
+        }
+        Ok(unservable)
+    }
+
+    /// Routes to `revision` in place of what its version had, then notes that it runs: a client that reads `running`
+    /// can call it. When the rows refuse (it was killed or superseded meanwhile) the routes go back.
+    pub(crate) async fn switch(&self, record: &Record, revision: &ActiveRevision) -> Result<(), SwitchError> {
+        let mut routed = self.routed.lock().await;
+        let rows = self.db.active().await.map_err(SwitchError::Db)?;
+        let same = |other: &ActiveRevision| {
+            (&other.namespace, &other.service, &other.version)
+                == (&revision.namespace, &revision.service, &revision.version)
+        };
+        let mut list: Vec<_> = rows.into_iter().filter(|row| !row.job).filter_map(active).collect();
+        list.retain(|other| !same(other));
+        list.push(revision.clone());
+        let unservable = self.node.publish(list).await;
+        if let Some(one) = unservable.into_iter().find(|one| one.deployment == revision.deployment) {
+            self.route_locked(&mut routed).await.map_err(SwitchError::Db)?;
+            return Err(SwitchError::Unservable(one.error));
+        }
+        if let Err(error) = self.db.running(record, false).await {
+            self.route_locked(&mut routed).await.map_err(SwitchError::Db)?;
+            return Err(SwitchError::Db(error));
+        }
+        routed.insert(revision.deployment.clone());
+        Ok(())
+    }
+}
+
+/// Why a revision was not switched to.
+pub(crate) enum SwitchError {
+    /// The node cannot serve it.
+    Unservable(micro_api::Error),
+    /// The rows refused or failed.
+    Db(micro_db::Error),
+}

@@ -1,0 +1,85 @@
+//! Housekeeping: uploads that were used, deployments long ended, artifacts that no revision names.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::Control;
+use crate::error::chain;
+
+const EVERY: Duration = Duration::from_secs(10 * 60);
+/// An upload is named by a `run` right after it; an hour is for slow hands.
+const UPLOAD_AGE: Duration = Duration::from_secs(60 * 60);
+/// How long ended deployments can be looked at.
+const DEPLOYMENT_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Longer than any build, so that no artifact goes before its revision's row is there.
+const ARTIFACT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
+    loop {
+        sweep(&control).await;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+/// One round. What fails is tried again in the next.
+pub(crate) async fn sweep(control: &Control) {
+    let failed = |what: &'static str| move |error: String| tracing::warn!(error, "Sweeping {what} failed");
+    if let Err(error) = uploads(control, UPLOAD_AGE).await {
+        failed("uploads")(error);
+    }
+    if let Err(error) = control.db.prune(before(DEPLOYMENT_AGE)).await {
+        failed("deployments")(chain(&error));
+    }
+    if let Err(error) = artifacts(control).await {
+        failed("artifacts")(error);
+    }
+}
+
+/// Removes rows and files of uploads older than `age`; files without a row too.
+pub(crate) async fn uploads(control: &Control, age: Duration) -> Result<(), String> {
+    let keep = control.db.sweep_uploads(before(age)).await.map_err(|error| chain(&error))?;
+    let keep: HashSet<String> = keep.into_iter().map(|id| format!("{id}.tar.gz")).collect();
+    let folder = control.config.uploads.clone();
+    let mut entries = match tokio::fs::read_dir(&folder).await {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+    };
+    while let Some(entry) = entries.next_entry().await.map_err(|error| error.to_string())? {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let modified = entry.metadata().await.and_then(|metadata| metadata.modified());
+        let old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|since| since >= age));
+        if old && !keep.contains(&name) {
+            tokio::fs::remove_file(entry.path()).await.map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+async fn artifacts(control: &Control) -> Result<(), String> {
+    let live = control.db.live_artifacts().await.map_err(|error| chain(&error))?;
+    let (store, key) = (control.config.artifacts.clone(), control.config.key.clone());
+    let collect = move || micro_artifact::collect(&store, &key, &live, ARTIFACT_AGE);
+    match tokio::task::spawn_blocking(collect).await {
+        Ok(Ok(collected)) if collected.removed > 0 => {
+            tracing::info!(
+                removed = collected.removed,
+                size_bytes = collected.bytes,
+                "Removed unused artifacts"
+            );
+            Ok(())
+        }
+        Ok(Ok(_)) | Err(_) => Ok(()),
+        Ok(Err(error)) => Err(chain(&error)),
+    }
+}
+
+fn before(age: Duration) -> i64 {
+    micro_db::now_ms() - i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+}

@@ -107,15 +107,15 @@ fn compile(options: &Options) -> Result<(FileDescriptorSet, HashSet<String>), Er
 }
 
 fn resolver(options: &Options) -> ChainFileResolver {
-    let mut folders: Vec<&Path> = Vec::new();
+    let (here, mut folders) = (Path::new("."), Vec::<&Path>::new());
     for file in options.files.iter().chain(&options.clients) {
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(here);
         if !folders.contains(&folder) {
             folders.push(folder);
         }
     }
-    if !folders.contains(&Path::new(".")) {
-        folders.push(Path::new("."));
+    if !folders.contains(&here) {
+        folders.push(here);
     }
     let mut resolver = ChainFileResolver::new();
     for folder in folders {

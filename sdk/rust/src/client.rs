@@ -4,8 +4,8 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use prost::Message;
 
-use crate::wrapper::{ClientNext, ClientWrapper, Request};
 use crate::Error;
+use crate::wrapper::{ClientNext, ClientWrapper, Request};
 
 /// How a call is made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

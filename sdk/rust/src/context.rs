@@ -1,6 +1,6 @@
 //! What a handler knows of a call besides its message.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// The budget of a call whose caller named none.
 pub(crate) const DEFAULT_BUDGET: Duration = Duration::from_secs(5);
@@ -89,10 +89,6 @@ impl Context {
         self.deadline = deadline;
         self
     }
-
-    pub(crate) fn from_unix_millis(millis: u64) -> SystemTime {
-        UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(UNIX_EPOCH)
-    }
 }
 
 /// Nobody signed in, no headers, five seconds left.
@@ -110,6 +106,8 @@ impl Default for Context {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     #[test]

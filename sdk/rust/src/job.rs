@@ -17,7 +17,7 @@ macro_rules! job {
                 }
             }
 
-            $crate::bindings::job::__export_job!(Exported with_types_in $crate::bindings::job);
+    $crate::bindings::job::__export_job!(Exported with_types_in $crate::bindings::job);
         };
     };
 }

@@ -43,6 +43,7 @@ mod wrapper;
 /// What `wit-bindgen` made of the platform's WIT files; written by `cargo xtask wit`.
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
+#[expect(unreachable_pub, clippy::allow_attributes, reason = "generated code")]
 pub mod bindings {
     pub mod job;
     pub mod service;
@@ -70,13 +71,16 @@ pub use wrapper::{ClientNext, ClientWrapper, HandlerWrapper, Next, Request};
 /// A boxed future that stays on its thread, as all of a service does.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
+#[cfg(all(target_arch = "wasm32", feature = "http"))]
 #[doc(hidden)]
-pub use {prost, prost_types};
+pub use host::serve;
+#[doc(hidden)]
+pub use service::{decode, encode, no_such_endpoint};
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub use {host::dispatch, wit_bindgen};
 #[doc(hidden)]
-pub use service::{decode, encode, no_such_endpoint};
+pub use {prost, prost_types};
 
 /// Includes what the build script generated for a protobuf package.
 #[macro_export]

@@ -75,7 +75,8 @@ impl Inner {
         request: Request,
     ) -> LocalFuture<'a, Result<Vec<u8>, Error>> {
         Box::pin(async move {
-            let found = self.handlers.iter().find(|handler| handler.names().contains(&request.endpoint.as_str()));
+            let found =
+                self.handlers.iter().find(|handler| handler.names().contains(&request.endpoint.as_str()));
             match found {
                 Some(handler) => handler.call(context, &request.endpoint, request.body).await,
                 None => Err(no_such_endpoint(&request.endpoint)),

@@ -29,6 +29,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "http")]
+type HttpAnswer = Rc<dyn Fn(crate::http::Request) -> Result<crate::http::Response, Error>>;
 type Answer = Rc<dyn Fn(Request) -> LocalFuture<'static, Result<Vec<u8>, Error>>>;
 
 /// What the stand-in for the platform knows on this thread.
@@ -38,6 +40,8 @@ pub(crate) struct State {
     pub(crate) store: store::Table,
     pub(crate) registry: Vec<crate::registry::Service>,
     pub(crate) logs: Vec<String>,
+    #[cfg(feature = "http")]
+    pub(crate) http: Option<HttpAnswer>,
 }
 
 impl State {
@@ -76,8 +80,7 @@ impl World {
         self.insert(name, move |request| {
             let service = service.clone();
             Box::pin(async move {
-                let mut context = Context::default();
-                context.metadata = request.options.metadata;
+                let context = Context { metadata: request.options.metadata, ..Context::default() };
                 service.handle(&context, &request.endpoint, request.body).await
             })
         });
@@ -103,6 +106,15 @@ impl World {
         with_state(|state| state.services.insert(name.to_owned(), Rc::new(answer)));
     }
 
+    /// Answers all outbound HTTP requests.
+    #[cfg(feature = "http")]
+    pub fn http(
+        &self,
+        answer: impl Fn(crate::http::Request) -> Result<crate::http::Response, Error> + 'static,
+    ) {
+        with_state(|state| state.http = Some(Rc::new(answer)));
+    }
+
     /// Puts a service into the registry.
     pub fn register(&self, service: crate::registry::Service) {
         with_state(|state| state.registry.push(service));
@@ -125,8 +137,9 @@ impl World {
         request: &Req,
     ) -> Result<Rsp, Error> {
         let reply = self.block_on(service.handle(context, endpoint, request.encode_to_vec()))?;
-        Rsp::decode(reply.as_slice())
-            .map_err(|error| Error::internal_server_error("test", format!("the reply of {endpoint}: {error}")))
+        Rsp::decode(reply.as_slice()).map_err(|error| {
+            Error::internal_server_error("test", format!("the reply of {endpoint}: {error}"))
+        })
     }
 
     /// Runs a future to its end on this thread.

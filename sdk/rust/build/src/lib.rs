@@ -1,13 +1,13 @@
-//! For the `build.rs` of a service: makes Rust from its `.proto` files by calling `micro proto`.
+//! For the `build.rs` of a service: makes Rust from its `.proto` files by calling `micro proto`, and embeds files.
 //!
 //! ```no_run
 //! micro_sdk_build::Proto::new().service("proto/helloworld.proto").generate();
 //! ```
 
-use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
+use std::{env, fs};
 
 /// The `.proto` files of a service.
 #[derive(Debug, Default)]
@@ -66,6 +66,45 @@ impl Proto {
             )),
         }
     }
+}
+
+/// Embeds all files of a folder, for `micro_sdk::embedded!` with the folder's name. Links and hidden files are left out.
+///
+/// When a file cannot be read, it says so on stderr and ends the build script with an error.
+pub fn embed(folder: impl AsRef<Path>) {
+    let folder = folder.as_ref();
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let (Some(out), Some(name)) = (env::var_os("OUT_DIR"), folder.file_name()) else {
+        fail("call this from a build script, with a folder that has a name")
+    };
+    let mut source = String::from("&[");
+    if let Err(error) = collect(folder, "", &mut source) {
+        fail(&format!("embedding {}: {error}", folder.display()));
+    }
+    source.push(']');
+    let path = Path::new(&out).join(name).with_added_extension("rs");
+    if let Err(error) = fs::write(&path, source) {
+        fail(&format!("writing {}: {error}", path.display()));
+    }
+}
+
+fn collect(folder: &Path, prefix: &str, source: &mut String) -> std::io::Result<()> {
+    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let (kind, path) = (entry.file_type()?, fs::canonicalize(entry.path())?);
+        if name.starts_with('.') || kind.is_symlink() {
+            continue;
+        }
+        if kind.is_dir() {
+            collect(&path, &format!("{prefix}{name}/"), source)?;
+        } else {
+            let name = format!("{prefix}{name}");
+            source.push_str(&format!("({name:?}, include_bytes!({:?}) as &[u8]),", path.to_string_lossy()));
+        }
+    }
+    Ok(())
 }
 
 fn fail(reason: &str) -> ! {

@@ -61,6 +61,14 @@ pub(crate) async fn registry_list() -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
+#[cfg(feature = "http")]
+pub(crate) async fn http_send(request: crate::http::Request) -> Result<crate::http::Response, Error> {
+    match with_state(|state| state.http.clone()) {
+        Some(answer) => answer(request),
+        None => Err(Error::forbidden("go.micro.http", "the test's World answers no HTTP: see World::http")),
+    }
+}
+
 pub(crate) async fn sleep(duration: Duration) {
     std::thread::sleep(duration);
 }

@@ -1,10 +1,19 @@
 //! The platform, through the bindings of its WIT files.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::bindings::service::micro::platform::{client, log, registry, store, types};
 use crate::store::{Range, Record};
 use crate::{Account, Context, Error, Request, Service};
+
+#[cfg(feature = "http")]
+#[path = "wasm/http.rs"]
+mod http;
+#[cfg(feature = "http")]
+pub(crate) use http::http_send;
+#[cfg(feature = "http")]
+#[doc(hidden)]
+pub use http::serve;
 
 /// Answers one call of the exported handler.
 #[doc(hidden)]
@@ -99,7 +108,7 @@ impl From<types::Context> for Context {
         Self {
             account,
             metadata: context.metadata,
-            deadline: Context::from_unix_millis(context.deadline),
+            deadline: UNIX_EPOCH + Duration::from_millis(context.deadline),
             traceparent: context.traceparent,
             request_id: context.request_id,
         }

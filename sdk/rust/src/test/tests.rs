@@ -68,7 +68,8 @@ fn wrappers_run_outermost_first() {
 fn errors_pass_and_unknown_endpoints_are_404() {
     let world = World::new();
     let service = echo().build();
-    let call = |endpoint| world.call::<Pair, Response>(&service, &Context::default(), endpoint, &pair("taken"));
+    let call =
+        |endpoint| world.call::<Pair, Response>(&service, &Context::default(), endpoint, &pair("taken"));
     assert_eq!(call("Echo.Fail"), Err(Error::conflict("echo", "taken")));
     assert_eq!(call("Echo.Nope").unwrap_err().code, 404);
     let garbage = world.block_on(service.handle(&Context::default(), "Echo.Call", vec![0xff]));
@@ -96,7 +97,8 @@ async fn the_store_keeps_orders_and_expires() -> Result<(), Error> {
     for key in ["b", "a/2", "a/1", "a/3"] {
         store::set(key, key).await?;
     }
-    let range = store::Range { prefix: Some("a/".into()), after: Some("a/1".into()), ..store::Range::default() };
+    let range =
+        store::Range { prefix: Some("a/".into()), after: Some("a/1".into()), ..store::Range::default() };
     assert_eq!(store::list(range.clone()).await?, ["a/2", "a/3"]);
     let limited = store::Range { limit: Some(1), ..range };
     assert_eq!(store::read(limited).await?[0].value, b"a/2");

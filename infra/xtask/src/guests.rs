@@ -23,7 +23,25 @@ pub(crate) fn build(toolchain: &GuestToolchain) -> Result<()> {
     cargo.args(["build", "--release", "--locked", "--target", TARGET, "--manifest-path"]);
     cargo.arg(paths::root().join("integration/guests/Cargo.toml")).env("CARGO_TARGET_DIR", target());
     process::run(&mut cargo)?;
+    for service in examples()? {
+        let mut micro = Command::new(paths::binary("micro"));
+        micro.arg("build").arg(&service).args(["--", "--locked"]).env("CARGO_TARGET_DIR", target());
+        if let GuestToolchain::Packages(dir) = toolchain {
+            micro.env("MICRO_TOOLCHAIN", dir);
+        }
+        process::run(&mut micro)?;
+    }
     componentize()
+}
+
+/// The folders of `examples/` that are services.
+pub(crate) fn examples() -> Result<Vec<PathBuf>> {
+    let dir = paths::root().join("examples");
+    let entries = fs::read_dir(&dir).with_context(|| format!("list {}", dir.display()))?;
+    let folders = entries.flatten().map(|entry| entry.path());
+    let mut services: Vec<_> = folders.filter(|path| path.join("Cargo.toml").exists()).collect();
+    services.sort();
+    Ok(services)
 }
 
 /// The JavaScript guests; each takes some ten seconds, so only those older than their sources are made again.

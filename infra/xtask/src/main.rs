@@ -2,6 +2,8 @@
 
 mod bench;
 mod guests;
+#[cfg(test)]
+mod layers;
 mod paths;
 mod postgres;
 mod process;

@@ -1,8 +1,6 @@
 //! `cargo xtask test` and `cargo xtask lint`.
 
-use std::fs;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::postgres::Postgres;
 use crate::setup::{self, GuestToolchain, Level};
@@ -32,20 +30,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// The unit tests of the examples: native, without a server, as their authors would run them.
 fn examples(toolchain: &GuestToolchain) -> Result<()> {
-    let micro = paths::binary("micro");
-    let dir = paths::root().join("examples");
-    let mut services: Vec<_> = fs::read_dir(&dir)
-        .with_context(|| format!("list {}", dir.display()))?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.join("Cargo.toml").exists() && path.join("micro.toml").exists())
-        .collect();
-    services.sort();
-    for service in services {
-        // Links the SDK in, as a service's author does after a clone.
-        process::run(std::process::Command::new(&micro).args(["build", "--sdk-only"]).current_dir(&service))?;
+    for service in guests::examples()? {
         let mut cargo = toolchain.cargo();
-        cargo.args(["test", "--quiet"]).current_dir(&service);
+        cargo
+            .args(["test", "--quiet", "--locked"])
+            .current_dir(&service)
+            .env("MICRO", paths::binary("micro"));
         process::run(cargo.env("CARGO_TARGET_DIR", paths::target().join("examples")))?;
     }
     Ok(())

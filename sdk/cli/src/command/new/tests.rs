@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use super::*;
 
 fn args(name: &str) -> Args {
@@ -49,16 +52,19 @@ fn every_template_is_complete_and_filled() {
         for (path, text) in &files {
             assert!(!path.contains("__") && !text.contains("__"), "a placeholder is left in {path} of {kind}");
         }
-        let packed: usize = [kind, "common"]
-            .iter()
-            .map(|dir| count(TEMPLATES.get_dir(dir).unwrap()))
-            .sum();
-        assert_eq!(files.len(), packed, "a file of {kind} is in no order");
+        let mut packed = BTreeSet::new();
+        for dir in [kind, "common"] {
+            collect(TEMPLATES.get_dir(dir).unwrap(), dir, &mut packed);
+        }
+        assert_eq!(files.len(), packed.len(), "a file of {kind} is in no order: {packed:?}");
     }
 }
 
-fn count(dir: &Dir<'_>) -> usize {
-    dir.files().count() + dir.dirs().map(count).sum::<usize>()
+fn collect(dir: &Dir<'_>, root: &str, paths: &mut BTreeSet<PathBuf>) {
+    paths.extend(dir.files().map(|file| file.path().strip_prefix(root).unwrap().to_owned()));
+    for dir in dir.dirs() {
+        collect(dir, root, paths);
+    }
 }
 
 #[test]

@@ -1,13 +1,15 @@
 use micro_sdk::{Context, Error};
 
-use crate::{Request, Response, HelloworldHandler};
+use crate::HelloworldHandler;
+use crate::{Request, Response};
 
 pub struct Helloworld;
 
 impl HelloworldHandler for Helloworld {
     async fn call(&self, _ctx: &Context, request: Request) -> Result<Response, Error> {
         micro_sdk::info!("Received Helloworld.Call request");
-        Ok(Response { msg: format!("Hello {}", request.name) })
+        let msg = format!("Hello {}", request.name);
+        Ok(Response { msg })
     }
 }
 
@@ -19,16 +21,22 @@ mod tests {
 
     #[micro_sdk::test]
     async fn it_greets_by_name() -> Result<(), Error> {
-        let response = Helloworld.call(&Context::default(), Request { name: "John".into() }).await?;
+        let request = Request {
+            name: "John".into(),
+        };
+        let response = Helloworld.call(&Context::default(), request).await?;
         assert_eq!(response.msg, "Hello John");
         Ok(())
     }
 
     #[test]
     fn the_platform_finds_the_endpoint() {
-        let request = Request { name: "Jane".into() };
+        let (service, context) = (crate::service(), Context::default());
+        let request = Request {
+            name: "Jane".into(),
+        };
         let response: Response = World::new()
-            .call(&crate::service(), &Context::default(), "Helloworld.Call", &request)
+            .call(&service, &context, "Helloworld.Call", &request)
             .unwrap();
         assert_eq!(response.msg, "Hello Jane");
     }

@@ -9,5 +9,8 @@ micro_sdk::export!(service());
 
 /// All that this crate exports.
 pub fn service() -> Service {
-    Service::builder().name("go.micro.service.helloworld").handler(HelloworldServer(handler::Helloworld)).build()
+    Service::builder()
+        .name("go.micro.service.helloworld")
+        .handler(HelloworldServer(handler::Helloworld))
+        .build()
 }

@@ -1,3 +1,5 @@
 fn main() {
-    micro_sdk_build::Proto::new().service("proto/__alias__.proto").generate();
+    micro_sdk_build::Proto::new()
+        .service("proto/__alias__.proto")
+        .generate();
 }

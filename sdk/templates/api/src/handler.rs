@@ -2,7 +2,8 @@ use micro_sdk::api::{Request, Response};
 use micro_sdk::{Context, Error};
 use serde_json::json;
 
-use crate::{NAME, __Service__Handler};
+use crate::NAME;
+use crate::__Service__Handler;
 
 pub struct __Service__;
 
@@ -13,7 +14,8 @@ impl __Service__Handler for __Service__ {
         if name.is_empty() {
             return Err(Error::bad_request(NAME, "Name cannot be blank"));
         }
-        Ok(Response::json(200, json!({ "message": format!("Hello {name}") }).to_string()))
+        let body = json!({ "message": format!("Hello {name}") });
+        Ok(Response::json(200, body.to_string()))
     }
 }
 
@@ -24,8 +26,12 @@ mod tests {
     use super::*;
 
     async fn get(name: &str) -> Result<Response, Error> {
-        let mut request = Request { method: "GET".into(), path: "/__alias__/call".into(), ..Request::default() };
-        request.get.insert("name".into(), Pair { key: "name".into(), values: vec![name.into()] });
+        let pair = Pair {
+            key: "name".into(),
+            values: vec![name.into()],
+        };
+        let mut request = Request::default();
+        request.get.insert("name".into(), pair);
         __Service__.call(&Context::default(), request).await
     }
 

@@ -12,5 +12,8 @@ pub const NAME: &str = "__fqdn__";
 
 /// All that this crate exports.
 pub fn service() -> Service {
-    Service::builder().name(NAME).handler(__Service__Server(handler::__Service__)).build()
+    Service::builder()
+        .name(NAME)
+        .handler(__Service__Server(handler::__Service__))
+        .build()
 }

@@ -9,5 +9,8 @@ micro_sdk::export!(service());
 
 /// All that this crate exports.
 pub fn service() -> Service {
-    Service::builder().name("__fqdn__").handler(__Service__Server(handler::__Service__)).build()
+    Service::builder()
+        .name("__fqdn__")
+        .handler(__Service__Server(handler::__Service__))
+        .build()
 }

@@ -12,21 +12,22 @@ pub async fn hello(request: Request) -> Response {
 mod tests {
     use super::*;
 
-    async fn get(url: &str) -> (u16, String) {
-        let response = crate::router().handle(Request::get(url)).await;
-        (response.status, String::from_utf8_lossy(&response.body).into_owned())
+    async fn get(url: &str) -> Response {
+        crate::router().handle(Request::get(url)).await
     }
 
     #[micro_sdk::test]
     async fn it_greets_by_name() {
-        assert_eq!(get("/__alias__/hello?name=John").await, (200, "Hello John".into()));
-        assert_eq!(get("/hello").await.0, 400);
+        let response = get("/__alias__/hello?name=John").await;
+        assert_eq!(response.body, b"Hello John");
+        assert_eq!(get("/hello").await.status, 400);
     }
 
     #[micro_sdk::test]
     async fn the_page_is_served() {
-        let (status, body) = get("/__alias__/").await;
-        assert_eq!(status, 200);
-        assert!(body.contains("<title>__Title__</title>"), "{body}");
+        let page = get("/__alias__/").await;
+        assert_eq!(page.status, 200);
+        let kind = page.header("content-type");
+        assert_eq!(kind, Some("text/html; charset=utf-8"));
     }
 }

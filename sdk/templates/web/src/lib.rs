@@ -8,5 +8,8 @@ micro_sdk::web!(router());
 
 /// All that this crate answers: the files in html/, and the routes here.
 pub fn router() -> Router {
-    Router::new().base("/__alias__").files(micro_sdk::embedded!("html")).get("/hello", handler::hello)
+    Router::new()
+        .base("/__alias__")
+        .files(micro_sdk::embedded!("html"))
+        .get("/hello", handler::hello)
 }

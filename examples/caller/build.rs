@@ -1,0 +1,6 @@
+fn main() {
+    micro_sdk_build::Proto::new()
+        .service("proto/caller.proto")
+        .client("proto/helloworld.proto")
+        .generate();
+}

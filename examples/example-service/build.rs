@@ -1,0 +1,5 @@
+fn main() {
+    micro_sdk_build::Proto::new()
+        .client("proto/helloworld.proto")
+        .generate();
+}

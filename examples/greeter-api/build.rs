@@ -1,0 +1,6 @@
+fn main() {
+    micro_sdk_build::Proto::new()
+        .service("proto/api.proto")
+        .client("proto/greeter.proto")
+        .generate();
+}

@@ -1,0 +1,43 @@
+use micro_sdk::{Context, Error};
+
+use crate::SayHandler;
+use crate::{Request, Response};
+
+pub struct Say;
+
+impl SayHandler for Say {
+    async fn hello(&self, _ctx: &Context, request: Request) -> Result<Response, Error> {
+        micro_sdk::info!("Received Say.Hello request");
+        let msg = format!("Hello {}", request.name);
+        Ok(Response { msg })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use micro_sdk::test::World;
+
+    use super::*;
+
+    #[micro_sdk::test]
+    async fn it_greets_by_name() -> Result<(), Error> {
+        let request = Request {
+            name: "John".into(),
+        };
+        let response = Say.hello(&Context::default(), request).await?;
+        assert_eq!(response.msg, "Hello John");
+        Ok(())
+    }
+
+    #[test]
+    fn the_platform_finds_the_endpoint() {
+        let (service, context) = (crate::service(), Context::default());
+        let request = Request {
+            name: "Jane".into(),
+        };
+        let response: Response = World::new()
+            .call(&service, &context, "Say.Hello", &request)
+            .unwrap();
+        assert_eq!(response.msg, "Hello Jane");
+    }
+}

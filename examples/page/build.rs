@@ -1,0 +1,3 @@
+fn main() {
+    micro_sdk_build::embed("html");
+}

@@ -1,0 +1,15 @@
+//! The web service `go.micro.web.page`: a page, and what the page asks for.
+
+mod handler;
+
+use micro_sdk::web::Router;
+
+micro_sdk::web!(router());
+
+/// All that this crate answers: the files in html/, and the routes here.
+pub fn router() -> Router {
+    Router::new()
+        .base("/page")
+        .files(micro_sdk::embedded!("html"))
+        .get("/hello", handler::hello)
+}

@@ -15,6 +15,7 @@ pub struct VerifiedArtifact {
     manifest: Arc<RevisionManifest>,
     revision: Digest,
     native: PathBuf,
+    descriptors: Option<PathBuf>,
 }
 
 impl VerifiedArtifact {
@@ -29,6 +30,10 @@ impl VerifiedArtifact {
     /// The precompiled code: a file to map, that nobody writes.
     pub fn native(&self) -> &Path {
         &self.native
+    }
+    /// The `FileDescriptorSet` of the service's messages, where it has one.
+    pub fn descriptors(&self) -> Option<&Path> {
+        self.descriptors.as_deref()
     }
 }
 
@@ -63,13 +68,17 @@ pub fn read_manifest(store: &Store, key: &Key, revision: &Digest) -> Result<Revi
     serde_json::from_slice(json).map_err(Error::Manifest)
 }
 
-/// Checks a revision and gives what can be loaded. The native code is hashed once in the life of this process; later
+/// Checks a revision and gives what can be loaded. What it names is hashed once in the life of this process; later
 /// calls for the same digest only look whether it is still there.
 pub fn verify(store: &Store, key: &Key, revision: &Digest) -> Result<VerifiedArtifact, Error> {
     let manifest = read_manifest(store, key, revision)?;
     store.check(&manifest.native)?;
+    if let Some(descriptors) = &manifest.descriptors {
+        store.check(descriptors)?;
+    }
     let native = store.path(&manifest.native);
-    Ok(VerifiedArtifact { manifest: Arc::new(manifest), revision: *revision, native })
+    let descriptors = manifest.descriptors.as_ref().map(|digest| store.path(digest));
+    Ok(VerifiedArtifact { manifest: Arc::new(manifest), revision: *revision, native, descriptors })
 }
 
 fn check_size(size: u64) -> Result<(), Error> {

@@ -1,0 +1,98 @@
+//! Request bodies: read whole under a cap and a clock, or streamed to a service under both.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use micro_api::Error;
+use micro_runtime::BoxError;
+use tokio::time::{Instant, Sleep};
+
+use crate::place::GATEWAY;
+
+/// Reads a message whole; 413 above `bytes_max`, 408 when it takes longer than `time_max`, 400 when the client breaks
+/// off.
+pub(crate) async fn read(body: Incoming, bytes_max: usize, time_max: Duration) -> Result<Bytes, Error> {
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_large(bytes_max as u64));
+    }
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let collected = tokio::time::timeout(time_max, Limited::new(body, bytes_max).collect()).await;
+    match collected {
+        Err(_) => {
+            Err(Error::timeout(GATEWAY, format!("limit: body time: no whole request within {time_max:?}")))
+        }
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(too_large(bytes_max as u64))
+        }
+        Ok(Err(_)) => Err(Error::bad_request(GATEWAY, "the request ended before its body was complete")),
+    }
+}
+
+/// 413 with the limit's name and value.
+pub(crate) fn too_large(bytes_max: u64) -> Error {
+    Error::new(GATEWAY, 413, format!("limit: request: the body is larger than {bytes_max} bytes"))
+}
+
+/// A body on its way to a service: ends with an error above its cap, or when no piece comes for too long.
+pub(crate) struct Guarded {
+    body: Incoming,
+    left: u64,
+    idle_max: Duration,
+    idle: Pin<Box<Sleep>>,
+}
+
+impl Guarded {
+    pub(crate) fn new(body: Incoming, bytes_max: u64, idle_max: Duration) -> Self {
+        Self { body, left: bytes_max, idle_max, idle: Box::pin(tokio::time::sleep(idle_max)) }
+    }
+}
+
+impl HttpBody for Guarded {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+            return match self.idle.as_mut().poll(context) {
+                Poll::Ready(()) => {
+                    Poll::Ready(Some(Err("limit: body idle: the client sends nothing".into())))
+                }
+                Poll::Pending => Poll::Pending,
+            };
+        };
+        let deadline = Instant::now() + self.idle_max;
+        self.idle.as_mut().reset(deadline);
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            None => return Poll::Ready(None),
+        };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        match self.left.checked_sub(length) {
+            Some(left) => {
+                self.left = left;
+                Poll::Ready(Some(Ok(frame)))
+            }
+            None => Poll::Ready(Some(Err("limit: request: the body is too large".into()))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,177 @@
+//! One RPC, from a routed entry to the reply's bytes: what the HTTP handlers and calls between services share.
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use micro_api::name::ServiceName;
+use micro_api::{Error, ServiceKey};
+use micro_capability::client::{CallOptions, CallOrigin, Caller, Codec as ClientCodec};
+use micro_runtime::{Call, Codec, Context, Runtime};
+use tokio::sync::watch;
+
+use crate::snapshot::{Entry, Snapshot, did_you_mean};
+use crate::transcode;
+
+/// Between the first try and its one repetition, at most; a random part of it is waited.
+const BACKOFF_MAX: Duration = Duration::from_millis(100);
+
+/// A message, and how it is encoded.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) codec: Codec,
+    pub(crate) bytes: Bytes,
+}
+
+/// Calls `endpoint` of `entry`; the reply comes in codec `wanted`, whatever the guest speaks. A guest's reply of no
+/// bytes stays one in every codec: it is the empty message.
+pub(crate) async fn call(
+    runtime: &Runtime,
+    entry: &Entry,
+    endpoint: &str,
+    request: Message,
+    wanted: Codec,
+    context: Context,
+) -> Result<Message, Error> {
+    if !entry.has_endpoint(endpoint) {
+        return Err(no_endpoint(entry, endpoint));
+    }
+    let inside = to_guest(entry, endpoint, request)?;
+    let (codec, request_id) = (inside.codec, context.request_id.clone());
+    let call = Call { endpoint: endpoint.to_owned(), codec, request: inside.bytes, context };
+    let reply = runtime.call(&entry.revision, call).await;
+    let bytes = reply.map_err(|fault| fault.error(&entry.error_id(), &request_id))?;
+    from_guest(entry, endpoint, Message { codec, bytes }, wanted)
+}
+
+/// 404, with the nearest endpoint of the service.
+pub(crate) fn no_endpoint(entry: &Entry, endpoint: &str) -> Error {
+    let known = entry.manifest().endpoints.iter().map(|endpoint| endpoint.name.clone());
+    let near = did_you_mean(endpoint, known);
+    let detail = format!("endpoint `{endpoint}` not found in service {}{near}", entry.service());
+    Error::not_found(entry.error_id(), detail)
+}
+
+fn to_guest(entry: &Entry, endpoint: &str, request: Message) -> Result<Message, Error> {
+    let accepts = |codec| entry.manifest().codecs.contains(&codec);
+    let bad = |detail: String| Error::bad_request(entry.error_id(), detail);
+    if accepts(request.codec) {
+        return Ok(request);
+    }
+    let schema = entry.schema()?;
+    let method = schema.as_ref().and_then(|schema| schema.method(endpoint));
+    let Some(method) = method else {
+        return Err(Error::new(entry.error_id(), 415, unsupported(request.codec)));
+    };
+    let input = method.input();
+    Ok(match request.codec {
+        Codec::Json => {
+            let object = transcode::parse_object(&request.bytes).map_err(bad)?;
+            Message { codec: Codec::Protobuf, bytes: transcode::to_protobuf(&input, object).map_err(bad)? }
+        }
+        Codec::Protobuf => {
+            Message { codec: Codec::Json, bytes: transcode::to_json(&input, &request.bytes).map_err(bad)? }
+        }
+    })
+}
+
+fn unsupported(codec: Codec) -> String {
+    match codec {
+        Codec::Json => "the service takes no JSON and publishes no schema to translate by".to_owned(),
+        Codec::Protobuf => "the service takes JSON only and publishes no schema to translate by".to_owned(),
+    }
+}
+
+fn from_guest(entry: &Entry, endpoint: &str, reply: Message, wanted: Codec) -> Result<Message, Error> {
+    if reply.codec == wanted || reply.bytes.is_empty() {
+        return Ok(Message { codec: wanted, bytes: reply.bytes });
+    }
+    let schema = entry.schema()?;
+    let method = schema.as_ref().and_then(|schema| schema.method(endpoint));
+    let bad = |detail: String| Error::new(entry.error_id(), 502, format!("the service's reply: {detail}"));
+    let output = method.ok_or_else(|| bad("it has no schema".to_owned()))?.output();
+    let bytes = match wanted {
+        Codec::Json => transcode::to_json(&output, &reply.bytes).map_err(bad)?,
+        Codec::Protobuf => {
+            let object = transcode::parse_object(&reply.bytes).map_err(bad)?;
+            transcode::to_protobuf(&output, object).map_err(bad)?
+        }
+    };
+    Ok(Message { codec: wanted, bytes })
+}
+
+/// Calls between services of this node: they never leave the process.
+///
+/// The runtime's capabilities hold the dispatcher and the dispatcher calls the runtime, so it is made first and bound
+/// afterwards, without owning it.
+pub struct Dispatcher {
+    runtime: OnceLock<Weak<Runtime>>,
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+}
+
+impl Dispatcher {
+    /// A dispatcher over the newest value of `snapshot`; it answers 503 until [`Self::bind`].
+    pub fn new(snapshot: watch::Receiver<Arc<Snapshot>>) -> Arc<Self> {
+        Arc::new(Self { runtime: OnceLock::new(), snapshot })
+    }
+
+    /// Gives it the runtime to call; only the first counts.
+    pub fn bind(&self, runtime: &Arc<Runtime>) {
+        let _ = self.runtime.set(Arc::downgrade(runtime));
+    }
+}
+
+#[async_trait]
+impl Caller for Dispatcher {
+    async fn call(
+        &self,
+        origin: CallOrigin,
+        service: ServiceName,
+        endpoint: String,
+        codec: ClientCodec,
+        request: Bytes,
+        options: CallOptions,
+    ) -> Result<Bytes, Error> {
+        let namespace = &origin.scope.namespace;
+        let runtime = self.runtime.get().and_then(Weak::upgrade);
+        let runtime = runtime
+            .ok_or_else(|| Error::new(service.to_string(), 503, "the node is starting or stopping"))?;
+        let snapshot = Arc::clone(&self.snapshot.borrow());
+        let key = ServiceKey { namespace: namespace.clone(), name: service.clone() };
+        let entry = snapshot
+            .find(&key, options.version.as_deref())
+            .ok_or_else(|| snapshot.not_found(&service.to_string(), namespace, &service.to_string()))?;
+        let codec = match codec {
+            ClientCodec::Protobuf => Codec::Protobuf,
+            ClientCodec::Json => Codec::Json,
+        };
+        let context = Context {
+            account: origin.context.account.clone(),
+            metadata: options.metadata.clone(),
+            deadline: options.deadline,
+            traceparent: origin.context.traceparent.clone(),
+            request_id: origin.context.request_id.clone(),
+        };
+        let message = Message { codec, bytes: request };
+        let first = call(&runtime, entry, &endpoint, message.clone(), codec, context.clone()).await;
+        match first {
+            Err(error) if matches!(error.code, 408 | 500) && repeatable(entry, &endpoint) => {
+                let backoff = BACKOFF_MAX.mul_f64(rand::random::<f64>());
+                if Instant::now() + backoff >= options.deadline {
+                    return Err(error);
+                }
+                tokio::time::sleep(backoff).await;
+                call(&runtime, entry, &endpoint, message, codec, context).await.map(|reply| reply.bytes)
+            }
+            first => first.map(|reply| reply.bytes),
+        }
+    }
+}
+
+/// Whether an endpoint may be asked again: Micro's clients retry 408 and 500 once, unless the service marks the endpoint
+/// `idempotent=false`.
+fn repeatable(entry: &Entry, endpoint: &str) -> bool {
+    let known = entry.manifest().endpoints.iter().find(|known| known.name == endpoint);
+    known.is_none_or(|known| known.metadata.get("idempotent").is_none_or(|value| value != "false"))
+}

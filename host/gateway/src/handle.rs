@@ -1,0 +1,171 @@
+//! One request, phase by phase. The page to read first.
+
+use std::convert::Infallible;
+use std::time::Instant;
+
+use http::header::{self, HeaderMap};
+use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use hyper::body::Incoming;
+use micro_api::Error;
+use micro_runtime::{Body, Context};
+
+use crate::handler::{api, http as http_handler, rpc, rpc_endpoint};
+use crate::place::{GATEWAY, Place, host_name};
+use crate::resolve::{Handler, resolve};
+use crate::{Gateway, body, headers, respond};
+
+impl Gateway {
+    /// place → built-in paths → route → admit → call → respond.
+    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let began = Instant::now();
+        let (mut parts, body) = request.into_parts();
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let answered = match self.place(&mut parts) {
+            Ok((place, host)) => match self.built_in(&parts, &place) {
+                Some(response) => Ok(response),
+                None => self.answer(parts, body, &place, &host, &id).await,
+            },
+            Err(error) => Err(error),
+        };
+        let mut response = answered.unwrap_or_else(|error| respond::error(&error));
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert("micro-id", value);
+        }
+        self.metrics.answered(response.status(), began.elapsed());
+        Ok(response)
+    }
+
+    /// Checks what the request says of itself and removes what only the platform may say.
+    fn place(&self, parts: &mut Parts) -> Result<(Place, String), Error> {
+        let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if target > self.config.target_bytes_max {
+            let detail = format!("limit: target: longer than {} bytes", self.config.target_bytes_max);
+            return Err(Error::new(GATEWAY, 414, detail));
+        }
+        let host = host(parts)?;
+        let place = Place::of(&host, &parts.headers, &self.config.domain)?;
+        self.check_origin(&parts.headers)?;
+        headers::strip_micro(&mut parts.headers);
+        headers::strip_forwarded(&mut parts.headers);
+        if let Ok(value) = HeaderValue::from_str(place.namespace().as_str()) {
+            parts.headers.insert("micro-namespace", value);
+        }
+        Ok((place, host))
+    }
+
+    /// A page of somebody else must not use a visitor's browser to reach services on loopback.
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Error> {
+        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+        let origin = String::from_utf8_lossy(origin.as_bytes());
+        let host = origin.split_once("://").map(|(_, host)| host_name(host));
+        let ours = host.is_some_and(|host| Place::of(&host, &HeaderMap::new(), &self.config.domain).is_ok());
+        if ours {
+            Ok(())
+        } else {
+            Err(Error::forbidden(GATEWAY, format!("requests from the origin `{origin}` are refused")))
+        }
+    }
+
+    /// Paths of the gateway itself; a service's own origin has none.
+    fn built_in(&self, parts: &Parts, place: &Place) -> Option<Response<Body>> {
+        if matches!(place, Place::Origin(..)) {
+            return None;
+        }
+        match (parts.uri.path(), &parts.method) {
+            ("/", &Method::GET | &Method::HEAD) => {
+                let version = format!(r#"{{"version": "{}"}}"#, self.config.version);
+                Some(respond::json(StatusCode::OK, version))
+            }
+            ("/", &Method::OPTIONS) | ("/favicon.ico", _) => Some(respond::empty(StatusCode::OK)),
+            ("/rpc", method) => rpc_endpoint::check_method(method),
+            _ => None,
+        }
+    }
+
+    async fn answer(
+        &self,
+        parts: Parts,
+        incoming: Incoming,
+        place: &Place,
+        host: &str,
+        id: &str,
+    ) -> Result<Response<Body>, Error> {
+        let admitted = self.gate.admit(place.namespace())?;
+        if parts.uri.path() == "/rpc" && matches!(place, Place::Namespace(_)) {
+            return self
+                .rpc(parts, incoming, place, id)
+                .await
+                .map(|response| admitted.into_response(response));
+        }
+        let snapshot = self.snapshot();
+        let path = parts.uri.path();
+        let matched = resolve(&snapshot, place, parts.method.as_str(), &host_name(host), path)?;
+        let entry = matched.entry;
+        let response = match matched.handler {
+            Handler::Http => {
+                let context = self.context(&parts, id, self.config.http_time_max);
+                http_handler::handle(&self.runtime, &self.config, &entry, parts, host, incoming, context)
+                    .await?
+            }
+            Handler::Rpc { endpoint, params } => {
+                let bytes = self.message(incoming, &entry).await?;
+                let context = self.context(&parts, id, self.config.call_time_max);
+                rpc::handle(&self.runtime, &entry, &endpoint, &parts, params, bytes, context).await?
+            }
+            Handler::Api { endpoint } => {
+                let bytes = self.message(incoming, &entry).await?;
+                let context = self.context(&parts, id, self.config.call_time_max);
+                api::handle(&self.runtime, &entry, &endpoint, &parts, host, bytes, context).await?
+            }
+        };
+        Ok(admitted.into_response(response))
+    }
+
+    async fn rpc(
+        &self,
+        parts: Parts,
+        incoming: Incoming,
+        place: &Place,
+        id: &str,
+    ) -> Result<Response<Body>, Error> {
+        let bytes = body::read(incoming, self.config.message_bytes_max, self.config.message_time_max).await?;
+        let time = rpc_endpoint::timeout(&parts.headers, self.config.call_time_max);
+        let context = self.context(&parts, id, time);
+        let snapshot = self.snapshot();
+        rpc_endpoint::handle(&self.runtime, &snapshot, place.namespace(), &parts, &bytes, context).await
+    }
+
+    /// The clock of a call starts here, after its body was read: a slow client costs the service nothing.
+    fn context(&self, parts: &Parts, id: &str, time: std::time::Duration) -> Context {
+        Context {
+            account: None,
+            metadata: headers::metadata(&parts.headers),
+            deadline: Instant::now() + time,
+            traceparent: headers::traceparent(&parts.headers),
+            request_id: id.to_owned(),
+        }
+    }
+
+    async fn message(&self, incoming: Incoming, entry: &crate::Entry) -> Result<bytes::Bytes, Error> {
+        let lowered =
+            entry.manifest().settings.limits.request_bytes().and_then(|bytes| usize::try_from(bytes).ok());
+        let bytes_max = lowered.unwrap_or(self.config.message_bytes_max);
+        body::read(incoming, bytes_max, self.config.message_time_max).await
+    }
+}
+
+/// The host that the client names: the target's in HTTP/2 and absolute form, else the one `Host` header.
+fn host(parts: &Parts) -> Result<String, Error> {
+    if let Some(authority) = parts.uri.authority() {
+        let text = authority.as_str();
+        return Ok(text.rsplit_once('@').map_or(text, |(_, host)| host).to_owned());
+    }
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => match host.to_str() {
+            Ok(host) => Ok(host.to_owned()),
+            Err(_) => Err(Error::bad_request(GATEWAY, "the Host header is not text")),
+        },
+        _ => Err(Error::bad_request(GATEWAY, "a request needs one Host header")),
+    }
+}

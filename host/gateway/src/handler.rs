@@ -1,0 +1,23 @@
+//! The handlers: how a request becomes a call, and its reply an answer.
+
+pub(crate) mod api;
+pub(crate) mod http;
+pub(crate) mod rpc;
+pub(crate) mod rpc_endpoint;
+
+use micro_runtime::Codec;
+
+/// The codec that a content type means; parameters such as a charset do not matter. Unknown types are JSON, as in Micro.
+fn codec_of(content_type: &str) -> Codec {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    match essence {
+        "application/protobuf"
+        | "application/x-protobuf"
+        | "application/proto"
+        | "application/grpc"
+        | "application/grpc+proto"
+        | "application/proto-rpc"
+        | "application/octet-stream" => Codec::Protobuf,
+        _ => Codec::Json,
+    }
+}

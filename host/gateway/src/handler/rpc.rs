@@ -1,0 +1,73 @@
+//! Handler `rpc`: a JSON or protobuf body, a query, or both, as one message of an endpoint.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use micro_api::Error;
+use micro_runtime::{Body, Codec, Context, Runtime};
+use serde_json::Value;
+
+use super::codec_of;
+use crate::dispatch::{self, Message};
+use crate::respond;
+use crate::route::Params;
+use crate::snapshot::Entry;
+use crate::transcode;
+
+/// Answers one request: 204 for an empty reply, else 200 in the request's codec.
+pub(crate) async fn handle(
+    runtime: &Runtime,
+    entry: &Entry,
+    endpoint: &str,
+    parts: &Parts,
+    params: Params,
+    body: Bytes,
+    context: Context,
+) -> Result<Response<Body>, Error> {
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let codec = content_type.map_or(Codec::Json, codec_of);
+    let request = message(entry, endpoint, parts, params, body, codec)?;
+    let reply = dispatch::call(runtime, entry, endpoint, request, codec, context).await?;
+    Ok(answer(reply, content_type))
+}
+
+/// Query, then path, then body, merged by the schema.
+fn message(
+    entry: &Entry,
+    endpoint: &str,
+    parts: &Parts,
+    params: Params,
+    body: Bytes,
+    codec: Codec,
+) -> Result<Message, Error> {
+    let query = parts.uri.query().unwrap_or_default();
+    if codec == Codec::Protobuf || (query.is_empty() && params.is_empty() && !body.is_empty()) {
+        return Ok(Message { codec, bytes: body });
+    }
+    let bad = |detail: String| Error::bad_request(entry.error_id(), detail);
+    let schema = entry.schema()?;
+    let input = schema.as_ref().and_then(|schema| schema.method(endpoint)).map(|method| method.input());
+    let mut object = transcode::nest(transcode::form_fields(query.as_bytes()), input.as_ref());
+    transcode::merge(&mut object, transcode::nest(params, input.as_ref()));
+    transcode::merge(&mut object, transcode::parse_object(&body).map_err(bad)?);
+    // Straight into the guest's codec: the JSON is parsed already.
+    if let (Some(input), false) = (&input, entry.manifest().codecs.contains(&Codec::Json)) {
+        let bytes = transcode::to_protobuf(input, object).map_err(bad)?;
+        return Ok(Message { codec: Codec::Protobuf, bytes });
+    }
+    let bytes = serde_json::to_vec(&Value::Object(object)).map_err(|error| bad(error.to_string()))?;
+    Ok(Message { codec: Codec::Json, bytes: bytes.into() })
+}
+
+fn answer(reply: Message, content_type: Option<&str>) -> Response<Body> {
+    if reply.bytes.is_empty() {
+        return respond::empty(StatusCode::NO_CONTENT);
+    }
+    if reply.codec == Codec::Protobuf {
+        let mut response = respond::with_type(StatusCode::OK, "application/protobuf", reply.bytes);
+        if let Some(value) = content_type.and_then(|text| HeaderValue::from_str(text).ok()) {
+            response.headers_mut().insert(header::CONTENT_TYPE, value);
+        }
+        return response;
+    }
+    respond::json(StatusCode::OK, reply.bytes)
+}

@@ -1,0 +1,222 @@
+//! Sockets and connections: how many, how slow, and how they end.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Gateway;
+use crate::config::Config;
+
+/// Wait after a failed accept, which is mostly a lack of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// HTTP/2 requests of one connection at once.
+const STREAMS_MAX: u32 = 128;
+
+impl Gateway {
+    /// Serves connections until `stop`, then lets the open ones finish their requests.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+        let server = Arc::new(server(&self.config));
+        let places = Arc::new(Places::new(&self.config));
+        let tasks = TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => break,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "Accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            // Above the limit the connection is closed at once: no answer could be read before one is written.
+            let Some(place) = places.take(peer.ip()) else {
+                self.metrics.refused();
+                continue;
+            };
+            let (gateway, server, stop) = (Arc::clone(&self), Arc::clone(&server), stop.clone());
+            tasks.spawn(async move {
+                let _place = place;
+                gateway.connection(&server, stream, stop).await;
+            });
+        }
+        drop(listener);
+        tasks.close();
+        if tokio::time::timeout(self.config.drain_time_max, tasks.wait()).await.is_err() {
+            tracing::warn!(left = tasks.len(), "Connections did not finish in time");
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        server: &auto::Builder<TokioExecutor>,
+        stream: TcpStream,
+        stop: CancellationToken,
+    ) {
+        let _ = stream.set_nodelay(true);
+        let io = TokioIo::new(Stalling::new(stream, self.config.body_idle_max));
+        let service = service_fn(move |request| {
+            let gateway = Arc::clone(&self);
+            async move { gateway.handle(request).await }
+        });
+        let mut connection = std::pin::pin!(server.serve_connection(io, service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error, "Connection ended");
+        }
+    }
+}
+
+fn server(config: &Config) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_time_max)
+        .max_buf_size(config.header_bytes_max)
+        .max_headers(config.header_count_max)
+        .half_close(false);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(config.header_bytes_max).unwrap_or(u32::MAX))
+        .keep_alive_interval(config.body_idle_max)
+        .keep_alive_timeout(config.header_time_max);
+    server
+}
+
+/// Counts connections, all and by address.
+#[derive(Debug)]
+struct Places {
+    all_max: usize,
+    address_max: usize,
+    taken: Mutex<(usize, HashMap<IpAddr, usize>)>,
+}
+
+impl Places {
+    fn new(config: &Config) -> Self {
+        let (all_max, address_max) = (config.connections_max, config.connections_per_address_max);
+        Self { all_max, address_max, taken: Mutex::default() }
+    }
+
+    fn take(self: &Arc<Self>, address: IpAddr) -> Option<TakenPlace> {
+        let mut taken = self.taken.lock();
+        let (all, by_address) = &mut *taken;
+        let count = by_address.get(&address).copied().unwrap_or_default();
+        if *all >= self.all_max || count >= self.address_max {
+            return None;
+        }
+        *all += 1;
+        by_address.insert(address, count + 1);
+        Some(TakenPlace { places: Arc::clone(self), address })
+    }
+}
+
+struct TakenPlace {
+    places: Arc<Places>,
+    address: IpAddr,
+}
+
+impl Drop for TakenPlace {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock();
+        taken.0 = taken.0.saturating_sub(1);
+        if let Some(count) = taken.1.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                taken.1.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// A stream that fails when the client takes nothing for `stall_max`: an answer must not wait for ever to be read.
+struct Stalling {
+    stream: TcpStream,
+    stall_max: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stalling {
+    fn new(stream: TcpStream, stall_max: Duration) -> Self {
+        Self { stream, stall_max, stalled: None }
+    }
+
+    fn watch<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.stalled = None;
+            return polled;
+        }
+        let stall_max = self.stall_max;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall_max)));
+        match stalled.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Stalling {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Stalling {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watch(context, polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.watch(context, polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,141 @@
+//! From a place, a method and a path to the service that answers, by Micro's order: declared routes, then api, then
+//! service, then web.
+
+use std::sync::Arc;
+
+use micro_api::{Error, Namespace};
+
+use crate::dispatch::no_endpoint;
+use crate::handler::api;
+use crate::place::{GATEWAY, Place};
+use crate::route::{Params, proxy_route, rpc_route};
+use crate::snapshot::{Entry, Snapshot};
+
+/// Who answers, and by which handler.
+#[derive(Debug)]
+pub(crate) struct Matched {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) handler: Handler,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Handler {
+    /// The whole request as one message.
+    Api { endpoint: String },
+    /// Body, query and path fields as the endpoint's message.
+    Rpc { endpoint: String, params: Params },
+    /// The request itself.
+    Http,
+}
+
+/// Finds who answers.
+///
+/// # Errors
+/// 404 that suggests the nearest service, or the nearest endpoint of the service that the path names.
+pub(crate) fn resolve(
+    snapshot: &Snapshot,
+    place: &Place,
+    method: &str,
+    host: &str,
+    path: &str,
+) -> Result<Matched, Error> {
+    match place {
+        Place::Namespace(namespace) => by_path(snapshot, namespace, method, host, path),
+        Place::Origin(namespace, service) => {
+            let alias = service.alias();
+            let mut found = snapshot.by_alias(namespace, alias).peekable();
+            if found.peek().is_none() {
+                return Err(snapshot.not_found(GATEWAY, namespace, alias));
+            }
+            match found.find(|entry| entry.manifest().exports.http.is_some()) {
+                Some(entry) => Ok(Matched { entry: Arc::clone(entry), handler: Handler::Http }),
+                None => by_path(snapshot, namespace, method, host, &format!("/{alias}{path}")),
+            }
+        }
+    }
+}
+
+fn by_path(
+    snapshot: &Snapshot,
+    namespace: &Namespace,
+    method: &str,
+    host: &str,
+    path: &str,
+) -> Result<Matched, Error> {
+    if let Some(matched) = by_declared_route(snapshot, namespace, method, host, path) {
+        return matched;
+    }
+    let rpc = rpc_route(path);
+    let proxy = proxy_route(path);
+    let aliases = [rpc.as_ref().map(|(alias, _)| alias.as_str()), proxy.as_deref()];
+    let mut named: Option<&Arc<Entry>> = None;
+    // Two aliases at most, in the order of types: an api service hides a web page of the same name.
+    let mut candidates: Vec<&Arc<Entry>> = Vec::with_capacity(4);
+    for alias in aliases.into_iter().flatten() {
+        candidates.extend(snapshot.by_alias(namespace, alias));
+    }
+    candidates.sort_by_key(|entry| order(entry));
+    candidates.dedup_by(|a, b| Arc::ptr_eq(a, b));
+    for entry in candidates {
+        let alias = entry.key.name.alias();
+        if let Some((rpc_alias, endpoint)) = &rpc
+            && rpc_alias == alias
+        {
+            named = Some(entry);
+            if entry.has_endpoint(endpoint) {
+                return Ok(rpc_match(entry, endpoint, None, Params::new()));
+            }
+        }
+        if proxy.as_deref() == Some(alias) && entry.manifest().exports.http.is_some() {
+            return Ok(Matched { entry: Arc::clone(entry), handler: Handler::Http });
+        }
+    }
+    match (named, rpc) {
+        (Some(entry), Some((_, endpoint))) => Err(no_endpoint(entry, &endpoint)),
+        (_, Some((alias, _))) => Err(snapshot.not_found(GATEWAY, namespace, &alias)),
+        (_, None) => Err(Error::not_found(GATEWAY, "service not found")),
+    }
+}
+
+fn order(entry: &Entry) -> usize {
+    use micro_api::ServiceType::{Api, Function, Service, Web};
+    [Api, Service, Web, Function].iter().position(|kind| *kind == entry.key.name.kind).unwrap_or_default()
+}
+
+fn by_declared_route(
+    snapshot: &Snapshot,
+    namespace: &Namespace,
+    method: &str,
+    host: &str,
+    path: &str,
+) -> Option<Result<Matched, Error>> {
+    for entry in snapshot.routed(namespace) {
+        for route in entry.routes() {
+            let Some(params) = route.matches(method, host, path) else { continue };
+            if route.handler.as_deref() == Some("http") {
+                return Some(Ok(Matched { entry: Arc::clone(entry), handler: Handler::Http }));
+            }
+            if !entry.has_endpoint(&route.endpoint) {
+                return Some(Err(no_endpoint(entry, &route.endpoint)));
+            }
+            return Some(Ok(rpc_match(entry, &route.endpoint, route.handler.as_deref(), params)));
+        }
+    }
+    None
+}
+
+/// An endpoint whose request is `go.api.Request` is one of handler `api`, whatever else was said.
+fn rpc_match(entry: &Arc<Entry>, endpoint: &str, handler: Option<&str>, params: Params) -> Matched {
+    let takes_requests = || {
+        let schema = entry.schema().ok().flatten();
+        let input = schema.as_ref().and_then(|schema| schema.method(endpoint)).map(|method| method.input());
+        input.is_some_and(|input| input.full_name() == api::REQUEST_MESSAGE)
+    };
+    let endpoint = endpoint.to_owned();
+    let handler = if handler == Some("api") || takes_requests() {
+        Handler::Api { endpoint }
+    } else {
+        Handler::Rpc { endpoint, params }
+    };
+    Matched { entry: Arc::clone(entry), handler }
+}

@@ -1,0 +1,165 @@
+//! What the gateway knows of the world: an immutable table that is replaced whole.
+//!
+//! **Invariant:** the gateway answers from its last snapshot when the database or the control plane is down. A request
+//! pins the [`Entry`] it was routed to, so replacing the table never takes a revision from under a call.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
+
+use micro_api::{Error, Namespace, ServiceKey, ServiceName, ServiceType};
+use micro_artifact::RevisionManifest;
+use micro_runtime::Revision;
+
+use crate::route::MetaRoute;
+use crate::transcode::Schema;
+
+/// The version label that a call without a version filter reaches.
+const LATEST: &str = "latest";
+
+/// One running version of a service.
+pub struct Entry {
+    pub key: ServiceKey,
+    pub version: String,
+    pub revision: Arc<Revision>,
+    routes: Vec<MetaRoute>,
+    schema: OnceLock<Result<Option<Arc<Schema>>, String>>,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Entry({} {})", self.key, self.version)
+    }
+}
+
+impl Entry {
+    /// Compiles the manifest's `[[route]]` tables; the schema stays on disk until the first call needs it.
+    ///
+    /// # Errors
+    /// A route whose path is no template or regular expression.
+    pub fn new(revision: Arc<Revision>) -> Result<Self, String> {
+        let manifest = revision.manifest();
+        let key = ServiceKey { namespace: manifest.namespace.clone(), name: manifest.service.clone() };
+        let routes = manifest.settings.route.iter().map(MetaRoute::compile).collect::<Result<_, _>>()?;
+        Ok(Self { key, version: manifest.version.clone(), routes, schema: OnceLock::new(), revision })
+    }
+
+    pub fn manifest(&self) -> &Arc<RevisionManifest> {
+        self.revision.manifest()
+    }
+
+    pub(crate) fn routes(&self) -> &[MetaRoute] {
+        &self.routes
+    }
+
+    /// The service's short name, as errors and logs show it.
+    pub(crate) fn service(&self) -> String {
+        self.key.name.to_string()
+    }
+
+    /// The name that error objects carry: Micro's long form for services of type api and web, else the short one.
+    pub(crate) fn error_id(&self) -> String {
+        match self.key.name.kind {
+            ServiceType::Api | ServiceType::Web => self.key.name.qualified(),
+            ServiceType::Service | ServiceType::Function => self.key.name.to_string(),
+        }
+    }
+
+    /// The schema of the service's messages; none for a service without descriptors.
+    pub(crate) fn schema(&self) -> Result<Option<Arc<Schema>>, Error> {
+        let loaded = self.schema.get_or_init(|| {
+            let Some(path) = self.revision.artifact().descriptors() else { return Ok(None) };
+            let bytes = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+            Schema::decode(&bytes).map(|schema| Some(Arc::new(schema)))
+        });
+        loaded.clone().map_err(|detail| {
+            tracing::error!(service = %self.key, detail, "Load the schema");
+            Error::internal(self.error_id(), "the service's schema cannot be read")
+        })
+    }
+
+    /// Whether the service has `endpoint`.
+    pub(crate) fn has_endpoint(&self, endpoint: &str) -> bool {
+        let endpoints = &self.manifest().endpoints;
+        self.manifest().exports.handler.is_some()
+            && (endpoints.is_empty() || endpoints.iter().any(|known| known.name == endpoint))
+    }
+}
+
+/// All that runs, by key and version.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    services: HashMap<ServiceKey, BTreeMap<String, Arc<Entry>>>,
+    /// Entries with `[[route]]` tables, by namespace: the only ones that every request must look at.
+    routed: HashMap<Namespace, Vec<Arc<Entry>>>,
+}
+
+impl Snapshot {
+    /// The table of `entries`; of two with equal key and version the later wins.
+    pub fn new(entries: impl IntoIterator<Item = Arc<Entry>>) -> Self {
+        let mut snapshot = Self::default();
+        for entry in entries {
+            let versions = snapshot.services.entry(entry.key.clone()).or_default();
+            versions.insert(entry.version.clone(), entry);
+        }
+        for entry in snapshot.services.values().filter_map(Self::default_version) {
+            if !entry.routes.is_empty() {
+                snapshot.routed.entry(entry.key.namespace.clone()).or_default().push(Arc::clone(entry));
+            }
+        }
+        for entries in snapshot.routed.values_mut() {
+            entries.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+        snapshot
+    }
+
+    /// `latest`, or the only other version there is, or the greatest label.
+    fn default_version(versions: &BTreeMap<String, Arc<Entry>>) -> Option<&Arc<Entry>> {
+        versions.get(LATEST).or_else(|| versions.values().next_back())
+    }
+
+    /// The version that answers; `version` narrows.
+    pub fn find(&self, key: &ServiceKey, version: Option<&str>) -> Option<&Arc<Entry>> {
+        let versions = self.services.get(key)?;
+        match version {
+            Some(version) => versions.get(version),
+            None => Self::default_version(versions),
+        }
+    }
+
+    /// Every running version, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.services.values().flat_map(BTreeMap::values)
+    }
+
+    pub(crate) fn routed(&self, namespace: &Namespace) -> &[Arc<Entry>] {
+        self.routed.get(namespace).map_or(&[], Vec::as_slice)
+    }
+
+    /// `service not found`, with the nearest name of the namespace where there is one.
+    pub(crate) fn not_found(&self, id: &str, namespace: &Namespace, name: &str) -> Error {
+        let names =
+            self.services.keys().filter(|key| key.namespace == *namespace).map(|key| key.name.to_string());
+        Error::not_found(id, format!("service not found{}", did_you_mean(name, names)))
+    }
+
+    /// Looks `alias` up as api, then service, then web, then function.
+    pub(crate) fn by_alias(&self, namespace: &Namespace, alias: &str) -> impl Iterator<Item = &Arc<Entry>> {
+        const ORDER: [ServiceType; 4] =
+            [ServiceType::Api, ServiceType::Service, ServiceType::Web, ServiceType::Function];
+        ORDER.into_iter().filter_map(move |kind| {
+            let name = ServiceName::new(kind, alias).ok()?;
+            self.find(&ServiceKey { namespace: namespace.clone(), name }, None)
+        })
+    }
+}
+
+/// `: did you mean …?` for the nearest of `known`, or nothing.
+pub(crate) fn did_you_mean(name: &str, known: impl Iterator<Item = String>) -> String {
+    let near = known.map(|known| (strsim::damerau_levenshtein(name, &known), known)).min();
+    match near {
+        Some((distance, known)) if distance > 0 && distance <= 2.max(name.len() / 4) => {
+            format!(": did you mean `{known}`?")
+        }
+        _ => String::new(),
+    }
+}

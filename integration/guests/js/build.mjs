@@ -24,13 +24,13 @@ const message = (name, fieldName) =>
     ...field(2, [...field(1, fieldName), ...field(3, 1), ...field(4, OPTIONAL), ...field(5, STRING)]),
   ]);
 const method = (name) => field(2, [...field(1, name), ...field(2, '.hello.Request'), ...field(3, '.hello.Response')]);
-// FileDescriptorSet of: service Hello { rpc Call(Request) returns (Response); rpc Trap(Request) returns (Response); }
+// FileDescriptorSet of: service Hello { rpc Call(Request) returns (Response); … and the same for Log and Trap }
 const descriptors = field(1, [
   ...field(1, 'hello.proto'),
   ...field(2, 'hello'),
   ...message('Request', 'name'),
   ...message('Response', 'msg'),
-  ...field(6, [...field(1, 'Hello'), ...method('Call'), ...method('Trap')]),
+  ...field(6, [...field(1, 'Hello'), ...method('Call'), ...method('Log'), ...method('Trap')]),
   ...field(12, 'proto3'),
 ]);
 const customSection = (name, payload) => {

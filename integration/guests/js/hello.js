@@ -4,8 +4,11 @@ import { write } from 'micro:platform-sync/log@0.1.0';
 const methods = {
   'Hello.Call': ({ name = '' }) => {
     if (name === '') throw { id: 'hello-js', code: 400, detail: 'Name cannot be blank', status: 'Bad Request' };
-    write('info', 'called', [['name', name]]);
     return { msg: `Hello ${name}` };
+  },
+  'Hello.Log': ({ name = '' }) => {
+    write('info', `called by ${name}`, [['name', name]]);
+    return {};
   },
   'Hello.Trap': () => {
     throw new Error('not an error of the contract');

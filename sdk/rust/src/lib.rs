@@ -45,9 +45,12 @@ mod wrapper;
 #[doc(hidden)]
 #[expect(unreachable_pub, clippy::allow_attributes, reason = "generated code")]
 pub mod bindings {
+    #[rustfmt::skip]
     pub mod job;
+    #[rustfmt::skip]
     pub mod service;
     #[cfg(feature = "http")]
+    #[rustfmt::skip]
     pub mod web;
 }
 #[cfg(target_arch = "wasm32")]

@@ -4643,7 +4643,9 @@ pub mod wit_future {
     #![allow(dead_code, unused_variables, clippy::all)]
     #[doc(hidden)]
     pub trait FuturePayload: Unpin + Sized + 'static {
-        const VTABLE: &'static ::micro_sdk::wit_bindgen::rt::async_support::FutureVtable<Self>;
+        const VTABLE: &'static ::micro_sdk::wit_bindgen::rt::async_support::FutureVtable<
+            Self,
+        >;
     }
     #[doc(hidden)]
     #[allow(unused_unsafe)]
@@ -4741,7 +4743,9 @@ pub mod wit_future {
                                 1 => {
                                     let e = {
                                         let l2 = *ptr.add(12).cast::<i32>();
-                                        super::super::wasi::http::types::Fields::from_handle(l2 as u32)
+                                        super::super::wasi::http::types::Fields::from_handle(
+                                            l2 as u32,
+                                        )
                                     };
                                     Some(e)
                                 }
@@ -4760,7 +4764,8 @@ pub mod wit_future {
                                     let e65 = {
                                         let l4 = i32::from(*ptr.add(16).cast::<u8>());
                                         let l8 = i32::from(
-                                            *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            *ptr
+                                                .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
                                         super::super::wasi::http::types::DnsErrorPayload {
@@ -4791,10 +4796,9 @@ pub mod wit_future {
                                                 1 => {
                                                     let e = {
                                                         let l9 = i32::from(
-                                                            *ptr.add(
-                                                                18 + 3 * ::core::mem::size_of::<*const u8>(),
-                                                            )
-                                                            .cast::<u16>(),
+                                                            *ptr
+                                                                .add(18 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<u16>(),
                                                         );
                                                         l9 as u16
                                                     };
@@ -4822,7 +4826,8 @@ pub mod wit_future {
                                     let e65 = {
                                         let l10 = i32::from(*ptr.add(16).cast::<u8>());
                                         let l12 = i32::from(
-                                            *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                            *ptr
+                                                .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
                                         super::super::wasi::http::types::TlsAlertReceivedPayload {
@@ -4910,16 +4915,14 @@ pub mod wit_future {
                                             1 => {
                                                 let e = {
                                                     let l21 = i32::from(
-                                                        *ptr.add(
-                                                            16 + 1 * ::core::mem::size_of::<*const u8>(),
-                                                        )
-                                                        .cast::<u8>(),
+                                                        *ptr
+                                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>(),
                                                     );
                                                     let l25 = i32::from(
-                                                        *ptr.add(
-                                                            16 + 4 * ::core::mem::size_of::<*const u8>(),
-                                                        )
-                                                        .cast::<u8>(),
+                                                        *ptr
+                                                            .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>(),
                                                     );
                                                     super::super::wasi::http::types::FieldSizePayload {
                                                         field_name: match l21 {
@@ -4927,20 +4930,10 @@ pub mod wit_future {
                                                             1 => {
                                                                 let e = {
                                                                     let l22 = *ptr
-                                                                        .add(
-                                                                            16 + 2 * ::core::mem::size_of::<
-                                                                                *const u8,
-                                                                            >(
-                                                                            ),
-                                                                        )
+                                                                        .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
                                                                     let l23 = *ptr
-                                                                        .add(
-                                                                            16 + 3 * ::core::mem::size_of::<
-                                                                                *const u8,
-                                                                            >(
-                                                                            ),
-                                                                        )
+                                                                        .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
                                                                     let len24 = l23;
                                                                     let bytes24 = super::super::_rt::Vec::from_raw_parts(
@@ -4952,29 +4945,20 @@ pub mod wit_future {
                                                                 };
                                                                 Some(e)
                                                             }
-                                                            _ => {
-                                                                super::super::_rt::invalid_enum_discriminant()
-                                                            }
+                                                            _ => super::super::_rt::invalid_enum_discriminant(),
                                                         },
                                                         field_size: match l25 {
                                                             0 => None,
                                                             1 => {
                                                                 let e = {
                                                                     let l26 = *ptr
-                                                                        .add(
-                                                                            20 + 4 * ::core::mem::size_of::<
-                                                                                *const u8,
-                                                                            >(
-                                                                            ),
-                                                                        )
+                                                                        .add(20 + 4 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i32>();
                                                                     l26 as u32
                                                                 };
                                                                 Some(e)
                                                             }
-                                                            _ => {
-                                                                super::super::_rt::invalid_enum_discriminant()
-                                                            }
+                                                            _ => super::super::_rt::invalid_enum_discriminant(),
                                                         },
                                                     }
                                                 };
@@ -5006,7 +4990,8 @@ pub mod wit_future {
                                     let e65 = {
                                         let l29 = i32::from(*ptr.add(16).cast::<u8>());
                                         let l33 = i32::from(
-                                            *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            *ptr
+                                                .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
                                         super::super::wasi::http::types::FieldSizePayload {
@@ -5071,7 +5056,8 @@ pub mod wit_future {
                                     let e65 = {
                                         let l37 = i32::from(*ptr.add(16).cast::<u8>());
                                         let l41 = i32::from(
-                                            *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            *ptr
+                                                .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
                                         super::super::wasi::http::types::FieldSizePayload {
@@ -5152,7 +5138,8 @@ pub mod wit_future {
                                     let e65 = {
                                         let l47 = i32::from(*ptr.add(16).cast::<u8>());
                                         let l51 = i32::from(
-                                            *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            *ptr
+                                                .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
                                         super::super::wasi::http::types::FieldSizePayload {
@@ -5335,9 +5322,11 @@ pub mod wit_future {
                                         let ptr1 = vec1.as_ptr().cast::<u8>();
                                         let len1 = vec1.len();
                                         ::core::mem::forget(vec1);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len1;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr1.cast_mut();
                                     }
                                     None => {
@@ -5346,14 +5335,17 @@ pub mod wit_future {
                                 };
                                 match info_code0 {
                                     Some(e) => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (1i32) as u8;
-                                        *ptr.add(18 + 3 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        *ptr
+                                            .add(18 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u16>() = (super::super::_rt::as_i32(e)) as u16;
                                     }
                                     None => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (0i32) as u8;
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
                                     }
                                 };
                             }
@@ -5402,7 +5394,8 @@ pub mod wit_future {
                                 match alert_id2 {
                                     Some(e) => {
                                         *ptr.add(16).cast::<u8>() = (1i32) as u8;
-                                        *ptr.add(17).cast::<u8>() = (super::super::_rt::as_i32(e)) as u8;
+                                        *ptr.add(17).cast::<u8>() = (super::super::_rt::as_i32(e))
+                                            as u8;
                                     }
                                     None => {
                                         *ptr.add(16).cast::<u8>() = (0i32) as u8;
@@ -5410,20 +5403,24 @@ pub mod wit_future {
                                 };
                                 match alert_message2 {
                                     Some(e) => {
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (1i32) as u8;
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
                                         let vec3 = (e.into_bytes()).into_boxed_slice();
                                         let ptr3 = vec3.as_ptr().cast::<u8>();
                                         let len3 = vec3.len();
                                         ::core::mem::forget(vec3);
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len3;
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr3.cast_mut();
                                     }
                                     None => {
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (0i32) as u8;
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
                                     }
                                 };
                             }
@@ -5477,31 +5474,38 @@ pub mod wit_future {
                                         } = e;
                                         match field_name4 {
                                             Some(e) => {
-                                                *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let vec5 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr5 = vec5.as_ptr().cast::<u8>();
                                                 let len5 = vec5.len();
                                                 ::core::mem::forget(vec5);
-                                                *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len5;
-                                                *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr5.cast_mut();
                                             }
                                             None => {
-                                                *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
                                         match field_size4 {
                                             Some(e) => {
-                                                *ptr.add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
-                                                *ptr.add(20 + 4 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(20 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<i32>() = super::super::_rt::as_i32(e);
                                             }
                                             None => {
-                                                *ptr.add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
@@ -5536,9 +5540,11 @@ pub mod wit_future {
                                         let ptr7 = vec7.as_ptr().cast::<u8>();
                                         let len7 = vec7.len();
                                         ::core::mem::forget(vec7);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len7;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr7.cast_mut();
                                     }
                                     None => {
@@ -5547,14 +5553,17 @@ pub mod wit_future {
                                 };
                                 match field_size6 {
                                     Some(e) => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (1i32) as u8;
-                                        *ptr.add(20 + 3 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        *ptr
+                                            .add(20 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<i32>() = super::super::_rt::as_i32(e);
                                     }
                                     None => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (0i32) as u8;
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
                                     }
                                 };
                             }
@@ -5586,9 +5595,11 @@ pub mod wit_future {
                                         let ptr9 = vec9.as_ptr().cast::<u8>();
                                         let len9 = vec9.len();
                                         ::core::mem::forget(vec9);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len9;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr9.cast_mut();
                                     }
                                     None => {
@@ -5597,14 +5608,17 @@ pub mod wit_future {
                                 };
                                 match field_size8 {
                                     Some(e) => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (1i32) as u8;
-                                        *ptr.add(20 + 3 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        *ptr
+                                            .add(20 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<i32>() = super::super::_rt::as_i32(e);
                                     }
                                     None => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (0i32) as u8;
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
                                     }
                                 };
                             }
@@ -5645,9 +5659,11 @@ pub mod wit_future {
                                         let ptr11 = vec11.as_ptr().cast::<u8>();
                                         let len11 = vec11.len();
                                         ::core::mem::forget(vec11);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len11;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr11.cast_mut();
                                     }
                                     None => {
@@ -5656,14 +5672,17 @@ pub mod wit_future {
                                 };
                                 match field_size10 {
                                     Some(e) => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (1i32) as u8;
-                                        *ptr.add(20 + 3 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        *ptr
+                                            .add(20 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<i32>() = super::super::_rt::as_i32(e);
                                     }
                                     None => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (0i32) as u8;
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
                                     }
                                 };
                             }
@@ -5676,9 +5695,11 @@ pub mod wit_future {
                                         let ptr12 = vec12.as_ptr().cast::<u8>();
                                         let len12 = vec12.len();
                                         ::core::mem::forget(vec12);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len12;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr12.cast_mut();
                                     }
                                     None => {
@@ -5695,9 +5716,11 @@ pub mod wit_future {
                                         let ptr13 = vec13.as_ptr().cast::<u8>();
                                         let len13 = vec13.len();
                                         ::core::mem::forget(vec13);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len13;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr13.cast_mut();
                                     }
                                     None => {
@@ -5729,9 +5752,11 @@ pub mod wit_future {
                                         let ptr14 = vec14.as_ptr().cast::<u8>();
                                         let len14 = vec14.len();
                                         ::core::mem::forget(vec14);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len14;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr14.cast_mut();
                                     }
                                     None => {
@@ -5782,7 +5807,9 @@ pub mod wit_future {
                             13 => {}
                             14 => {
                                 let l5 = i32::from(
-                                    *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                    *ptr
+                                        .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
                                 );
                                 match l5 {
                                     0 => {}
@@ -5810,7 +5837,8 @@ pub mod wit_future {
                                     0 => {}
                                     _ => {
                                         let l9 = i32::from(
-                                            *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                            *ptr
+                                                .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
                                         match l9 {
@@ -5957,12 +5985,13 @@ pub mod wit_future {
             start_write,
         };
         impl super::FuturePayload
-            for ::core::result::Result<
-                ::core::option::Option<super::super::wasi::http::types::Trailers>,
-                super::super::wasi::http::types::ErrorCode,
-            >
-        {
-            const VTABLE: &'static ::micro_sdk::wit_bindgen::rt::async_support::FutureVtable<Self> = &VTABLE;
+        for ::core::result::Result<
+            ::core::option::Option<super::super::wasi::http::types::Trailers>,
+            super::super::wasi::http::types::ErrorCode,
+        > {
+            const VTABLE: &'static ::micro_sdk::wit_bindgen::rt::async_support::FutureVtable<
+                Self,
+            > = &VTABLE;
         }
     }
     #[doc(hidden)]
@@ -6064,7 +6093,8 @@ pub mod wit_future {
                                     let e63 = {
                                         let l2 = i32::from(*ptr.add(16).cast::<u8>());
                                         let l6 = i32::from(
-                                            *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            *ptr
+                                                .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
                                         super::super::wasi::http::types::DnsErrorPayload {
@@ -6095,10 +6125,9 @@ pub mod wit_future {
                                                 1 => {
                                                     let e = {
                                                         let l7 = i32::from(
-                                                            *ptr.add(
-                                                                18 + 3 * ::core::mem::size_of::<*const u8>(),
-                                                            )
-                                                            .cast::<u16>(),
+                                                            *ptr
+                                                                .add(18 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<u16>(),
                                                         );
                                                         l7 as u16
                                                     };
@@ -6126,7 +6155,8 @@ pub mod wit_future {
                                     let e63 = {
                                         let l8 = i32::from(*ptr.add(16).cast::<u8>());
                                         let l10 = i32::from(
-                                            *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                            *ptr
+                                                .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
                                         super::super::wasi::http::types::TlsAlertReceivedPayload {
@@ -6214,16 +6244,14 @@ pub mod wit_future {
                                             1 => {
                                                 let e = {
                                                     let l19 = i32::from(
-                                                        *ptr.add(
-                                                            16 + 1 * ::core::mem::size_of::<*const u8>(),
-                                                        )
-                                                        .cast::<u8>(),
+                                                        *ptr
+                                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>(),
                                                     );
                                                     let l23 = i32::from(
-                                                        *ptr.add(
-                                                            16 + 4 * ::core::mem::size_of::<*const u8>(),
-                                                        )
-                                                        .cast::<u8>(),
+                                                        *ptr
+                                                            .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>(),
                                                     );
                                                     super::super::wasi::http::types::FieldSizePayload {
                                                         field_name: match l19 {
@@ -6231,20 +6259,10 @@ pub mod wit_future {
                                                             1 => {
                                                                 let e = {
                                                                     let l20 = *ptr
-                                                                        .add(
-                                                                            16 + 2 * ::core::mem::size_of::<
-                                                                                *const u8,
-                                                                            >(
-                                                                            ),
-                                                                        )
+                                                                        .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
                                                                     let l21 = *ptr
-                                                                        .add(
-                                                                            16 + 3 * ::core::mem::size_of::<
-                                                                                *const u8,
-                                                                            >(
-                                                                            ),
-                                                                        )
+                                                                        .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
                                                                     let len22 = l21;
                                                                     let bytes22 = super::super::_rt::Vec::from_raw_parts(
@@ -6256,29 +6274,20 @@ pub mod wit_future {
                                                                 };
                                                                 Some(e)
                                                             }
-                                                            _ => {
-                                                                super::super::_rt::invalid_enum_discriminant()
-                                                            }
+                                                            _ => super::super::_rt::invalid_enum_discriminant(),
                                                         },
                                                         field_size: match l23 {
                                                             0 => None,
                                                             1 => {
                                                                 let e = {
                                                                     let l24 = *ptr
-                                                                        .add(
-                                                                            20 + 4 * ::core::mem::size_of::<
-                                                                                *const u8,
-                                                                            >(
-                                                                            ),
-                                                                        )
+                                                                        .add(20 + 4 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i32>();
                                                                     l24 as u32
                                                                 };
                                                                 Some(e)
                                                             }
-                                                            _ => {
-                                                                super::super::_rt::invalid_enum_discriminant()
-                                                            }
+                                                            _ => super::super::_rt::invalid_enum_discriminant(),
                                                         },
                                                     }
                                                 };
@@ -6310,7 +6319,8 @@ pub mod wit_future {
                                     let e63 = {
                                         let l27 = i32::from(*ptr.add(16).cast::<u8>());
                                         let l31 = i32::from(
-                                            *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            *ptr
+                                                .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
                                         super::super::wasi::http::types::FieldSizePayload {
@@ -6375,7 +6385,8 @@ pub mod wit_future {
                                     let e63 = {
                                         let l35 = i32::from(*ptr.add(16).cast::<u8>());
                                         let l39 = i32::from(
-                                            *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            *ptr
+                                                .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
                                         super::super::wasi::http::types::FieldSizePayload {
@@ -6456,7 +6467,8 @@ pub mod wit_future {
                                     let e63 = {
                                         let l45 = i32::from(*ptr.add(16).cast::<u8>());
                                         let l49 = i32::from(
-                                            *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            *ptr
+                                                .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
                                         super::super::wasi::http::types::FieldSizePayload {
@@ -6599,7 +6611,10 @@ pub mod wit_future {
             }
         }
         unsafe fn lower(
-            value: ::core::result::Result<(), super::super::wasi::http::types::ErrorCode>,
+            value: ::core::result::Result<
+                (),
+                super::super::wasi::http::types::ErrorCode,
+            >,
             ptr: *mut u8,
         ) {
             unsafe {
@@ -6627,9 +6642,11 @@ pub mod wit_future {
                                         let ptr1 = vec1.as_ptr().cast::<u8>();
                                         let len1 = vec1.len();
                                         ::core::mem::forget(vec1);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len1;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr1.cast_mut();
                                     }
                                     None => {
@@ -6638,14 +6655,17 @@ pub mod wit_future {
                                 };
                                 match info_code0 {
                                     Some(e) => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (1i32) as u8;
-                                        *ptr.add(18 + 3 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        *ptr
+                                            .add(18 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u16>() = (super::super::_rt::as_i32(e)) as u16;
                                     }
                                     None => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (0i32) as u8;
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
                                     }
                                 };
                             }
@@ -6694,7 +6714,8 @@ pub mod wit_future {
                                 match alert_id2 {
                                     Some(e) => {
                                         *ptr.add(16).cast::<u8>() = (1i32) as u8;
-                                        *ptr.add(17).cast::<u8>() = (super::super::_rt::as_i32(e)) as u8;
+                                        *ptr.add(17).cast::<u8>() = (super::super::_rt::as_i32(e))
+                                            as u8;
                                     }
                                     None => {
                                         *ptr.add(16).cast::<u8>() = (0i32) as u8;
@@ -6702,20 +6723,24 @@ pub mod wit_future {
                                 };
                                 match alert_message2 {
                                     Some(e) => {
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (1i32) as u8;
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
                                         let vec3 = (e.into_bytes()).into_boxed_slice();
                                         let ptr3 = vec3.as_ptr().cast::<u8>();
                                         let len3 = vec3.len();
                                         ::core::mem::forget(vec3);
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len3;
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr3.cast_mut();
                                     }
                                     None => {
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (0i32) as u8;
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
                                     }
                                 };
                             }
@@ -6769,31 +6794,38 @@ pub mod wit_future {
                                         } = e;
                                         match field_name4 {
                                             Some(e) => {
-                                                *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let vec5 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr5 = vec5.as_ptr().cast::<u8>();
                                                 let len5 = vec5.len();
                                                 ::core::mem::forget(vec5);
-                                                *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len5;
-                                                *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr5.cast_mut();
                                             }
                                             None => {
-                                                *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
                                         match field_size4 {
                                             Some(e) => {
-                                                *ptr.add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
-                                                *ptr.add(20 + 4 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(20 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<i32>() = super::super::_rt::as_i32(e);
                                             }
                                             None => {
-                                                *ptr.add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                *ptr
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
@@ -6828,9 +6860,11 @@ pub mod wit_future {
                                         let ptr7 = vec7.as_ptr().cast::<u8>();
                                         let len7 = vec7.len();
                                         ::core::mem::forget(vec7);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len7;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr7.cast_mut();
                                     }
                                     None => {
@@ -6839,14 +6873,17 @@ pub mod wit_future {
                                 };
                                 match field_size6 {
                                     Some(e) => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (1i32) as u8;
-                                        *ptr.add(20 + 3 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        *ptr
+                                            .add(20 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<i32>() = super::super::_rt::as_i32(e);
                                     }
                                     None => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (0i32) as u8;
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
                                     }
                                 };
                             }
@@ -6878,9 +6915,11 @@ pub mod wit_future {
                                         let ptr9 = vec9.as_ptr().cast::<u8>();
                                         let len9 = vec9.len();
                                         ::core::mem::forget(vec9);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len9;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr9.cast_mut();
                                     }
                                     None => {
@@ -6889,14 +6928,17 @@ pub mod wit_future {
                                 };
                                 match field_size8 {
                                     Some(e) => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (1i32) as u8;
-                                        *ptr.add(20 + 3 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        *ptr
+                                            .add(20 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<i32>() = super::super::_rt::as_i32(e);
                                     }
                                     None => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (0i32) as u8;
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
                                     }
                                 };
                             }
@@ -6937,9 +6979,11 @@ pub mod wit_future {
                                         let ptr11 = vec11.as_ptr().cast::<u8>();
                                         let len11 = vec11.len();
                                         ::core::mem::forget(vec11);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len11;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr11.cast_mut();
                                     }
                                     None => {
@@ -6948,14 +6992,17 @@ pub mod wit_future {
                                 };
                                 match field_size10 {
                                     Some(e) => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (1i32) as u8;
-                                        *ptr.add(20 + 3 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        *ptr
+                                            .add(20 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<i32>() = super::super::_rt::as_i32(e);
                                     }
                                     None => {
-                                        *ptr.add(16 + 3 * ::core::mem::size_of::<*const u8>()).cast::<u8>() =
-                                            (0i32) as u8;
+                                        *ptr
+                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
                                     }
                                 };
                             }
@@ -6968,9 +7015,11 @@ pub mod wit_future {
                                         let ptr12 = vec12.as_ptr().cast::<u8>();
                                         let len12 = vec12.len();
                                         ::core::mem::forget(vec12);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len12;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr12.cast_mut();
                                     }
                                     None => {
@@ -6987,9 +7036,11 @@ pub mod wit_future {
                                         let ptr13 = vec13.as_ptr().cast::<u8>();
                                         let len13 = vec13.len();
                                         ::core::mem::forget(vec13);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len13;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr13.cast_mut();
                                     }
                                     None => {
@@ -7021,9 +7072,11 @@ pub mod wit_future {
                                         let ptr14 = vec14.as_ptr().cast::<u8>();
                                         let len14 = vec14.len();
                                         ::core::mem::forget(vec14);
-                                        *ptr.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len14;
-                                        *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        *ptr
+                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr14.cast_mut();
                                     }
                                     None => {
@@ -7074,7 +7127,9 @@ pub mod wit_future {
                             13 => {}
                             14 => {
                                 let l5 = i32::from(
-                                    *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                    *ptr
+                                        .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
                                 );
                                 match l5 {
                                     0 => {}
@@ -7102,7 +7157,8 @@ pub mod wit_future {
                                     0 => {}
                                     _ => {
                                         let l9 = i32::from(
-                                            *ptr.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                            *ptr
+                                                .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
                                         match l9 {
@@ -7242,8 +7298,11 @@ pub mod wit_future {
             start_read,
             start_write,
         };
-        impl super::FuturePayload for ::core::result::Result<(), super::super::wasi::http::types::ErrorCode> {
-            const VTABLE: &'static ::micro_sdk::wit_bindgen::rt::async_support::FutureVtable<Self> = &VTABLE;
+        impl super::FuturePayload
+        for ::core::result::Result<(), super::super::wasi::http::types::ErrorCode> {
+            const VTABLE: &'static ::micro_sdk::wit_bindgen::rt::async_support::FutureVtable<
+                Self,
+            > = &VTABLE;
         }
     }
     /// Creates a new Component Model `future` with the specified payload type.
@@ -7256,13 +7315,19 @@ pub mod wit_future {
         ::micro_sdk::wit_bindgen::rt::async_support::FutureWriter<T>,
         ::micro_sdk::wit_bindgen::rt::async_support::FutureReader<T>,
     ) {
-        unsafe { ::micro_sdk::wit_bindgen::rt::async_support::future_new::<T>(default, T::VTABLE) }
+        unsafe {
+            ::micro_sdk::wit_bindgen::rt::async_support::future_new::<
+                T,
+            >(default, T::VTABLE)
+        }
     }
 }
 pub mod wit_stream {
     #![allow(dead_code, unused_variables, clippy::all)]
     pub trait StreamPayload: Unpin + Sized + 'static {
-        const VTABLE: &'static ::micro_sdk::wit_bindgen::rt::async_support::StreamVtable<Self>;
+        const VTABLE: &'static ::micro_sdk::wit_bindgen::rt::async_support::StreamVtable<
+            Self,
+        >;
     }
     #[doc(hidden)]
     #[allow(unused_unsafe)]
@@ -7336,29 +7401,40 @@ pub mod wit_stream {
             unsafe { imports::drop_readable(handle) }
         }
         #[cfg(target_arch = "wasm32")]
-        unsafe extern "C" fn start_read(handle: u32, ptr: *mut u8, _extra: usize) -> u32 {
+        unsafe extern "C" fn start_read(
+            handle: u32,
+            ptr: *mut u8,
+            _extra: usize,
+        ) -> u32 {
             unsafe { imports::start_read(handle, ptr, _extra) }
         }
         #[cfg(target_arch = "wasm32")]
-        unsafe extern "C" fn start_write(handle: u32, ptr: *const u8, _extra: usize) -> u32 {
+        unsafe extern "C" fn start_write(
+            handle: u32,
+            ptr: *const u8,
+            _extra: usize,
+        ) -> u32 {
             unsafe { imports::start_write(handle, ptr, _extra) }
         }
-        pub static VTABLE: ::micro_sdk::wit_bindgen::rt::async_support::StreamVtable<u8> =
-            ::micro_sdk::wit_bindgen::rt::async_support::StreamVtable::<u8> {
-                cancel_write,
-                cancel_read,
-                drop_writable,
-                drop_readable,
-                dealloc_lists: None,
-                layout: unsafe { ::core::alloc::Layout::from_size_align_unchecked(1, 1) },
-                lift: None,
-                lower: None,
-                new,
-                start_read,
-                start_write,
-            };
+        pub static VTABLE: ::micro_sdk::wit_bindgen::rt::async_support::StreamVtable<
+            u8,
+        > = ::micro_sdk::wit_bindgen::rt::async_support::StreamVtable::<u8> {
+            cancel_write,
+            cancel_read,
+            drop_writable,
+            drop_readable,
+            dealloc_lists: None,
+            layout: unsafe { ::core::alloc::Layout::from_size_align_unchecked(1, 1) },
+            lift: None,
+            lower: None,
+            new,
+            start_read,
+            start_write,
+        };
         impl super::StreamPayload for u8 {
-            const VTABLE: &'static ::micro_sdk::wit_bindgen::rt::async_support::StreamVtable<Self> = &VTABLE;
+            const VTABLE: &'static ::micro_sdk::wit_bindgen::rt::async_support::StreamVtable<
+                Self,
+            > = &VTABLE;
         }
     }
     /// Creates a new Component Model `stream` with the specified payload type.
@@ -7366,7 +7442,9 @@ pub mod wit_stream {
         ::micro_sdk::wit_bindgen::rt::async_support::StreamWriter<T>,
         ::micro_sdk::wit_bindgen::rt::async_support::StreamReader<T>,
     ) {
-        unsafe { ::micro_sdk::wit_bindgen::rt::async_support::stream_new::<T>(T::VTABLE) }
+        unsafe {
+            ::micro_sdk::wit_bindgen::rt::async_support::stream_new::<T>(T::VTABLE)
+        }
     }
 }
 /// Generates `#[unsafe(no_mangle)]` functions to export the specified type as

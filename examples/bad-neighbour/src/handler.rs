@@ -1,43 +1,112 @@
+use std::time::Duration;
+
 use micro_sdk::{Context, Error};
 
-use crate::BadNeighbourHandler;
-use crate::{Request, Response};
+use crate::{BadNeighbourHandler, Request, Response, host, memory};
+
+/// What [`BadNeighbour::huge`] answers with: 100 MB.
+const HUGE: usize = 100_000_000;
 
 pub struct BadNeighbour;
 
 impl BadNeighbourHandler for BadNeighbour {
-    async fn call(&self, _ctx: &Context, request: Request) -> Result<Response, Error> {
-        micro_sdk::info!("Received BadNeighbour.Call request");
-        let msg = format!("Hello {}", request.name);
-        Ok(Response { msg })
+    async fn hello(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {
+        body(b"Hello".to_vec())
     }
+
+    async fn r#loop(&self, _ctx: &Context, request: Request) -> Result<Response, Error> {
+        memory::spin(time(&request));
+        body(Vec::new())
+    }
+
+    async fn burst(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {
+        memory::spin(Some(Duration::from_millis(5)));
+        body(Vec::new())
+    }
+
+    async fn allocate(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {
+        memory::allocate()
+    }
+
+    async fn flood(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {
+        host::flood()
+    }
+
+    async fn log(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {
+        host::log()
+    }
+
+    async fn recurse(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {
+        body(memory::recurse(0).to_le_bytes().to_vec())
+    }
+
+    async fn trap(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {
+        memory::trap()
+    }
+
+    async fn sleep(&self, _ctx: &Context, request: Request) -> Result<Response, Error> {
+        micro_sdk::time::sleep(time(&request).unwrap_or(Duration::from_secs(3_600))).await;
+        body(Vec::new())
+    }
+
+    async fn block(&self, _ctx: &Context, request: Request) -> Result<Response, Error> {
+        host::block(time(&request).unwrap_or(Duration::from_secs(3_600)));
+        body(Vec::new())
+    }
+
+    async fn huge(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {
+        body(vec![7; HUGE])
+    }
+
+    async fn outbound(&self, _ctx: &Context, request: Request) -> Result<Response, Error> {
+        let url = if request.url.is_empty() { "http://localhost:9/" } else { &request.url };
+        let failed = host::outbound(url).await;
+        Ok(Response { failed, ..Response::default() })
+    }
+
+    async fn calls(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {
+        let failed = host::calls().await;
+        Ok(Response { failed, ..Response::default() })
+    }
+
+    async fn tables(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {
+        host::tables()
+    }
+}
+
+fn body(body: Vec<u8>) -> Result<Response, Error> {
+    Ok(Response { body, failed: 0 })
+}
+
+/// The time asked for; none when it is for ever.
+fn time(request: &Request) -> Option<Duration> {
+    let milliseconds = Some(request.milliseconds).filter(|&milliseconds| milliseconds > 0)?;
+    Some(Duration::from_millis(milliseconds.into()))
 }
 
 #[cfg(test)]
 mod tests {
-    use micro_sdk::test::World;
-
     use super::*;
 
+    fn milliseconds(milliseconds: u32) -> Request {
+        Request { milliseconds, ..Request::default() }
+    }
+
     #[micro_sdk::test]
-    async fn it_greets_by_name() -> Result<(), Error> {
-        let request = Request {
-            name: "John".into(),
-        };
-        let response = BadNeighbour.call(&Context::default(), request).await?;
-        assert_eq!(response.msg, "Hello John");
+    async fn what_ends_by_itself_answers() -> Result<(), Error> {
+        let context = Context::default();
+        assert_eq!(BadNeighbour.hello(&context, milliseconds(0)).await?.body, b"Hello");
+        BadNeighbour.r#loop(&context, milliseconds(1)).await?;
+        BadNeighbour.burst(&context, milliseconds(0)).await?;
+        BadNeighbour.sleep(&context, milliseconds(1)).await?;
+        BadNeighbour.block(&context, milliseconds(1)).await?;
+        assert_eq!(BadNeighbour.huge(&context, milliseconds(0)).await?.body.len(), HUGE);
         Ok(())
     }
 
-    #[test]
-    fn the_platform_finds_the_endpoint() {
-        let (service, context) = (crate::service(), Context::default());
-        let request = Request {
-            name: "Jane".into(),
-        };
-        let response: Response = World::new()
-            .call(&service, &context, "BadNeighbour.Call", &request)
-            .unwrap();
-        assert_eq!(response.msg, "Hello Jane");
+    #[micro_sdk::test]
+    #[should_panic(expected = "the neighbour panics")]
+    async fn a_trap_is_a_panic() {
+        let _ = BadNeighbour.trap(&Context::default(), milliseconds(0)).await;
     }
 }

@@ -1,6 +1,9 @@
-//! The service `go.micro.service.bad-neighbour`.
+//! The service `go.micro.service.bad-neighbour`: each endpoint breaks one limit of the platform, to show that the
+//! platform and the services beside it live on.
 
 mod handler;
+mod host;
+mod memory;
 
 use micro_sdk::Service;
 

@@ -54,7 +54,7 @@ impl Lane {
         self.runtime.spawn(task);
     }
 
-    fn is_slow(&self) -> bool {
+    pub(crate) fn is_slow(&self) -> bool {
         let until = self.slow_until_ms.load(Relaxed);
         until > 0 && millis(self.started.elapsed()) < until
     }

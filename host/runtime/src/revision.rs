@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use micro_api::ServiceKey;
-use micro_api::logs::LogRecord;
 use micro_api::manifest::Reuse;
 use micro_artifact::{Exports, Package, RevisionManifest, VerifiedArtifact, Wasi};
 use micro_capability::{Guest, platform, platform_sync};
@@ -264,21 +263,9 @@ impl Revision {
     }
 
     pub(crate) fn log(&self, level: &str, text: &str, request_id: &str) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let metadata = [
-            ("level", level),
-            ("stream", "platform"),
-            ("request", request_id),
-            ("version", self.manifest().version.as_str()),
-        ];
-        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        for line in text.lines() {
-            let record = LogRecord {
-                timestamp: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
-                metadata: metadata.iter().cloned().collect(),
-                message: line.to_owned(),
-            };
-            self.guest.capabilities().logs.append(self.guest.scope(), record);
+        let logs = &self.guest.capabilities().logs;
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            logs.platform(self.guest.scope(), level, request_id, line);
         }
     }
 }

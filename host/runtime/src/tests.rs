@@ -1,1 +1,5 @@
-
+mod fixture;
+mod http;
+mod limits;
+mod reuse;
+mod rpc;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 
 pub(crate) use cargo::CargoConfig;
-pub(crate) use toolchain::Toolchain;
+pub(crate) use toolchain::{TARGET, Toolchain};
 
 use crate::door::address::{Opened, Policy};
 use crate::door::{Place, Upstream};

@@ -107,12 +107,6 @@ pub(crate) enum End {
     Cancelled,
 }
 
-impl End {
-    pub(crate) fn succeeded(self) -> bool {
-        self == Self::Exit(0)
-    }
-}
-
 /// Why a run could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -158,10 +152,6 @@ impl Host {
             command::make_stage()?;
         }
         Ok(Self { root, cgroups: Cgroups::detect(), etc, free_bytes_min })
-    }
-
-    pub(crate) fn is_root(&self) -> bool {
-        self.root
     }
 
     /// What confines a run, for the log.

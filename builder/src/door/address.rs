@@ -68,6 +68,17 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// Whether the operator opened a host as it is spelt, before its name is looked up.
+    pub(crate) fn is_opened(&self, host: &str) -> bool {
+        match host.parse::<IpAddr>() {
+            Ok(address) => !is_public(unwrap(address)) && self.permits(host, address),
+            Err(_) if host == "localhost" => self.loopback,
+            Err(_) => self.private.contains(&Opened::Host(host.to_owned())),
+        }
+    }
+}
+
 /// The IPv4 address inside an IPv6 one that stands for it.
 fn unwrap(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };

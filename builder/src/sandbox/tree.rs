@@ -143,6 +143,16 @@ pub(crate) fn open(folder: &Path, path: &Path) -> std::io::Result<Option<std::fs
     }
 }
 
+/// Names in a folder below `folder`, at most `max`. Those that are not UTF-8 are left out.
+pub(crate) fn list(folder: &Path, path: &Path, max: usize) -> std::io::Result<Vec<String>> {
+    let Some(inner) = open(folder, path)? else { return Ok(Vec::new()) };
+    let mut names = Vec::new();
+    for entry in Dir::read_from(&inner)?.take(max) {
+        names.extend(entry?.file_name().to_str().ok().map(str::to_owned));
+    }
+    Ok(names)
+}
+
 /// The first symbolic link below `folder` that leads out of it, with where it leads.
 pub(crate) fn escaping_link(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     let mut found = None;

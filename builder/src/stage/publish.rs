@@ -1,0 +1,59 @@
+//! The signed record of the build. Its digest is the revision.
+
+mod endpoints;
+
+use std::collections::BTreeMap;
+
+use micro_artifact::{Digest, RevisionManifest};
+use micro_engine::Inspection;
+
+use super::build::Built;
+use super::detect::Detected;
+use super::fetch::Fetched;
+use super::precompile::Native;
+use crate::error::{Doing, Error};
+use crate::pipeline::{Build, Cached};
+
+impl Cached for Digest {}
+
+pub(crate) async fn run(
+    build: &Build<'_>,
+    fetched: &Fetched,
+    detected: &Detected,
+    built: &Built,
+    valid: Inspection,
+    native: Native,
+) -> Result<Digest, Error> {
+    let request = build.request;
+    let store = &build.builder.store;
+    let endpoints = match &valid.descriptors {
+        Some(bytes) => endpoints::from_descriptors(bytes)
+            .map_err(|error| Error::source(format!("the component's descriptors are malformed: {error}")))?,
+        None => Vec::new(),
+    };
+    let descriptors = valid.descriptors.as_ref().map(|bytes| store.put(bytes)).transpose();
+    let mut env: BTreeMap<String, String> = detected.manifest.run.env.clone();
+    env.extend(request.env.clone());
+    let args =
+        if request.args.is_empty() { detected.manifest.run.args.clone() } else { request.args.clone() };
+    let manifest = RevisionManifest {
+        namespace: build.namespace.clone(),
+        service: detected.service.clone(),
+        version: request.version.clone(),
+        component: built.component,
+        native: native.digest,
+        engine: native.engine,
+        codecs: if valid.exports.handler.is_some() { valid.codecs } else { Vec::new() },
+        exports: valid.exports,
+        imports: valid.imports.into_iter().map(|import| import.name).collect(),
+        descriptors: descriptors.doing("keep descriptors")?,
+        endpoints: endpoints::with_routes(endpoints, &detected.manifest.route),
+        settings: detected.manifest.clone(),
+        env,
+        args,
+        commit: fetched.commit.clone(),
+    };
+    let (store, key) = (store.clone(), build.builder.key.clone());
+    let published = tokio::task::spawn_blocking(move || micro_artifact::publish(&store, &key, &manifest));
+    published.await.doing("publish a revision")?.doing("publish a revision")
+}

@@ -1,0 +1,112 @@
+//! Whether the platform can run the component, and may.
+
+use micro_api::deployment::Stage;
+use micro_engine::{Inspection, Offer};
+
+use super::build::Built;
+use super::detect::Detected;
+use crate::error::{Doing, Error};
+use crate::pipeline::{Build, Cached};
+
+/// Imports of one component.
+const IMPORTS_MAX: usize = 1_000;
+/// Bytes of a component's descriptors.
+const DESCRIPTORS_BYTES_MAX: usize = 2 << 20;
+
+impl Cached for Inspection {}
+
+pub(crate) async fn run(build: &Build<'_>, built: &Built, detected: &Detected) -> Result<Inspection, Error> {
+    let wasm = built.wasm.clone();
+    let inspection = tokio::task::spawn_blocking(move || micro_engine::inspect(&wasm))
+        .await
+        .doing("inspect a component")?
+        .map_err(|error| Error::source(error.to_string()))?;
+    check(&inspection, detected)?;
+    let names: Vec<&str> = inspection.export_names.iter().map(String::as_str).collect();
+    build.log.info(
+        Stage::Validate,
+        &format!("component of {} bytes, exports {}", built.wasm.len(), names.join(", ")),
+    );
+    Ok(inspection)
+}
+
+fn check(inspection: &Inspection, detected: &Detected) -> Result<(), Error> {
+    if inspection.imports.len() > IMPORTS_MAX {
+        return Err(Error::source(format!("the component has more than {IMPORTS_MAX} imports")));
+    }
+    for import in &inspection.imports {
+        let name = &import.name;
+        match import.offer() {
+            Offer::Always => {}
+            Offer::Unknown => {
+                return Err(Error::source(format!(
+                    "the component imports `{name}`, which the platform does not offer"
+                )));
+            }
+            Offer::Grant { line, .. } if !detected.manifest.grants.allow(name) => {
+                return Err(Error::source(format!(
+                    "the component imports `{name}`, which is not granted: add the line `{line}` below [grants] in micro.toml"
+                )));
+            }
+            Offer::Grant { .. } => {}
+        }
+    }
+    if inspection.exports.is_empty() {
+        let names: Vec<&str> = inspection.export_names.iter().take(8).map(String::as_str).collect();
+        let found = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        return Err(Error::source(format!(
+            "the component exports {found}: the platform calls micro:platform/handler, wasi:http/incoming-handler, \
+             wasi:http/handler or wasi:cli/run"
+        )));
+    }
+    if inspection.descriptors.as_ref().is_some_and(|bytes| bytes.len() > DESCRIPTORS_BYTES_MAX) {
+        return Err(Error::source(format!(
+            "the component's descriptors exceed {} MiB",
+            DESCRIPTORS_BYTES_MAX >> 20
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use micro_api::manifest::Manifest;
+    use micro_artifact::{Codec, Exports, Wasi};
+    use micro_engine::{EngineKind, Import};
+
+    use super::*;
+    use crate::stage::detect::Recipe;
+
+    fn say(imports: &[&str], exports: Exports, manifest: Manifest) -> String {
+        let inspection = Inspection {
+            exports,
+            imports: imports.iter().map(|name| Import { name: (*name).to_owned() }).collect(),
+            kind: EngineKind::Sync,
+            descriptors: None,
+            codecs: vec![Codec::Protobuf],
+            export_names: vec!["foo".to_owned()],
+        };
+        let detected = Detected { manifest, service: "a".parse().unwrap(), recipe: Recipe::Known };
+        check(&inspection, &detected).map_or_else(|error| error.to_string(), |()| "ok".to_owned())
+    }
+
+    #[test]
+    fn imports_are_offered_and_granted() {
+        let job = Exports { handler: None, http: None, run: Some(Wasi::P2) };
+        assert_eq!(say(&["wasi:cli/environment@0.2.6"], job, Manifest::default()), "ok");
+        assert_eq!(
+            say(&["evil:thing/api@1.0.0"], job, Manifest::default()),
+            "the component imports `evil:thing/api@1.0.0`, which the platform does not offer"
+        );
+        let store = &["micro:platform/store@0.1.0"];
+        assert_eq!(
+            say(store, job, Manifest::default()),
+            "the component imports `micro:platform/store@0.1.0`, which is not granted: add the line `store = [\"own\"]` \
+             below [grants] in micro.toml"
+        );
+        let mut granted = Manifest::default();
+        granted.grants.store = vec!["own".to_owned()];
+        assert_eq!(say(store, job, granted), "ok");
+        assert!(say(&[], Exports::default(), Manifest::default()).starts_with("the component exports foo:"));
+    }
+}

@@ -10,6 +10,9 @@ use bytes::Bytes;
 use micro_api::Error;
 use micro_api::name::ServiceName;
 
+#[cfg(test)]
+pub(crate) use host::Request;
+
 use crate::{Context, Scope};
 
 /// How a message is encoded.

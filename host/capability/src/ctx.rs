@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use micro_api::Error;
 use tokio::sync::Semaphore;
-use wasmtime::component::{Access, GuestTaskId};
 use wasmtime::AsContextMut;
+use wasmtime::component::{Access, GuestTaskId};
 
 use crate::log::{Output, Stream, Tap};
 use crate::{Context, Guest, HasCapability, View};
@@ -38,7 +38,10 @@ pub struct CallId(u64);
 
 impl std::fmt::Debug for Ctx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ctx").field("guest", &self.guest.scope).field("calls", &self.calls).finish_non_exhaustive()
+        f.debug_struct("Ctx")
+            .field("guest", &self.guest.scope)
+            .field("calls", &self.calls)
+            .finish_non_exhaustive()
     }
 }
 
@@ -158,7 +161,9 @@ impl Handle {
     ) -> Result<R, Error> {
         match tokio::time::timeout_at(self.context.deadline.into(), call).await {
             Ok(result) => result,
-            Err(_) => Err(Error::timeout(id, "the call's deadline passed while the platform was working on it")),
+            Err(_) => {
+                Err(Error::timeout(id, "the call's deadline passed while the platform was working on it"))
+            }
         }
     }
 }

@@ -36,6 +36,8 @@ impl std::fmt::Debug for Capabilities {
 #[derive(Debug)]
 pub struct Guest {
     pub(crate) scope: Scope,
+    /// Its own table in the store.
+    pub(crate) table: store::TableKey,
     pub(crate) rules: Rules,
     pub(crate) capabilities: Arc<Capabilities>,
     /// Outbound HTTP calls at once, over all instances of the service.
@@ -58,6 +60,7 @@ impl Guest {
         let outbound_service = capabilities.egress.permits(&scope.key());
         let lowered = manifest.limits.outbound.map_or(OUTBOUND_PER_INSTANCE, |max| max as usize);
         Ok(Arc::new(Self {
+            table: store::TableKey::own(&scope),
             scope,
             rules,
             capabilities,

@@ -102,7 +102,8 @@ impl Egress {
 
     /// The calls that a service may have open, shared by its instances and revisions.
     pub(crate) fn permits(&self, service: &ServiceKey) -> Arc<Semaphore> {
-        self.services.get_with(service.clone(), || Arc::new(Semaphore::new(self.config.calls_per_service_max)))
+        self.services
+            .get_with(service.clone(), || Arc::new(Semaphore::new(self.config.calls_per_service_max)))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Linking: only what was granted exists for a guest.
 
+#[cfg(test)]
+mod tests;
+
 use wasmtime::component::{HasData, Linker};
 
 use crate::bindings::platform::micro::platform as wit;

@@ -141,7 +141,9 @@ impl Logs {
         record.metadata.insert("version".to_owned(), scope.version.clone());
         let key = scope.key();
         let meter = self.meters.of(&key);
-        self.send(&key, &meter, record);
+        let platform =
+            record.metadata.get("stream").is_some_and(|stream| stream == Stream::Platform.as_str());
+        self.send(&key, &meter, if platform { Stream::Platform } else { Stream::Log }, record);
     }
 
     /// A line of the platform's own about the service, such as `limit: cpu`.
@@ -170,8 +172,8 @@ impl Logs {
         self.meters.of(key)
     }
 
-    pub(crate) fn send(&self, key: &ServiceKey, meter: &Meter, mut record: LogRecord) {
-        if !meter.admit() {
+    pub(crate) fn send(&self, key: &ServiceKey, meter: &Meter, stream: Stream, mut record: LogRecord) {
+        if !meter.admit(stream) {
             return;
         }
         cut_record(&mut record);

@@ -1,16 +1,20 @@
 //! Key-value store: keys and values that outlive an instance.
 
+mod admin;
 mod backend;
+#[cfg(test)]
+mod contract;
 mod host;
 mod key;
 mod memory;
 mod page;
-//mod sqlite;
+mod sqlite;
 
+pub use admin::Admin;
 pub use backend::{
     BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Backend, Error, KEY_BYTES_MAX, Page, Range, Record, SCAN_KEYS_MAX,
     VALUE_BYTES_MAX, Want, Write,
 };
 pub use key::TableKey;
 pub use memory::Memory;
-//pub use sqlite::{Sqlite, SqliteConfig};
+pub use sqlite::{Sqlite, SqliteConfig};

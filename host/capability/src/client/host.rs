@@ -56,14 +56,17 @@ impl Handle {
     }
 
     fn callee(&self, name: &str) -> Result<ServiceName, Error> {
-        let service: ServiceName = name.parse().map_err(|error| Error::bad_request(ID, format!("{error}")))?;
+        let service: ServiceName =
+            name.parse().map_err(|error| Error::bad_request(ID, format!("{error}")))?;
         if self.guest.rules.call.allow(&service) {
             return Ok(service);
         }
         let own = &self.guest.scope.service;
         Err(Error::forbidden(
             ID,
-            format!("{own} may not call {service}: add `call = [\"{service}\"]` to [grants] in its micro.toml"),
+            format!(
+                "{own} may not call {service}: add `call = [\"{service}\"]` to [grants] in its micro.toml"
+            ),
         ))
     }
 
@@ -80,7 +83,9 @@ impl Handle {
         all.push((FROM_SERVICE.to_owned(), self.guest.scope.service.to_string()));
         let bytes: usize = all.iter().map(|(key, value)| key.len() + value.len()).sum();
         if bytes > METADATA_BYTES_MAX || all.len() > METADATA_ENTRIES_MAX {
-            let text = format!("a call's metadata has at most {METADATA_ENTRIES_MAX} entries and {METADATA_BYTES_MAX} bytes");
+            let text = format!(
+                "a call's metadata has at most {METADATA_ENTRIES_MAX} entries and {METADATA_BYTES_MAX} bytes"
+            );
             return Err(Error::bad_request(ID, text));
         }
         Ok(all)

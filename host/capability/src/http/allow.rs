@@ -18,7 +18,8 @@ impl AllowedHosts {
     /// An entry that is not a host.
     pub fn new(entries: &[String]) -> Result<Self, GrantError> {
         let parse = |entry: &String| {
-            let authority = entry.parse::<Authority>().ok().filter(|authority| !authority.as_str().contains('@'));
+            let authority =
+                entry.parse::<Authority>().ok().filter(|authority| !authority.as_str().contains('@'));
             let host = authority.as_ref().map(|authority| normalise(authority.host()));
             let port = authority.as_ref().map_or(Some(PORT), |authority| port_of(authority, PORT));
             let (Some(host), Some(port)) = (host.filter(|host| is_host(host)), port) else {
@@ -86,7 +87,9 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused_at_once() {
-        for entry in ["", "https://example.com", "a b", "user@example.com", "example.com:0", "example.com:99999", "*"] {
+        for entry in
+            ["", "https://example.com", "a b", "user@example.com", "example.com:0", "example.com:99999", "*"]
+        {
             assert!(allowed(&[entry]).is_err(), "{entry}");
         }
     }

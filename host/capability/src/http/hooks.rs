@@ -17,7 +17,12 @@ impl WasiHttpHooks for Ctx {
         false
     }
 
-    fn send_request(&mut self, request: Request<WasiBody>, options: Option<RequestOptions>, _: Done) -> Answer {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Done,
+    ) -> Answer {
         let call = Call::new(self);
         Box::new(async move {
             let response = call.send(request, options.unwrap_or_default()).await?;

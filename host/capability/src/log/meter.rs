@@ -8,23 +8,30 @@ use micro_api::name::ServiceKey;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
+use super::Stream;
 use super::bucket::Bucket;
 
 /// Services whose rates are remembered; an idle one starts with a full bucket again.
 const METERS_MAX: u64 = 16_384;
 const IDLE: Duration = Duration::from_secs(300);
 
+/// The platform's own lines about a service are few, and not lost in a flood of the service's.
+const PLATFORM_BURST: u32 = 200;
+const PLATFORM_PER_SECOND: u32 = 20;
+
 /// One service's rate.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    bucket: Mutex<Bucket>,
+    guest: Mutex<Bucket>,
+    platform: Mutex<Bucket>,
     dropped: AtomicU64,
 }
 
 impl Meter {
     /// Whether one more line is within the rate; one that is not is counted as dropped.
-    pub(crate) fn admit(&self) -> bool {
-        let admitted = self.bucket.lock().take(1, Instant::now());
+    pub(crate) fn admit(&self, stream: Stream) -> bool {
+        let bucket = if stream == Stream::Platform { &self.platform } else { &self.guest };
+        let admitted = bucket.lock().take(1, Instant::now());
         if !admitted {
             self.drop_one();
         }
@@ -60,8 +67,10 @@ impl Meters {
             return meter;
         }
         self.cache.get_with(key.clone(), || {
-            let bucket = Bucket::new(self.burst, self.per_second, Instant::now());
-            Arc::new(Meter { bucket: Mutex::new(bucket), dropped: AtomicU64::new(0) })
+            let now = Instant::now();
+            let guest = Mutex::new(Bucket::new(self.burst, self.per_second, now));
+            let platform = Mutex::new(Bucket::new(PLATFORM_BURST, PLATFORM_PER_SECOND, now));
+            Arc::new(Meter { guest, platform, dropped: AtomicU64::new(0) })
         })
     }
 

@@ -1,8 +1,8 @@
 //! Reading a service's log back.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};

@@ -106,7 +106,9 @@ impl Tap {
         if !paid && !state.said {
             state.said = true;
             let limit = if stream == Stream::Log { "log" } else { "stdout" };
-            let message = format!("limit: {limit} (over {CALL_BYTES} bytes of output in one call; the rest is dropped)");
+            let message = format!(
+                "limit: {limit} (over {CALL_BYTES} bytes of output in one call; the rest is dropped)"
+            );
             self.guest.capabilities.logs.platform(&self.guest.scope, "warn", &state.request_id, message);
         }
         paid
@@ -126,7 +128,13 @@ impl Tap {
         self.send(request_id, stream, metadata, message);
     }
 
-    fn send(&self, request_id: &str, stream: Stream, mut metadata: BTreeMap<String, String>, message: String) {
+    fn send(
+        &self,
+        request_id: &str,
+        stream: Stream,
+        mut metadata: BTreeMap<String, String>,
+        message: String,
+    ) {
         let scope = &self.guest.scope;
         metadata.insert("stream".to_owned(), stream.as_str().to_owned());
         metadata.insert("version".to_owned(), scope.version.clone());
@@ -134,7 +142,7 @@ impl Tap {
             metadata.insert("request".to_owned(), request_id.to_owned());
         }
         let record = LogRecord { timestamp: now_ms(), metadata, message };
-        self.guest.capabilities.logs.send(&scope.key(), &self.meter, record);
+        self.guest.capabilities.logs.send(&scope.key(), &self.meter, stream, record);
     }
 }
 

@@ -49,7 +49,8 @@ pub(crate) fn start(config: LogsConfig, meters: Meters) -> io::Result<Handle> {
     let queued_bytes = Arc::new(AtomicUsize::new(0));
     let handle =
         Handle { queue, queued_bytes: Arc::clone(&queued_bytes), queued_bytes_max: config.queue_bytes_max };
-    let writer = Writer { files: Files::new(&config), followers: HashMap::new(), meters, queued_bytes, config };
+    let writer =
+        Writer { files: Files::new(&config), followers: HashMap::new(), meters, queued_bytes, config };
     std::thread::Builder::new().name("micro-log".to_owned()).spawn(move || writer.run(&commands))?;
     Ok(handle)
 }
@@ -250,7 +251,8 @@ impl Files {
         let used = self.uses;
         if !self.open.contains_key(key) {
             if self.open.len() >= self.open_max
-                && let Some(oldest) = self.open.iter().min_by_key(|(_, open)| open.used).map(|(key, _)| key.clone())
+                && let Some(oldest) =
+                    self.open.iter().min_by_key(|(_, open)| open.used).map(|(key, _)| key.clone())
             {
                 self.open.remove(&oldest);
             }

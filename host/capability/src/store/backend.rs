@@ -88,7 +88,9 @@ pub enum Error {
     #[error("the namespace's store is full")]
     Full,
     /// Too many keys to look at.
-    #[error("a scan by suffix or offset stops after {SCAN_KEYS_MAX} keys: use a prefix, or `after` the last key")]
+    #[error(
+        "a scan by suffix or offset stops after {SCAN_KEYS_MAX} keys: use a prefix, or `after` the last key"
+    )]
     Scan,
     /// More calls wait than the backend queues.
     #[error("the store is busy")]

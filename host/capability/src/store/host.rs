@@ -11,13 +11,15 @@ use crate::context::unix_ms;
 use crate::ctx::handle;
 use crate::{Ctx, Handle, HasCapability, View};
 
-const ID: &str = "go.micro.store";
+pub(super) const ID: &str = "go.micro.store";
 
 impl From<super::Error> for Error {
     fn from(error: super::Error) -> Self {
         use super::Error as Store;
         match error {
-            Store::Key | Store::Value | Store::Table | Store::Scan => Self::bad_request(ID, error.to_string()),
+            Store::Key | Store::Value | Store::Table | Store::Scan => {
+                Self::bad_request(ID, error.to_string())
+            }
             Store::Full => Self::new(ID, 507, error.to_string()),
             Store::Busy => Self::new(ID, 503, error.to_string()),
             Store::Backend(_) => {
@@ -29,29 +31,34 @@ impl From<super::Error> for Error {
 }
 
 impl Handle {
-    fn table(&self) -> TableKey {
-        TableKey::own(&self.guest.scope)
+    fn table(&self) -> &TableKey {
+        &self.guest.table
     }
 
     pub(crate) async fn store_get(&self, key: String) -> Result<Option<Record>, Error> {
         let (backend, table) = (&self.guest.capabilities.store, self.table());
-        self.bounded(ID, async { Ok(backend.get(&table, key.as_bytes()).await?) }).await
+        self.bounded(ID, async { Ok(backend.get(table, key.as_bytes()).await?) }).await
     }
 
-    pub(crate) async fn store_set(&self, key: String, value: Vec<u8>, ttl_ms: Option<u64>) -> Result<(), Error> {
+    pub(crate) async fn store_set(
+        &self,
+        key: String,
+        value: Vec<u8>,
+        ttl_ms: Option<u64>,
+    ) -> Result<(), Error> {
         let (backend, table) = (&self.guest.capabilities.store, self.table());
         let write = Write { key: key.into(), value: value.into(), ttl_ms };
-        self.bounded(ID, async { Ok(backend.set(&table, write).await?) }).await
+        self.bounded(ID, async { Ok(backend.set(table, write).await?) }).await
     }
 
     pub(crate) async fn store_delete(&self, key: String) -> Result<(), Error> {
         let (backend, table) = (&self.guest.capabilities.store, self.table());
-        self.bounded(ID, async { Ok(backend.delete(&table, key.as_bytes()).await?) }).await
+        self.bounded(ID, async { Ok(backend.delete(table, key.as_bytes()).await?) }).await
     }
 
     pub(crate) async fn store_scan(&self, range: Range, want: Want) -> Result<Vec<Record>, Error> {
         let (backend, table) = (&self.guest.capabilities.store, self.table());
-        self.bounded(ID, async { Ok(backend.scan(&table, range, want).await?.records) }).await
+        self.bounded(ID, async { Ok(backend.scan(table, range, want).await?.records) }).await
     }
 }
 

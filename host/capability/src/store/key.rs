@@ -1,5 +1,7 @@
 //! The one place where a table's key is made.
 
+use std::sync::Arc;
+
 use micro_api::name::Namespace;
 
 use super::Error;
@@ -9,8 +11,12 @@ use crate::Scope;
 const TABLE_BYTES_MAX: usize = 256;
 
 /// A table within a namespace. A backend gets nothing less specific, so it cannot reach over a tenant's border.
+/// Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TableKey {
+pub struct TableKey(Arc<Inner>);
+
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Inner {
     namespace: Namespace,
     table: String,
 }
@@ -18,7 +24,7 @@ pub struct TableKey {
 impl TableKey {
     /// A service's own table: it has the service's name.
     pub fn own(scope: &Scope) -> Self {
-        Self { namespace: scope.namespace.clone(), table: scope.service.to_string() }
+        Self::new(&scope.namespace, scope.service.to_string())
     }
 
     /// A table that a person names, within a namespace that they may see.
@@ -29,16 +35,20 @@ impl TableKey {
         if table.is_empty() || table.len() > TABLE_BYTES_MAX || table.chars().any(char::is_control) {
             return Err(Error::Table);
         }
-        Ok(Self { namespace: namespace.clone(), table: table.to_owned() })
+        Ok(Self::new(namespace, table.to_owned()))
+    }
+
+    fn new(namespace: &Namespace, table: String) -> Self {
+        Self(Arc::new(Inner { namespace: namespace.clone(), table }))
     }
 
     /// The tenant.
     pub fn namespace(&self) -> &Namespace {
-        &self.namespace
+        &self.0.namespace
     }
 
     /// The table's name.
     pub fn table(&self) -> &str {
-        &self.table
+        &self.0.table
     }
 }

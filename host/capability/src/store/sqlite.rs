@@ -1,0 +1,180 @@
+//! The store in SQLite: one file a namespace, so that a tenant's data is bounded, backed up and deleted by itself.
+//!
+//! A few threads of our own do all file work, each namespace always on the same one. A thread takes what waits in its
+//! queue, commits a namespace's writes in one transaction (one fsync for many callers) and then answers its reads. Hot
+//! keys are served from memory without crossing a thread; only a namespace's own thread changes its cached keys, after
+//! the commit and before the caller hears of it, so a read never finds less than was acknowledged.
+
+mod due;
+mod file;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use micro_api::name::Namespace;
+use moka::sync::Cache;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::backend::check_key;
+use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
+use crate::context::unix_ms;
+use due::Due;
+use worker::{Answer, Job, Task, Worker};
+
+/// Values longer than this are not kept in memory.
+const CACHED_VALUE_BYTES_MAX: usize = 64 << 10;
+/// Bookkeeping of a cached key, bytes.
+const CACHED_KEY_BYTES: usize = 160;
+
+/// Bounds of the store.
+#[derive(Debug, Clone)]
+pub struct SqliteConfig {
+    /// Folder of the files, `<namespace>.db`.
+    pub folder: PathBuf,
+    /// Largest file of one namespace.
+    pub namespace_bytes_max: u64,
+    /// Files open at once, over all threads.
+    pub open_files_max: usize,
+    /// Threads that do file work.
+    pub threads: usize,
+    /// Calls that wait for one thread.
+    pub queue_max: usize,
+    /// Calls of one namespace that wait or run; more wait their turn outside the queue.
+    pub calls_per_namespace_max: usize,
+    /// Memory for hot keys.
+    pub cache_bytes_max: u64,
+}
+
+impl SqliteConfig {
+    /// The defaults, in `folder`: 1 GiB a namespace, 256 files open, 64 MiB of hot keys.
+    pub fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            namespace_bytes_max: 1 << 30,
+            open_files_max: 256,
+            threads: 4,
+            queue_max: 4_096,
+            calls_per_namespace_max: 512,
+            cache_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// Hot keys; a key that is known to be absent is kept too.
+type HotKeys = Cache<(TableKey, Bytes), Option<Record>>;
+
+/// Key-value records in SQLite files.
+#[derive(Debug)]
+pub struct Sqlite {
+    queues: Vec<SyncSender<Task>>,
+    hot: HotKeys,
+    turns: Cache<Namespace, Arc<Semaphore>>,
+    calls_per_namespace_max: usize,
+}
+
+impl Sqlite {
+    /// Opens the folder and starts the threads.
+    ///
+    /// # Errors
+    /// When the folder, the list of expiries or a thread cannot be made.
+    pub fn open(config: &SqliteConfig) -> Result<Arc<Self>, Error> {
+        std::fs::create_dir_all(&config.folder)
+            .map_err(|error| Error::Backend(format!("make {}: {error}", config.folder.display())))?;
+        let weigh = |(_, key): &(TableKey, Bytes), record: &Option<Record>| {
+            let value = record.as_ref().map_or(0, |record| record.value.len());
+            u32::try_from(CACHED_KEY_BYTES + key.len() + value).unwrap_or(u32::MAX)
+        };
+        let hot: HotKeys = Cache::builder().max_capacity(config.cache_bytes_max).weigher(weigh).build();
+        let due = Arc::new(Due::open(&config.folder)?);
+        let threads = config.threads.max(1);
+        let start = |index: usize| {
+            let (queue, tasks) = sync_channel(config.queue_max);
+            let worker = Worker::new(config, index, threads, hot.clone(), Arc::clone(&due));
+            let thread = std::thread::Builder::new().name(format!("micro-store-{index}"));
+            thread
+                .spawn(move || worker.run(&tasks))
+                .map_err(|error| Error::Backend(format!("start a store thread: {error}")))?;
+            Ok(queue)
+        };
+        let queues = (0..threads).map(start).collect::<Result<_, Error>>()?;
+        let turns = Cache::builder().max_capacity(65_536).time_to_idle(Duration::from_secs(600)).build();
+        Ok(Arc::new(Self { queues, hot, turns, calls_per_namespace_max: config.calls_per_namespace_max }))
+    }
+
+    /// Waits for the namespace's turn, queues the job on its thread and waits for the answer.
+    async fn ask(&self, namespace: &Namespace, job: Job) -> Result<Answer, Error> {
+        let calls_max = self.calls_per_namespace_max;
+        let turns = self.turns.get_with_by_ref(namespace, || Arc::new(Semaphore::new(calls_max)));
+        let turn = turns.acquire_owned().await.map_err(|_| stopped())?;
+        let (reply, answer) = oneshot::channel();
+        let queue = self.queues.get(shard(namespace, self.queues.len())).ok_or_else(stopped)?;
+        // The turn goes with the task: a caller that gives up leaves the place taken until the work is done.
+        queue.try_send(Task { job, reply, turn }).map_err(|error| match error {
+            TrySendError::Full(_) => Error::Busy,
+            TrySendError::Disconnected(_) => stopped(),
+        })?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+/// The thread that a namespace belongs to.
+fn shard(namespace: &Namespace, threads: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    namespace.hash(&mut hasher);
+    usize::try_from(hasher.finish() % threads as u64).unwrap_or(0)
+}
+
+fn stopped() -> Error {
+    Error::Backend("the store's thread has stopped".to_owned())
+}
+
+#[async_trait]
+impl Backend for Sqlite {
+    async fn get(&self, table: &TableKey, key: &[u8]) -> Result<Option<Record>, Error> {
+        check_key(key)?;
+        let hot = (table.clone(), Bytes::copy_from_slice(key));
+        let found = match self.hot.get(&hot) {
+            Some(found) => found,
+            None => match self.ask(table.namespace(), Job::Get { table: hot.0, key: hot.1 }).await? {
+                Answer::Record(found) => found,
+                _ => None,
+            },
+        };
+        Ok(found.filter(|record| record.expires_ms.is_none_or(|at| at > unix_ms())))
+    }
+
+    async fn set(&self, table: &TableKey, write: Write) -> Result<(), Error> {
+        write.check()?;
+        let expires_ms = write.expires_ms(unix_ms());
+        let record = Record { key: write.key, value: write.value, expires_ms };
+        self.ask(table.namespace(), Job::Set { table: table.clone(), record }).await.map(drop)
+    }
+
+    async fn delete(&self, table: &TableKey, key: &[u8]) -> Result<(), Error> {
+        check_key(key)?;
+        let job = Job::Delete { table: table.clone(), key: Bytes::copy_from_slice(key) };
+        self.ask(table.namespace(), job).await.map(drop)
+    }
+
+    async fn scan(&self, table: &TableKey, range: Range, want: Want) -> Result<Page, Error> {
+        match self.ask(table.namespace(), Job::Scan { table: table.clone(), range, want }).await? {
+            Answer::Page(page) => Ok(page),
+            _ => Ok(Page::default()),
+        }
+    }
+
+    async fn tables(&self, namespace: &Namespace) -> Result<Vec<String>, Error> {
+        match self.ask(namespace, Job::Tables { namespace: namespace.clone() }).await? {
+            Answer::Tables(tables) => Ok(tables),
+            _ => Ok(Vec::new()),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! One namespace's file.
+
+use std::ops::{Bound, ControlFlow};
+use std::path::Path;
+
+use bytes::Bytes;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, params};
+
+use super::due::to_sql;
+use crate::store::page::{Candidate, Cut, start};
+use crate::store::{Error, Page, Range, Record, TableKey, Want};
+
+const PAGE_BYTES: u64 = 4_096;
+const TABLES_MAX: i64 = 10_000;
+/// Expired records that one sweep of a file removes.
+const SWEEP: i64 = 1_000;
+
+/// Keys are BLOBs: SQLite compares them bytewise, whatever they contain.
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS records (
+    tbl BLOB NOT NULL,
+    key BLOB NOT NULL,
+    value BLOB NOT NULL,
+    expires INTEGER,
+    PRIMARY KEY (tbl, key)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS expiries ON records (expires) WHERE expires IS NOT NULL;
+";
+
+#[derive(Debug)]
+pub(crate) struct NamespaceFile(Connection);
+
+/// A change of one record.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    Set { table: TableKey, record: Record },
+    Delete { table: TableKey, key: Bytes },
+}
+
+impl NamespaceFile {
+    /// The file's size is bounded by SQLite itself: a write beyond it fails as one on a full disk does.
+    pub(crate) fn open(path: &Path, bytes_max: u64) -> Result<Self, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || {
+            let file = Connection::open_with_flags(path, flags)?;
+            file.execute_batch(&format!(
+                "PRAGMA page_size = {PAGE_BYTES};
+                 PRAGMA journal_mode = WAL;
+                 PRAGMA synchronous = FULL;
+                 PRAGMA busy_timeout = 5000;
+                 PRAGMA cache_size = -512;
+                 PRAGMA journal_size_limit = 4194304;
+                 PRAGMA max_page_count = {};",
+                (bytes_max / PAGE_BYTES).max(8),
+            ))?;
+            file.execute_batch(SCHEMA)?;
+            Ok(Self(file))
+        };
+        open().map_err(|error| failed("open a namespace's store", error))
+    }
+
+    /// All changes or none, durable when this returns.
+    pub(crate) fn apply(&mut self, changes: &[&Change]) -> Result<(), Error> {
+        let mut apply = || {
+            let transaction = self.0.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            for change in changes {
+                apply_one(&transaction, change)?;
+            }
+            transaction.commit()
+        };
+        apply().map_err(|error| failed("write to the store", error))
+    }
+
+    pub(crate) fn get(&self, table: &TableKey, key: &Bytes) -> Result<Option<Record>, Error> {
+        let get = || {
+            let sql = "SELECT value, expires FROM records WHERE tbl = ?1 AND key = ?2";
+            let mut select = self.0.prepare_cached(sql)?;
+            let found = select.query_row(params![table.table().as_bytes(), &key[..]], |row| {
+                Ok(Record {
+                    key: key.clone(),
+                    value: row.get::<_, Vec<u8>>(0)?.into(),
+                    expires_ms: expires(row, 1)?,
+                })
+            });
+            found.optional()
+        };
+        get().map_err(|error| failed("read from the store", error))
+    }
+
+    pub(crate) fn scan(
+        &self,
+        table: &TableKey,
+        range: &Range,
+        want: Want,
+        now_ms: u64,
+    ) -> Result<Page, Error> {
+        let read = |error| failed("scan the store", error);
+        let mut cut = Cut::new(range, want, now_ms);
+        let (compare, from) = match start(range) {
+            Bound::Excluded(after) => (">", after),
+            Bound::Included(prefix) => (">=", prefix),
+            Bound::Unbounded => (">=", &[][..]),
+        };
+        // Values of records that the page may pass over are not even read.
+        let inline = want == Want::Records && range.suffix.is_empty() && range.offset == 0;
+        let value = if inline { ", value" } else { "" };
+        let sql = format!(
+            "SELECT key, length(value), expires{value} FROM records WHERE tbl = ?1 AND key {compare} ?2 ORDER BY key"
+        );
+        let mut select = self.0.prepare_cached(&sql).map_err(read)?;
+        let mut rows = select.query(params![table.table().as_bytes(), from]).map_err(read)?;
+        while let Some(row) = rows.next().map_err(read)? {
+            let key = row.get_ref(0).map_err(read)?;
+            let key = key.as_blob().map_err(|error| failed("scan the store", error.into()))?;
+            let value_bytes = usize::try_from(row.get::<_, i64>(1).map_err(read)?).unwrap_or(usize::MAX);
+            let candidate = Candidate { key, value_bytes, expires_ms: expires(row, 2).map_err(read)? };
+            let record = || {
+                let key = Bytes::copy_from_slice(key);
+                let value = match want {
+                    Want::Keys => Bytes::new(),
+                    Want::Records if inline => row.get::<_, Vec<u8>>(3).map_err(read)?.into(),
+                    Want::Records => self.get(table, &key)?.map(|record| record.value).unwrap_or_default(),
+                };
+                Ok((key, value))
+            };
+            if let ControlFlow::Break(()) = cut.offer(&candidate, record)? {
+                break;
+            }
+        }
+        Ok(cut.finish())
+    }
+
+    /// Walks from one table's name to the next, so that it costs a step a table and not one a record.
+    pub(crate) fn tables(&self, now_ms: u64) -> Result<Vec<String>, Error> {
+        let sql = "
+            WITH RECURSIVE names(tbl) AS (
+                SELECT min(tbl) FROM records
+                UNION ALL
+                SELECT (SELECT min(tbl) FROM records WHERE tbl > names.tbl) FROM names WHERE names.tbl IS NOT NULL
+            )
+            SELECT tbl FROM names WHERE tbl IS NOT NULL AND EXISTS (
+                SELECT 1 FROM records WHERE records.tbl = names.tbl AND (expires IS NULL OR expires > ?1)
+            ) LIMIT ?2";
+        let tables = || {
+            let mut select = self.0.prepare_cached(sql)?;
+            let names = select.query_map([to_sql(now_ms), TABLES_MAX], |row| row.get::<_, Vec<u8>>(0))?;
+            names
+                .map(|name| Ok(String::from_utf8_lossy(&name?).into_owned()))
+                .collect::<rusqlite::Result<_>>()
+        };
+        tables().map_err(|error| failed("list the store's tables", error))
+    }
+
+    /// Removes some of what has expired.
+    pub(crate) fn sweep(&self, now_ms: u64) -> Result<(), Error> {
+        let sql = "DELETE FROM records WHERE (tbl, key) IN
+            (SELECT tbl, key FROM records WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
+        let swept = self.0.prepare_cached(sql).and_then(|mut delete| delete.execute([to_sql(now_ms), SWEEP]));
+        swept.map(drop).map_err(|error| failed("sweep the store", error))
+    }
+
+    /// The earliest expiry in the file.
+    pub(crate) fn next_expiry(&self) -> Result<Option<u64>, Error> {
+        let sql = "SELECT min(expires) FROM records WHERE expires IS NOT NULL";
+        let next =
+            self.0.prepare_cached(sql).and_then(|mut select| select.query_row([], |row| expires(row, 0)));
+        next.map_err(|error| failed("read the store's expiries", error))
+    }
+}
+
+fn apply_one(file: &Connection, change: &Change) -> rusqlite::Result<()> {
+    match change {
+        Change::Set { table, record } => {
+            let sql = "INSERT INTO records (tbl, key, value, expires) VALUES (?1, ?2, ?3, ?4)
+                ON CONFLICT (tbl, key) DO UPDATE SET value = excluded.value, expires = excluded.expires";
+            let expires = record.expires_ms.map(to_sql);
+            let values = params![table.table().as_bytes(), &record.key[..], &record.value[..], expires];
+            file.prepare_cached(sql)?.execute(values)?;
+        }
+        Change::Delete { table, key } => {
+            let sql = "DELETE FROM records WHERE tbl = ?1 AND key = ?2";
+            file.prepare_cached(sql)?.execute(params![table.table().as_bytes(), &key[..]])?;
+        }
+    }
+    Ok(())
+}
+
+fn expires(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(|at| u64::try_from(at).unwrap_or(0)))
+}
+
+pub(crate) fn failed(doing: &str, error: rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::Full,
+        _ => Error::Backend(format!("{doing}: {error}")),
+    }
+}

@@ -1,0 +1,144 @@
+//! What only files can do wrong.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::store::BATCH_RECORDS_MAX;
+
+fn table(namespace: &str) -> TableKey {
+    TableKey::named(&namespace.parse().unwrap(), "t").unwrap()
+}
+
+fn write(key: &str, value: Vec<u8>) -> Write {
+    Write { key: key.to_owned().into(), value: value.into(), ttl_ms: None }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = SqliteConfig::new(folder.path().to_owned());
+    let store = Sqlite::open(&config).unwrap();
+    store.set(&table("default"), write("k", b"v".to_vec())).await.unwrap();
+    // Not closed: as after a crash, the file's log holds what was committed.
+    let again = Sqlite::open(&config).unwrap();
+    assert_eq!(again.get(&table("default"), b"k").await.unwrap().unwrap().value, "v");
+    drop(store);
+}
+
+#[tokio::test]
+async fn a_full_namespace_refuses_writes_and_harms_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let config =
+        SqliteConfig { namespace_bytes_max: 256 << 10, ..SqliteConfig::new(folder.path().to_owned()) };
+    let store = Sqlite::open(&config).unwrap();
+    let (full, other) = (table("full"), table("other"));
+    store.set(&full, write("small", b"v".to_vec())).await.unwrap();
+    assert!(matches!(store.set(&full, write("large", vec![1; 512 << 10])).await, Err(Error::Full)));
+    assert_eq!(store.get(&full, b"large").await.unwrap(), None);
+    // Of many writes in one transaction only the large one fails.
+    let writes = (0..20).map(|number| {
+        let bytes = if number == 7 { 512 << 10 } else { 10 };
+        let (store, full) = (Arc::clone(&store), full.clone());
+        tokio::spawn(
+            async move { store.set(&full, write(&format!("k{number}"), vec![1; bytes])).await.is_ok() },
+        )
+    });
+    let mut done = Vec::new();
+    for task in writes.collect::<Vec<_>>() {
+        done.push(task.await.unwrap());
+    }
+    assert_eq!(done.iter().filter(|ok| **ok).count(), 19);
+    store.set(&other, write("k", vec![1; 100 << 10])).await.unwrap();
+    store.delete(&full, b"small").await.unwrap();
+}
+
+#[tokio::test]
+async fn more_namespaces_than_open_files_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = SqliteConfig {
+        open_files_max: 2,
+        threads: 1,
+        cache_bytes_max: 0,
+        ..SqliteConfig::new(folder.path().to_owned())
+    };
+    let store = Sqlite::open(&config).unwrap();
+    for round in 0..2 {
+        for number in 0..6 {
+            let table = table(&format!("ns-{number}"));
+            store.set(&table, write("k", vec![round])).await.unwrap();
+        }
+    }
+    for number in 0..6 {
+        let record = store.get(&table(&format!("ns-{number}")), b"k").await.unwrap().unwrap();
+        assert_eq!(&record.value[..], [1]);
+    }
+}
+
+#[tokio::test]
+async fn reading_makes_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&SqliteConfig::new(folder.path().to_owned())).unwrap();
+    let table = table("nobody");
+    assert_eq!(store.get(&table, b"k").await.unwrap(), None);
+    assert_eq!(store.tables(table.namespace()).await.unwrap(), Vec::<String>::new());
+    let range = Range { limit: BATCH_RECORDS_MAX, ..Range::default() };
+    assert_eq!(store.scan(&table, range, Want::Records).await.unwrap(), Page::default());
+    assert!(!folder.path().join("nobody.db").exists());
+}
+
+#[tokio::test]
+async fn a_sweep_removes_what_expired_even_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = SqliteConfig::new(folder.path().to_owned());
+    let store = Sqlite::open(&config).unwrap();
+    let write = Write { ttl_ms: Some(1), ..write("k", b"v".to_vec()) };
+    store.set(&table("default"), write).await.unwrap();
+    drop(store);
+    let _store = Sqlite::open(&config).unwrap();
+    let file = rusqlite::Connection::open(folder.path().join("default.db")).unwrap();
+    let count = || file.query_row("SELECT count(*) FROM records", [], |row| row.get::<_, i64>(0)).unwrap();
+    let until = tokio::time::Instant::now() + Duration::from_secs(10);
+    while count() > 0 {
+        assert!(tokio::time::Instant::now() < until, "nothing was swept");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_scan_by_suffix_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Sqlite::open(&SqliteConfig::new(folder.path().to_owned())).unwrap());
+    let mut file = file::NamespaceFile::open(&folder.path().join("default.db"), 1 << 30).unwrap();
+    let key = |number| Bytes::from(format!("{number:06}"));
+    let record = |number| Record { key: key(number), value: Bytes::new(), expires_ms: None };
+    let changes: Vec<_> = (0..=super::super::SCAN_KEYS_MAX)
+        .map(|number| file::Change::Set { table: table("default"), record: record(number) })
+        .collect();
+    file.apply(&changes.iter().collect::<Vec<_>>()).unwrap();
+    let store = Sqlite::open(&SqliteConfig::new(folder.path().to_owned())).unwrap();
+    let range = Range { suffix: "no".into(), limit: 10, ..Range::default() };
+    assert!(matches!(store.scan(&table("default"), range.clone(), Want::Keys).await, Err(Error::Scan)));
+    let range = Range { prefix: "0000".into(), suffix: "7".into(), ..range };
+    assert_eq!(store.scan(&table("default"), range, Want::Keys).await.unwrap().records.len(), 10);
+}
+
+/// Not a bound, only proof that hot keys cross no thread: run with `--nocapture` to see the figures.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hot_keys_are_served_from_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Backend> = Sqlite::open(&SqliteConfig::new(folder.path().to_owned())).unwrap();
+    let table = table("default");
+    for number in 0..100 {
+        store.set(&table, write(&format!("k{number}"), vec![1; 100])).await.unwrap();
+    }
+    let mut nanos = Vec::new();
+    for round in 0..20_000 {
+        let key = format!("k{}", round % 100);
+        let start = std::time::Instant::now();
+        assert!(store.get(&table, key.as_bytes()).await.unwrap().is_some());
+        nanos.push(start.elapsed().as_nanos());
+    }
+    nanos.sort_unstable();
+    println!("hot get: p50 {} ns, p99 {} ns", nanos[10_000], nanos[19_800]);
+    assert!(nanos[10_000] < 1_000_000);
+}

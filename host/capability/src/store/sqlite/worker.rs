@@ -1,0 +1,289 @@
+//! A thread that does the file work of some namespaces.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use micro_api::name::Namespace;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::due::Due;
+use super::file::{Change, NamespaceFile};
+use super::{CACHED_VALUE_BYTES_MAX, HotKeys, SqliteConfig, shard};
+use crate::context::unix_ms;
+use crate::store::{Error, Page, Range, Record, TableKey, Want};
+
+/// Tasks taken from the queue at once; what one namespace writes among them is one transaction.
+const BATCH: usize = 256;
+/// How often expired records are looked for, and how many namespaces' at once.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_NAMESPACES: usize = 32;
+
+/// A job with who waits for it.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) job: Job,
+    pub(crate) reply: oneshot::Sender<Result<Answer, Error>>,
+    pub(crate) turn: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+pub(crate) enum Job {
+    Get { table: TableKey, key: Bytes },
+    Set { table: TableKey, record: Record },
+    Delete { table: TableKey, key: Bytes },
+    Scan { table: TableKey, range: Range, want: Want },
+    Tables { namespace: Namespace },
+}
+
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Done,
+    Record(Option<Record>),
+    Page(Page),
+    Tables(Vec<String>),
+}
+
+/// A read, once the writes beside it are done.
+type Read = (Job, Waiter);
+type Waiter = (oneshot::Sender<Result<Answer, Error>>, OwnedSemaphorePermit);
+
+#[derive(Debug)]
+pub(crate) struct Worker {
+    folder: PathBuf,
+    namespace_bytes_max: u64,
+    files_max: usize,
+    index: usize,
+    threads: usize,
+    files: HashMap<Namespace, Open>,
+    uses: u64,
+    hot: HotKeys,
+    due: Arc<Due>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: NamespaceFile,
+    used: u64,
+}
+
+/// What waits for one namespace.
+#[derive(Default)]
+struct Waiting {
+    changes: Vec<(Change, Waiter)>,
+    reads: Vec<Read>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        config: &SqliteConfig,
+        index: usize,
+        threads: usize,
+        hot: HotKeys,
+        due: Arc<Due>,
+    ) -> Self {
+        Self {
+            folder: config.folder.clone(),
+            namespace_bytes_max: config.namespace_bytes_max,
+            files_max: (config.open_files_max / threads).max(1),
+            index,
+            threads,
+            files: HashMap::new(),
+            uses: 0,
+            hot,
+            due,
+        }
+    }
+
+    /// Works until the store is dropped.
+    pub(crate) fn run(mut self, tasks: &Receiver<Task>) {
+        let mut sweep = Instant::now() + SWEEP_EVERY;
+        loop {
+            match tasks.recv_timeout(sweep.saturating_duration_since(Instant::now())) {
+                Ok(task) => self.work(std::iter::once(task).chain(tasks.try_iter()).take(BATCH)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= sweep {
+                self.sweep();
+                sweep = Instant::now() + SWEEP_EVERY;
+            }
+        }
+    }
+
+    fn work(&mut self, tasks: impl Iterator<Item = Task>) {
+        let mut waiting: HashMap<Namespace, Waiting> = HashMap::new();
+        for Task { job, reply, turn } in tasks {
+            let waiter = (reply, turn);
+            let entry = waiting.entry(job.namespace().clone()).or_default();
+            match job {
+                Job::Set { table, record } => entry.changes.push((Change::Set { table, record }, waiter)),
+                Job::Delete { table, key } => entry.changes.push((Change::Delete { table, key }, waiter)),
+                read => entry.reads.push((read, waiter)),
+            }
+        }
+        for (namespace, waiting) in waiting {
+            self.change(&namespace, waiting.changes);
+            for (job, waiter) in waiting.reads {
+                let answer = self.read(&namespace, job);
+                self.forget_if_broken(&namespace, &answer);
+                answer_to(waiter, answer);
+            }
+        }
+    }
+
+    /// One transaction for all; if it fails, one for each, so that no caller fails for another's write.
+    fn change(&mut self, namespace: &Namespace, changes: Vec<(Change, Waiter)>) {
+        if changes.is_empty() {
+            return;
+        }
+        let all: Vec<_> = changes.iter().map(|(change, _)| change).collect();
+        let together = self.apply(namespace, &all);
+        let alone = changes.len() == 1;
+        for (change, waiter) in changes {
+            let result = match &together {
+                Err(_) if !alone => self.apply(namespace, &[&change]),
+                done => done.clone(),
+            };
+            match result {
+                Ok(()) => self.remember(change),
+                // Whether it happened after all, the file knows.
+                Err(_) => self.forget(change),
+            }
+            answer_to(waiter, result.map(|()| Answer::Done));
+        }
+    }
+
+    fn apply(&mut self, namespace: &Namespace, changes: &[&Change]) -> Result<(), Error> {
+        for change in changes {
+            if let Change::Set { record: Record { expires_ms: Some(at), .. }, .. } = change {
+                self.due.lower(namespace, *at);
+            }
+        }
+        let result = self.open(namespace).and_then(|file| file.apply(changes));
+        self.forget_if_broken(namespace, &result);
+        result
+    }
+
+    fn read(&mut self, namespace: &Namespace, job: Job) -> Result<Answer, Error> {
+        let file = self.open_existing(namespace)?;
+        match job {
+            Job::Get { table, key } => {
+                let found = file.map_or(Ok(None), |file| file.get(&table, &key))?;
+                self.cache(table, key, found.clone());
+                Ok(Answer::Record(found))
+            }
+            Job::Scan { table, range, want } => {
+                let page = file
+                    .map_or_else(|| Ok(Page::default()), |file| file.scan(&table, &range, want, unix_ms()))?;
+                Ok(Answer::Page(page))
+            }
+            Job::Tables { .. } => {
+                Ok(Answer::Tables(file.map_or_else(|| Ok(Vec::new()), |file| file.tables(unix_ms()))?))
+            }
+            Job::Set { .. } | Job::Delete { .. } => Ok(Answer::Done),
+        }
+    }
+
+    fn remember(&self, change: Change) {
+        match change {
+            Change::Set { table, record } => self.cache(table, record.key.clone(), Some(record)),
+            Change::Delete { table, key } => self.cache(table, key, None),
+        }
+    }
+
+    fn forget(&self, change: Change) {
+        let (Change::Set { table, record: Record { key, .. } } | Change::Delete { table, key }) = change;
+        self.hot.invalidate(&(table, key));
+    }
+
+    fn cache(&self, table: TableKey, key: Bytes, record: Option<Record>) {
+        if record.as_ref().is_some_and(|record| record.value.len() > CACHED_VALUE_BYTES_MAX) {
+            self.hot.invalidate(&(table, key));
+        } else {
+            self.hot.insert((table, key), record);
+        }
+    }
+
+    fn sweep(&mut self) {
+        let (index, threads, now_ms) = (self.index, self.threads, unix_ms());
+        let mine = |namespace: &Namespace| shard(namespace, threads) == index;
+        for namespace in self.due.take(now_ms, SWEEP_NAMESPACES, mine) {
+            let swept = self.open_existing(&namespace).and_then(|file| {
+                let Some(file) = file else { return Ok(None) };
+                file.sweep(now_ms)?;
+                file.next_expiry()
+            });
+            match swept {
+                Ok(next) => self.due.correct(&namespace, next),
+                Err(ref error) => {
+                    tracing::warn!(%namespace, %error, "cannot remove expired records");
+                    self.forget_if_broken(&namespace, &swept);
+                }
+            }
+        }
+    }
+
+    // === Open files ===
+
+    fn path(&self, namespace: &Namespace) -> PathBuf {
+        self.folder.join(format!("{namespace}.db"))
+    }
+
+    /// A namespace that never wrote has no file, and reading makes none.
+    fn open_existing(&mut self, namespace: &Namespace) -> Result<Option<&mut NamespaceFile>, Error> {
+        if !self.files.contains_key(namespace) && !self.path(namespace).exists() {
+            return Ok(None);
+        }
+        self.open(namespace).map(Some)
+    }
+
+    fn open(&mut self, namespace: &Namespace) -> Result<&mut NamespaceFile, Error> {
+        self.uses += 1;
+        let used = self.uses;
+        if !self.files.contains_key(namespace) {
+            if self.files.len() >= self.files_max
+                && let Some(oldest) =
+                    self.files.iter().min_by_key(|(_, open)| open.used).map(|(name, _)| name.clone())
+            {
+                self.files.remove(&oldest);
+            }
+            let file = NamespaceFile::open(&self.path(namespace), self.namespace_bytes_max)?;
+            if let Some(next) = file.next_expiry()? {
+                self.due.lower(namespace, next);
+            }
+            self.files.insert(namespace.clone(), Open { file, used });
+        }
+        let open = self.files.get_mut(namespace).ok_or_else(super::stopped)?;
+        open.used = used;
+        Ok(&mut open.file)
+    }
+
+    /// After an error that is not the caller's, the file is opened anew.
+    fn forget_if_broken<R>(&mut self, namespace: &Namespace, result: &Result<R, Error>) {
+        if matches!(result, Err(Error::Backend(_))) {
+            self.files.remove(namespace);
+        }
+    }
+}
+
+impl Job {
+    fn namespace(&self) -> &Namespace {
+        match self {
+            Self::Get { table, .. }
+            | Self::Set { table, .. }
+            | Self::Delete { table, .. }
+            | Self::Scan { table, .. } => table.namespace(),
+            Self::Tables { namespace } => namespace,
+        }
+    }
+}
+
+fn answer_to((reply, turn): Waiter, answer: Result<Answer, Error>) {
+    drop(turn);
+    // A caller whose deadline passed is gone.
+    drop(reply.send(answer));
+}

@@ -31,11 +31,11 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     if !manifest.is_file() {
         bail!("{} is no Rust service: it has no Cargo.toml", args.path.display());
     }
-    if args.sdk_only {
-        return sdk::link(&workspace(Path::new("cargo"), &args.path)?);
-    }
     let cargo = toolchain()?;
     sdk::link(&workspace(&cargo, &args.path)?)?;
+    if args.sdk_only {
+        return Ok(());
+    }
     let components = tokio::task::spawn_blocking(move || compile(&cargo, &args.path, &args.cargo)).await??;
     for component in components {
         println!("{}", component.display());
@@ -48,14 +48,12 @@ fn toolchain() -> Result<PathBuf> {
     if has_target("rustc") {
         return Ok("cargo".into());
     }
-    if let Some(cargo) = fallback().map(|dir| dir.join("bin/cargo")).filter(|cargo| cargo.is_file()) {
-        return Ok(cargo);
-    }
-    bail!("no Rust toolchain here compiles for {TARGET}: run `rustup target add {TARGET}`")
+    fallback_cargo()
+        .with_context(|| format!("no Rust here compiles for {TARGET}: run `rustup target add {TARGET}`"))
 }
 
 /// Whether this rustc has the target's standard library.
-fn has_target(rustc: &str) -> bool {
+pub(super) pub(crate) fn has_target(rustc: &str) -> bool {
     let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
     output.is_ok_and(|output| {
         let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -63,13 +61,16 @@ fn has_target(rustc: &str) -> bool {
     })
 }
 
-/// `MICRO_TOOLCHAIN`, else the cache folder's `micro/guest-toolchain` that set-up makes.
-fn fallback() -> Option<PathBuf> {
-    if let Some(dir) = std::env::var_os("MICRO_TOOLCHAIN") {
-        return Some(dir.into());
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    Some(cache.or_else(|| Some(std::env::home_dir()?.join(".cache")))?.join("micro/guest-toolchain"))
+/// The cargo in `MICRO_TOOLCHAIN`, else in the cache folder's `micro/guest-toolchain` that set-up makes, if it is there.
+pub(crate) fn fallback_cargo() -> Option<PathBuf> {
+    let folder = match std::env::var_os("MICRO_TOOLCHAIN") {
+        Some(folder) => PathBuf::from(folder),
+        None => {
+            let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+            cache.or_else(|| Some(std::env::home_dir()?.join(".cache")))?.join("micro/guest-toolchain")
+        }
+    };
+    Some(folder.join("bin/cargo")).filter(|cargo| cargo.is_file())
 }
 
 /// The folder where cargo looks for `.cargo/config.toml` of this service: its workspace's root.
@@ -116,7 +117,12 @@ fn artifacts(message: &str) -> Vec<PathBuf> {
         return Vec::new();
     }
     let files = message["filenames"].as_array().map(Vec::as_slice).unwrap_or_default();
-    files.iter().filter_map(|file| file.as_str()).filter(|file| file.ends_with(".wasm")).map(PathBuf::from).collect()
+    files
+        .iter()
+        .filter_map(|file| file.as_str())
+        .filter(|file| file.ends_with(".wasm"))
+        .map(PathBuf::from)
+        .collect()
 }
 
 #[cfg(test)]

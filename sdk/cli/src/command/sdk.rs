@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use include_dir::{Dir, include_dir};
 use sha2::{Digest as _, Sha256};
 
@@ -38,7 +38,7 @@ pub(crate) fn export(dir: &Path) -> Result<()> {
 
 /// Makes sure that the SDK lies in `~/.micro/sdk/<digest>` and returns that folder.
 pub(crate) fn install() -> Result<PathBuf> {
-    let versions = home()?.join("sdk");
+    let versions = crate::config::home()?.join("sdk");
     let folder = versions.join(digest());
     if folder.is_dir() {
         return Ok(folder);
@@ -67,15 +67,6 @@ pub(crate) fn link(project: &Path) -> Result<()> {
         Err(_) => std::fs::create_dir_all(project.join(".micro"))?,
     }
     std::os::unix::fs::symlink(&folder, &place).with_context(|| format!("linking {}", place.display()))
-}
-
-/// `MICRO_HOME`, else `~/.micro`.
-fn home() -> Result<PathBuf> {
-    if let Some(home) = std::env::var_os("MICRO_HOME") {
-        return Ok(home.into());
-    }
-    let Some(home) = std::env::home_dir() else { bail!("your home folder is not known: set MICRO_HOME") };
-    Ok(home.join(".micro"))
 }
 
 /// Names the SDK's contents: cargo does not notice a change inside a directory source, but it does notice a new path.

@@ -18,7 +18,8 @@ fn names_follow_micro() {
     let names = Names::new(&args("some/greeter-srv/")).unwrap();
     assert_eq!((names.alias.as_str(), names.package.as_str()), ("greeter", "greeter-srv"));
     assert_eq!(names.fqdn, "go.micro.service.greeter");
-    let names = Names::new(&Args { alias: Some("my-thing".into()), r#type: "api".into(), ..args("x") }).unwrap();
+    let names =
+        Names::new(&Args { alias: Some("my-thing".into()), r#type: "api".into(), ..args("x") }).unwrap();
     assert_eq!(names.fqdn, "go.micro.api.my-thing");
     assert_eq!(names.fill("__Service__ __module__"), "MyThing my_thing");
 }
@@ -46,11 +47,16 @@ fn every_template_is_complete_and_filled() {
         let names = Names::new(&Args { r#type: kind.into(), ..args("foobar") }).unwrap();
         let files = render(&names).unwrap();
         let paths: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
-        for wanted in ["Cargo.toml", "micro.toml", "src/lib.rs", ".cargo/config.toml", ".gitignore", "Makefile"] {
+        for wanted in
+            ["Cargo.toml", "micro.toml", "src/lib.rs", ".cargo/config.toml", ".gitignore", "Makefile"]
+        {
             assert!(paths.contains(&wanted), "{wanted} of {kind}");
         }
         for (path, text) in &files {
-            assert!(!path.contains("__") && !text.contains("__"), "a placeholder is left in {path} of {kind}");
+            assert!(
+                !path.contains("__") && !text.contains("__"),
+                "a placeholder is left in {path} of {kind}"
+            );
         }
         let mut packed = BTreeSet::new();
         for dir in [kind, "common"] {

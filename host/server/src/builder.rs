@@ -71,7 +71,10 @@ pub(crate) async fn supervise(command: BuilderCommand, job: std::sync::Arc<Notif
         if started.elapsed() > HEALTHY_AFTER {
             delay = RESTART_DELAY_MIN;
         }
-        tracing::warn!(delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), "Builder ended, starting it again");
+        tracing::warn!(
+            delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            "Builder ended, starting it again"
+        );
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(delay) => {}
@@ -121,7 +124,10 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let seen = scratch.path().join("seen");
         let program = scratch.path().join("builder.sh");
-        let script = format!("#!/bin/sh\nif ! [ -e {0} ]; then echo first > {0}; exit 1; fi\ncat >> {0}\necho end >> {0}\n", seen.display());
+        let script = format!(
+            "#!/bin/sh\nif ! [ -e {0} ]; then echo first > {0}; exit 1; fi\ncat >> {0}\necho end >> {0}\n",
+            seen.display()
+        );
         std::fs::write(&program, script).unwrap();
         let mut mode = std::fs::metadata(&program).unwrap().permissions();
         std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o755);

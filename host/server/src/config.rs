@@ -26,13 +26,28 @@ pub(crate) struct Options {
     #[arg(long, env = "MICRO_DATA")]
     pub(crate) data: Option<PathBuf>,
     /// Where the gateway listens.
-    #[arg(long = "api_address", alias = "api-address", env = "MICRO_API_ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long = "api_address",
+        alias = "api-address",
+        env = "MICRO_API_ADDRESS",
+        default_value = "127.0.0.1:8080"
+    )]
     pub(crate) api_address: SocketAddr,
     /// Where the CLI and clients connect.
-    #[arg(long = "proxy_address", alias = "proxy-address", env = "MICRO_PROXY_ADDRESS", default_value = "127.0.0.1:8081")]
+    #[arg(
+        long = "proxy_address",
+        alias = "proxy-address",
+        env = "MICRO_PROXY_ADDRESS",
+        default_value = "127.0.0.1:8081"
+    )]
     pub(crate) proxy_address: SocketAddr,
     /// Where `/healthz`, `/readyz` and `/metrics` are served.
-    #[arg(long = "health_address", alias = "health-address", env = "MICRO_HEALTH_ADDRESS", default_value = "127.0.0.1:8088")]
+    #[arg(
+        long = "health_address",
+        alias = "health-address",
+        env = "MICRO_HEALTH_ADDRESS",
+        default_value = "127.0.0.1:8088"
+    )]
     pub(crate) health_address: SocketAddr,
     /// The content domain: `<namespace>.DOMAIN`, `<service>--<namespace>.DOMAIN`.
     #[arg(long, env = "MICRO_DOMAIN", default_value = "localhost")]
@@ -56,7 +71,13 @@ pub(crate) struct Options {
     #[arg(long, env = "MICRO_NO_BUILDER")]
     pub(crate) no_builder: bool,
     /// Flags handed to the builder, as one would type them.
-    #[arg(long = "builder_flag", alias = "builder-flag", env = "MICRO_BUILDER_FLAGS", value_delimiter = ' ', allow_hyphen_values = true)]
+    #[arg(
+        long = "builder_flag",
+        alias = "builder-flag",
+        env = "MICRO_BUILDER_FLAGS",
+        value_delimiter = ' ',
+        allow_hyphen_values = true
+    )]
     pub(crate) builder_flags: Vec<String>,
 }
 

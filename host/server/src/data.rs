@@ -38,7 +38,10 @@ impl DataFolder {
             .open(path.join("lock"))
             .context("open the lock of the data folder")?;
         if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
-            bail!("another micro-server uses {}: stop it first, or choose another folder with --data", path.display());
+            bail!(
+                "another micro-server uses {}: stop it first, or choose another folder with --data",
+                path.display()
+            );
         }
         Ok(Self { path: path.to_owned(), _lock: lock })
     }

@@ -38,7 +38,8 @@ pub(crate) fn router(probe: Arc<dyn Probe>) -> Router {
 
 async fn ready(State(probe): State<Arc<dyn Probe>>) -> Response {
     let checks = probe.checks().await;
-    let status = if checks.iter().all(|check| check.ok) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status =
+        if checks.iter().all(|check| check.ok) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(checks)).into_response()
 }
 

@@ -1,1 +1,46 @@
-fn main() {}
+//! The platform's process. `micro server` starts it as `micro-server all`.
+
+mod builder;
+mod config;
+mod data;
+mod directory;
+mod health;
+mod node;
+mod process;
+mod wire;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Cli, Role};
+
+/// Fewer cross-thread frees wait on each other than in the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("micro-server: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let Role::All(options) = cli.role;
+    process::log_to_stderr()?;
+    options.check()?;
+    process::raise_limits(options.loaded_max);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the async runtime")?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        process::stop_on_signal(stop.clone())?;
+        wire::run(options, stop).await
+    })
+}

@@ -1,0 +1,142 @@
+//! What can be looked up: the services that run, and the platform's own.
+//!
+//! A copy beside the routing snapshot, replaced with it: guests and the control API read it without a database.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use micro_api::registry::{Node, Service};
+use micro_api::{Namespace, ServiceName};
+use micro_control::ActiveRevision;
+use micro_gateway::Entry;
+
+/// Services of the platform itself, by Micro's short names: those that this version has.
+const CORE: [&str; 7] = ["api", "debug", "proxy", "registry", "runtime", "server", "store"];
+
+/// One running version, for the registry.
+pub(crate) struct Record {
+    namespace: Namespace,
+    name: ServiceName,
+    service: Service,
+}
+
+/// The registry record of a version on this node.
+pub(crate) fn record(active: &ActiveRevision, entry: &Entry, id: &str, address: &str) -> Record {
+    let manifest = entry.manifest();
+    let mut metadata = std::collections::BTreeMap::from([
+        ("registry".to_owned(), "service".to_owned()),
+        ("runtime".to_owned(), "wasm".to_owned()),
+        ("type".to_owned(), active.service.kind.to_string()),
+    ]);
+    if let Some(commit) = &manifest.commit {
+        metadata.insert("build".to_owned(), commit.clone());
+    }
+    let node = Node { id: id.to_owned(), address: address.to_owned(), metadata };
+    let service = Service {
+        name: active.service.to_string(),
+        version: active.version.clone(),
+        metadata: std::collections::BTreeMap::new(),
+        endpoints: manifest.endpoints.clone(),
+        nodes: vec![node],
+    };
+    Record { namespace: active.namespace.clone(), name: active.service.clone(), service }
+}
+
+/// The registry of this node.
+pub(crate) struct Directory {
+    records: ArcSwap<Vec<Record>>,
+    /// Records of the platform's own services.
+    core: Vec<Service>,
+}
+
+impl Directory {
+    /// `address` is where the platform's own services are reached.
+    pub(crate) fn new(version: &str, address: &str) -> Arc<Self> {
+        let core = CORE.map(|name| Service {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            nodes: vec![Node {
+                id: format!("{name}-{}", uuid::Uuid::new_v4()),
+                address: address.to_owned(),
+                metadata: std::collections::BTreeMap::from([("runtime".to_owned(), "host".to_owned())]),
+            }],
+            ..Service::default()
+        });
+        Arc::new(Self { records: ArcSwap::default(), core: core.to_vec() })
+    }
+
+    pub(crate) fn replace(&self, mut records: Vec<Record>) {
+        records.sort_by(|a, b| {
+            (&a.service.name, &a.service.version).cmp(&(&b.service.name, &b.service.version))
+        });
+        self.records.store(Arc::new(records));
+    }
+
+    /// Names that a namespace sees: its own services and the platform's.
+    pub(crate) fn names(&self, namespace: &Namespace) -> Vec<String> {
+        let records = self.records.load();
+        let own = records.iter().filter(|record| record.namespace == *namespace);
+        let names: BTreeSet<_> =
+            own.map(|record| record.service.name.clone()).chain(CORE.map(str::to_owned)).collect();
+        names.into_iter().collect()
+    }
+
+    /// One record a version; a service of the namespace hides one of the platform with its name.
+    pub(crate) fn records(&self, namespace: &Namespace, name: &ServiceName) -> Vec<Service> {
+        let records = self.records.load();
+        let own = records.iter().filter(|record| record.namespace == *namespace && record.name == *name);
+        let own: Vec<_> = own.map(|record| record.service.clone()).collect();
+        if !own.is_empty() {
+            return own;
+        }
+        let short = name.to_string();
+        self.core.iter().filter(|service| service.name == short).cloned().collect()
+    }
+}
+
+#[async_trait]
+impl micro_capability::registry::Directory for Directory {
+    async fn get(&self, namespace: &Namespace, service: &ServiceName) -> Vec<Service> {
+        self.records(namespace, service)
+    }
+
+    async fn list(&self, namespace: &Namespace) -> Vec<String> {
+        self.names(namespace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running(namespace: &str, name: &str, version: &str) -> Record {
+        let name: ServiceName = name.parse().unwrap();
+        let service = Service { name: name.to_string(), version: version.to_owned(), ..Service::default() };
+        Record { namespace: namespace.parse().unwrap(), name, service }
+    }
+
+    #[test]
+    fn a_namespace_sees_its_own_services_and_the_platforms() {
+        let directory = Directory::new("0.1.0", "127.0.0.1:8080");
+        directory.replace(vec![
+            running("a", "greeter", "v2"),
+            running("a", "greeter", "latest"),
+            running("b", "secret", "latest"),
+        ]);
+        let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
+        assert_eq!(
+            directory.names(&a),
+            ["api", "debug", "greeter", "proxy", "registry", "runtime", "server", "store"]
+        );
+        assert!(!directory.names(&b).contains(&"greeter".to_owned()));
+        let versions = directory.records(&a, &"greeter".parse().unwrap());
+        assert_eq!(
+            versions.iter().map(|service| service.version.as_str()).collect::<Vec<_>>(),
+            ["latest", "v2"]
+        );
+        assert!(directory.records(&a, &"secret".parse().unwrap()).is_empty());
+        assert_eq!(directory.records(&b, &"registry".parse().unwrap())[0].nodes[0].address, "127.0.0.1:8080");
+    }
+}

@@ -1,0 +1,290 @@
+//! This process as control sees it: the runtime, the routing snapshot, the logs and the store behind one trait.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use micro_api::logs::LogRecord;
+use micro_api::stats::{NodeHealth, NodeStats};
+use micro_api::{Error, Namespace, ServiceKey, ServiceName, registry, store};
+use micro_artifact::{Key, Store};
+use micro_capability::store::Admin;
+use micro_capability::{Scope, log};
+use micro_control::{ActiveRevision, LogQuery, Unservable};
+use micro_gateway::{Entry, Snapshot};
+use micro_runtime::{Context, Revision, Runtime};
+use tokio::sync::{Mutex, watch};
+
+use crate::directory::{self, Directory};
+
+/// What the node needs; made once by `wire`.
+pub(crate) struct Parts {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) logs: Arc<log::Logs>,
+    pub(crate) store: Admin,
+    pub(crate) artifacts: Store,
+    pub(crate) key: Key,
+    pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(crate) directory: Arc<Directory>,
+    /// Where the gateway listens: what node entries show as their address.
+    pub(crate) address: String,
+}
+
+/// The one node of this process.
+pub(crate) struct Node {
+    parts: Parts,
+    /// Revisions that were started, by deployment, until they are drained.
+    known: Mutex<HashMap<String, Arc<Known>>>,
+}
+
+/// A revision that this node took up.
+struct Known {
+    active: ActiveRevision,
+    revision: Arc<Revision>,
+    /// What the gateway routes to; a job has none.
+    entry: Option<Arc<Entry>>,
+    /// `<service>-<uuid>`.
+    id: String,
+}
+
+impl Node {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts, known: Mutex::default() }
+    }
+
+    /// The revision of a deployment, verified and configured at its first use. Nothing is loaded by this.
+    async fn take_up(&self, active: &ActiveRevision) -> Result<Arc<Known>, Error> {
+        let mut known = self.known.lock().await;
+        if let Some(found) = known.get(&active.deployment) {
+            return Ok(Arc::clone(found));
+        }
+        let prepared = Arc::new(self.prepare(active).await?);
+        known.insert(active.deployment.clone(), Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    async fn prepare(&self, active: &ActiveRevision) -> Result<Known, Error> {
+        let service = active.service.to_string();
+        let (artifacts, key, digest) =
+            (self.parts.artifacts.clone(), self.parts.key.clone(), active.revision);
+        let verified =
+            tokio::task::spawn_blocking(move || micro_artifact::verify(&artifacts, &key, &digest)).await;
+        let verified = verified.map_err(|error| host_error(&service, error))?;
+        let artifact = verified.map_err(|error| host_error(&service, error))?;
+        let revision = self.parts.runtime.revision(artifact).map_err(|fault| {
+            tracing::warn!(service, error = %fault, "Take a revision up");
+            fault.error(&service, &active.deployment)
+        })?;
+        let entry = if revision.manifest().exports.is_job() {
+            None
+        } else {
+            let entry = Entry::new(Arc::clone(&revision));
+            Some(Arc::new(entry.map_err(|detail| Error::bad_request(&service, detail))?))
+        };
+        let id = format!("{service}-{}", uuid::Uuid::new_v4());
+        Ok(Known { active: active.clone(), revision, entry, id })
+    }
+
+    /// Micro's three lines of a service's start, in its own log.
+    fn log_start(&self, known: &Known) {
+        let name = known.active.service.to_string();
+        let kind = if known.entry.is_some() { "wasm" } else { "job" };
+        for line in [
+            format!("Starting [service] {name}"),
+            format!("Server [{kind}] Listening on {}", self.parts.address),
+            format!("Registry [service] Registering node: {}", known.id),
+        ] {
+            self.parts.logs.platform(&scope(&known.active), "info", "", line);
+        }
+    }
+
+    async fn of_service(&self, namespace: &Namespace, service: &ServiceName) -> Vec<Arc<Known>> {
+        let key = ServiceKey { namespace: namespace.clone(), name: service.clone() };
+        let snapshot = Arc::clone(&self.parts.snapshot.borrow());
+        let known = self.known.lock().await;
+        let routed = |known: &&Arc<Known>| {
+            let entry = known.entry.as_ref();
+            let current = snapshot.find(&key, Some(&known.active.version));
+            matches!((entry, current), (Some(entry), Some(current)) if Arc::ptr_eq(entry, current))
+        };
+        let mut found: Vec<_> = known.values().filter(routed).map(Arc::clone).collect();
+        found.sort_by(|a, b| a.active.version.cmp(&b.active.version));
+        found
+    }
+}
+
+fn scope(active: &ActiveRevision) -> Scope {
+    Scope {
+        namespace: active.namespace.clone(),
+        service: active.service.clone(),
+        version: active.version.clone(),
+    }
+}
+
+/// The client learns that it was us; the operator's log says what.
+fn host_error(service: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    tracing::error!(service, "The node failed: {:#}", anyhow::Error::new(error));
+    Error::internal(service, "the platform could not load the service: its log on the server says why")
+}
+
+#[async_trait]
+impl micro_control::Node for Node {
+    async fn start(&self, active: &ActiveRevision) -> Result<(), Error> {
+        let known = self.take_up(active).await?;
+        let service = active.service.to_string();
+        if let Err(fault) = self.parts.runtime.warm(&known.revision).await {
+            tracing::warn!(service, error = %fault, "Warm a revision");
+            self.parts.logs.platform(&scope(active), "error", "", fault.to_string());
+            self.known.lock().await.remove(&active.deployment);
+            return Err(fault.error(&service, &active.deployment));
+        }
+        self.log_start(&known);
+        Ok(())
+    }
+
+    async fn publish(&self, active: Vec<ActiveRevision>) -> Vec<Unservable> {
+        let (mut entries, mut nodes, mut unservable) = (Vec::new(), Vec::new(), Vec::new());
+        for revision in &active {
+            match self.take_up(revision).await {
+                Ok(known) => {
+                    if let Some(entry) = &known.entry {
+                        nodes.push(directory::record(&known.active, entry, &known.id, &self.parts.address));
+                        entries.push(Arc::clone(entry));
+                    }
+                }
+                Err(error) => {
+                    unservable.push(Unservable { deployment: revision.deployment.clone(), error });
+                }
+            }
+        }
+        self.parts.directory.replace(nodes);
+        self.parts.snapshot.send_replace(Arc::new(Snapshot::new(entries)));
+        unservable
+    }
+
+    async fn drain(&self, active: &ActiveRevision) {
+        let Some(known) = self.known.lock().await.remove(&active.deployment) else { return };
+        self.parts.runtime.drain(&known.revision).await;
+    }
+
+    async fn run_job(&self, active: &ActiveRevision) -> Result<i32, Error> {
+        let known = self.take_up(active).await?;
+        let context = Context {
+            account: None,
+            metadata: Vec::new(),
+            deadline: Instant::now() + self.parts.runtime.config().service.job_wall,
+            traceparent: String::new(),
+            request_id: active.deployment.clone(),
+        };
+        let ended = self.parts.runtime.run(&known.revision, None, context).await;
+        ended.map_err(|fault| fault.error(&active.service.to_string(), &active.deployment))
+    }
+
+    async fn logs(&self, query: LogQuery) -> Result<BoxStream<'static, LogRecord>, Error> {
+        Ok(self.parts.logs.tail(log::Tail {
+            namespace: query.namespace,
+            service: query.service,
+            version: query.version,
+            lines: query.lines,
+            since_ms: query.since_ms,
+            follow: query.follow,
+        }))
+    }
+
+    async fn health(&self, namespace: &Namespace, service: &ServiceName) -> Vec<NodeHealth> {
+        let found = self.of_service(namespace, service).await;
+        let health = |known: &Arc<Known>| NodeHealth {
+            service: service.to_string(),
+            version: known.active.version.clone(),
+            node: known.id.clone(),
+            address: self.parts.address.clone(),
+            status: "ok".to_owned(),
+        };
+        found.iter().map(health).collect()
+    }
+
+    async fn stats(&self, namespace: &Namespace, service: &ServiceName) -> Vec<NodeStats> {
+        let found = self.of_service(namespace, service).await;
+        found.iter().map(|known| self.read_stats(service, known)).collect()
+    }
+
+    async fn registry_list(&self, namespace: &Namespace) -> Vec<String> {
+        self.parts.directory.names(namespace)
+    }
+
+    async fn registry_get(&self, namespace: &Namespace, service: &ServiceName) -> Vec<registry::Service> {
+        self.parts.directory.records(namespace, service)
+    }
+
+    async fn store_read(
+        &self,
+        namespace: &Namespace,
+        table: &str,
+        query: store::Query,
+    ) -> Result<Vec<store::Record>, Error> {
+        self.parts.store.read(namespace, table, query).await
+    }
+
+    async fn store_list(
+        &self,
+        namespace: &Namespace,
+        table: &str,
+        query: store::Query,
+    ) -> Result<Vec<String>, Error> {
+        self.parts.store.list(namespace, table, query).await
+    }
+
+    async fn store_write(
+        &self,
+        namespace: &Namespace,
+        table: &str,
+        write: store::Write,
+    ) -> Result<(), Error> {
+        self.parts.store.write(namespace, table, write).await
+    }
+
+    async fn store_delete(&self, namespace: &Namespace, table: &str, key: &str) -> Result<(), Error> {
+        self.parts.store.delete(namespace, table, key).await
+    }
+
+    async fn store_databases(&self, namespace: &Namespace) -> Result<Vec<String>, Error> {
+        Ok(vec![namespace.to_string()])
+    }
+
+    async fn store_tables(&self, namespace: &Namespace) -> Result<Vec<String>, Error> {
+        self.parts.store.tables(namespace).await
+    }
+}
+
+impl Node {
+    fn read_stats(&self, service: &ServiceName, known: &Known) -> NodeStats {
+        let stats = self.parts.runtime.stats(&known.revision);
+        let started_ms = known.active.started_ms;
+        NodeStats {
+            service: service.to_string(),
+            version: known.active.version.clone(),
+            node: known.id.clone(),
+            address: self.parts.address.clone(),
+            started_ms,
+            uptime_ms: micro_db::now_ms().saturating_sub(started_ms).max(0),
+            memory: stats.memory_bytes,
+            threads: stats.instances,
+            gc: 0,
+            requests: stats.requests,
+            errors: stats.errors,
+            cpu_ms: whole(stats.cpu.as_millis()),
+            p50_us: micros(stats.p50),
+            p99_us: micros(stats.p99),
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    whole(duration.as_micros())
+}
+
+fn whole(value: u128) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}

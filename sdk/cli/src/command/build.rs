@@ -53,7 +53,7 @@ fn toolchain() -> Result<PathBuf> {
 }
 
 /// Whether this rustc has the target's standard library.
-pub(super) pub(crate) fn has_target(rustc: &str) -> bool {
+pub(super) fn has_target(rustc: &str) -> bool {
     let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
     output.is_ok_and(|output| {
         let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();

@@ -1,0 +1,109 @@
+//! The commands, one file each.
+
+mod build;
+mod call;
+mod completions;
+mod doctor;
+mod env;
+mod external;
+mod get;
+mod health;
+mod kill;
+mod list;
+mod logs;
+mod new;
+mod proto;
+mod run;
+mod sdk;
+mod server;
+mod stats;
+mod status;
+mod store;
+mod update;
+mod version;
+
+use std::ffi::OsString;
+
+use anyhow::{Result, bail};
+use clap::Subcommand;
+
+use crate::environment::Selection;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Server(server::Args),
+    Env(env::Args),
+    New(new::Args),
+    Build(build::Args),
+    Run(run::Args),
+    Update(update::Args),
+    Kill(kill::Args),
+    #[command(alias = "services", alias = "ps")]
+    Status(status::Args),
+    #[command(alias = "log")]
+    Logs(logs::Args),
+    #[command(alias = "query")]
+    Call(call::Args),
+    List(list::Args),
+    Get(get::Args),
+    Health(health::Args),
+    Stats(stats::Args),
+    Store(store::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
+    Version(version::Args),
+    Proto(proto::Args),
+    Sdk(sdk::Args),
+    /// Prints this help.
+    #[command(hide = true)]
+    Help {
+        command: Vec<String>,
+    },
+    #[command(external_subcommand)]
+    External(Vec<OsString>),
+}
+
+pub(crate) async fn run(command: Command, selection: &Selection) -> Result<()> {
+    match command {
+        Command::Server(args) => server::run(args),
+        Command::Env(args) => env::run(args, selection),
+        Command::New(args) => new::run(args).await,
+        Command::Build(args) => build::run(args).await,
+        Command::Run(args) => run::run(args, selection).await,
+        Command::Update(args) => update::run(args, selection).await,
+        Command::Kill(args) => kill::run(args, selection).await,
+        Command::Status(args) => status::run(args, selection).await,
+        Command::Logs(args) => logs::run(args, selection).await,
+        Command::Call(args) => call::run(args, selection).await,
+        Command::List(args) => list::run(args, selection).await,
+        Command::Get(args) => get::run(args, selection).await,
+        Command::Health(args) => health::run(args, selection).await,
+        Command::Stats(args) => stats::run(args, selection).await,
+        Command::Store(args) => store::run(args, selection).await,
+        Command::Doctor(args) => doctor::run(args, selection).await,
+        Command::Completions(args) => completions::run(args),
+        Command::Version(args) => version::run(args),
+        Command::Proto(args) => proto::run(args).await,
+        Command::Sdk(args) => sdk::run(args).await,
+        Command::Help { command } => {
+            let path: Vec<_> = command.iter().map(String::as_str).collect();
+            crate::cli::help(&path)
+        }
+        Command::External(args) => external::run(args),
+    }
+}
+
+/// What a word is told that no command of the group `group` has.
+fn unknown(group: &str, args: &[String]) -> Result<()> {
+    let word = args.first().map(String::as_str).unwrap_or_default();
+    bail!("Unrecognized subcommand for micro {group}: {word}. Please refer to 'micro {group} --help'")
+}
+
+/// Micro's text for a service that is not there, with the server's suggestion where it has one.
+fn not_found(error: &micro_client::Error) -> String {
+    let text = error.to_string();
+    match text.strip_prefix("service not found") {
+        Some(rest) => format!("Service not found{rest}"),
+        None => text,
+    }
+}

@@ -1,0 +1,72 @@
+//! `micro call`: one request to one endpoint.
+
+use anyhow::{Context, Result, bail};
+use micro_client::{Call, Client};
+
+use crate::environment::Selection;
+use crate::format::indent_json;
+use crate::output;
+
+/// Call a service e.g micro call greeter Say.Hello '{"name": "John"}'
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Service, endpoint and request; words after the endpoint are joined by spaces
+    #[arg(value_name = "SERVICE ENDPOINT REQUEST")]
+    words: Vec<String>,
+    /// How to print the reply
+    #[arg(long, short, value_enum, default_value = "json")]
+    output: Reply,
+    /// A key-value pair of metadata, such as a header; may be given again
+    #[arg(long, value_name = "KEY=VALUE")]
+    metadata: Vec<String>,
+    /// Ask the node at this address instead of the environment
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Reply {
+    /// Indented
+    Json,
+    /// As the service sent it
+    Raw,
+}
+
+const USAGE: &str = r#"require service and endpoint e.g micro call greeeter Say.Hello '{"name": "john"}'"#;
+
+pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
+    let [service, endpoint, request @ ..] = args.words.as_slice() else { bail!(USAGE) };
+    let request = request.join(" ");
+    let request = match request.trim() {
+        "" => serde_json::json!({}),
+        text => serde_json::from_str(text).with_context(|| format!("the request is no JSON: {text}"))?,
+    };
+    let metadata = args.metadata.iter().map(|pair| parse_pair(pair)).collect::<Result<_>>()?;
+    let client = match &args.address {
+        Some(address) => Client::new(address.parse()?)?,
+        None => selection.client()?,
+    };
+    let call = Call { service: service.clone(), endpoint: endpoint.clone(), request, metadata };
+    let reply = client.call(&call).await.map_err(|error| match error.api() {
+        Some(error) => anyhow::anyhow!("error calling {service}.{endpoint}: {}", error.to_json()),
+        None => anyhow::anyhow!("error calling {service}.{endpoint}: {error}"),
+    })?;
+    let text = match args.output {
+        Reply::Raw => None,
+        Reply::Json if reply.is_empty() => Some("{}".to_owned()),
+        Reply::Json => std::str::from_utf8(&reply).ok().and_then(indent_json),
+    };
+    match text {
+        Some(text) => output::line(&text)?,
+        None => {
+            output::bytes(&reply)?;
+            output::line("")?;
+        }
+    }
+    Ok(())
+}
+
+fn parse_pair(pair: &str) -> Result<(String, String)> {
+    let Some((key, value)) = pair.split_once('=') else { bail!("metadata is KEY=VALUE, not `{pair}`") };
+    Ok((key.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,197 @@
+//! The checks. Each runs from `/`, so that no file of the working folder decides what a program does.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::Finding;
+use crate::command::build;
+use crate::config;
+use crate::environment::{Selection, variable};
+
+const TARGET: &str = "wasm32-wasip2";
+/// A first build fetches dependencies and compiles them once.
+const DISK_BYTES_MIN: u64 = 2 << 30;
+const DISK_BYTES_GOOD: u64 = 8 << 30;
+
+/// What listens, the variable that moves it, and its port.
+const PORTS: [(&str, &str, u16); 3] = [
+    ("gateway", "MICRO_API_ADDRESS", 8080),
+    ("control", "MICRO_PROXY_ADDRESS", 8081),
+    ("health", "MICRO_HEALTH_ADDRESS", 8088),
+];
+
+/// The folder of the configuration.
+pub(super) fn home() -> Finding {
+    let loaded = config::home().and_then(|home| config::load(&home).map(|_| home));
+    match loaded {
+        Ok(home) => Finding::ok("home", home.display().to_string()),
+        Err(error) => {
+            Finding::fail("home", format!("{error:#}"), "mend or move that file, or set MICRO_HOME")
+        }
+    }
+}
+
+/// The server's programs beside this one.
+pub(super) fn programs() -> Finding {
+    let folder = std::env::current_exe().ok().and_then(|this| this.parent().map(Path::to_owned));
+    let folder = folder.unwrap_or_default();
+    let missing: Vec<_> =
+        ["micro-server", "micro-builder"].into_iter().filter(|name| !folder.join(name).is_file()).collect();
+    match missing.is_empty() {
+        true => Finding::ok("programs", format!("micro-server and micro-builder in {}", folder.display())),
+        false => Finding::warn(
+            "programs",
+            format!("{} not in {}", missing.join(" and "), folder.display()),
+            "install them beside micro to run a server here; to use another's, none is needed",
+        ),
+    }
+}
+
+/// A Rust compiler for `micro build` and the builder.
+pub(super) fn toolchain() -> Finding {
+    match first_line("rustc", &["--version"]) {
+        Some(version) => Finding::ok("toolchain", version),
+        None if build::fallback_cargo().is_some() => Finding::ok("toolchain", "the one that set-up made"),
+        None => Finding::fail("toolchain", "no rustc on PATH", "install Rust: https://rustup.rs"),
+    }
+}
+
+/// The standard library of the guests' target.
+pub(super) fn target() -> Finding {
+    if build::has_target("rustc") {
+        return Finding::ok("target", TARGET);
+    }
+    match build::fallback_cargo() {
+        Some(cargo) => Finding::ok("target", format!("{TARGET}, by {}", cargo.display())),
+        None => Finding::fail(
+            "target",
+            format!("rustc cannot compile for {TARGET}"),
+            format!("rustup target add {TARGET}"),
+        ),
+    }
+}
+
+/// Needed by the builder.
+pub(super) fn git() -> Finding {
+    match first_line("git", &["--version"]) {
+        Some(version) => Finding::ok("git", version),
+        None => Finding::fail("git", "no git on PATH", "install git: apt-get install git"),
+    }
+}
+
+/// Whether bubblewrap can make namespaces.
+pub(super) fn sandbox() -> Finding {
+    let Some(version) = first_line("bwrap", &["--version"]) else {
+        return Finding::fail(
+            "sandbox",
+            "no bwrap on PATH",
+            "install bubblewrap: apt-get install bubblewrap",
+        );
+    };
+    let arguments = ["--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "true"];
+    let output = command("bwrap").args(arguments).output();
+    match output {
+        Ok(output) if output.status.success() => Finding::ok("sandbox", version),
+        Ok(output) => {
+            let error = String::from_utf8_lossy(&output.stderr);
+            let detail =
+                format!("{version} cannot make namespaces: {}", error.lines().next().unwrap_or_default());
+            Finding::fail("sandbox", detail, sandbox_mend())
+        }
+        Err(error) => {
+            Finding::fail("sandbox", format!("bwrap does not start: {error}"), "reinstall bubblewrap")
+        }
+    }
+}
+
+fn sandbox_mend() -> &'static str {
+    let restricted = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
+    match std::fs::read_to_string(restricted) {
+        Ok(text) if text.trim() == "1" => {
+            "AppArmor forbids it: run the server as root, or `sudo sysctl -w \
+             kernel.apparmor_restrict_unprivileged_userns=0`"
+        }
+        _ => {
+            "run the server as root, or allow user namespaces: `sudo sysctl -w kernel.unprivileged_userns_clone=1 \
+             user.max_user_namespaces=10000`"
+        }
+    }
+}
+
+/// Room for artifacts and caches.
+pub(super) fn disk() -> Finding {
+    let folder = variable("MICRO_DATA").map(PathBuf::from).or_else(|| config::home().ok());
+    let folder = folder.filter(|folder| folder.exists()).unwrap_or_else(|| "/".into());
+    let Ok(stat) = rustix::fs::statvfs(&folder) else {
+        return Finding::warn(
+            "disk",
+            format!("cannot tell the room in {}", folder.display()),
+            "look with `df`",
+        );
+    };
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let detail = format!("{} GiB free at {}", free >> 30, folder.display());
+    let mend = "free some space, or put the data elsewhere with `micro server --data DIR`";
+    match free {
+        _ if free < DISK_BYTES_MIN => Finding::fail("disk", detail, mend),
+        _ if free < DISK_BYTES_GOOD => Finding::warn("disk", detail, mend),
+        _ => Finding::ok("disk", detail),
+    }
+}
+
+/// Whether a server could listen. When one runs already, its ports are taken by right.
+pub(super) fn ports(server_runs: bool) -> Vec<Finding> {
+    PORTS
+        .into_iter()
+        .map(|(name, moved_by, port)| match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => Finding::ok("port", format!("{port} ({name}) is free")),
+            Err(_) if server_runs => Finding::ok("port", format!("{port} ({name}) is in use, and a server runs")),
+            Err(error) => Finding::fail(
+                "port",
+                format!("{port} ({name}) cannot be used: {error}"),
+                format!("stop what uses it (`ss -ltnp 'sport = :{port}'`), or start with {moved_by}=127.0.0.1:PORT"),
+            ),
+        })
+        .collect()
+}
+
+/// Whether the chosen environment answers, in a version that fits.
+pub(super) async fn server(selection: &Selection) -> Finding {
+    let client = match selection.client() {
+        Ok(client) => client,
+        Err(error) => {
+            return Finding::fail("server", format!("{error:#}"), "choose one with `micro env set NAME`");
+        }
+    };
+    let ours = env!("CARGO_PKG_VERSION");
+    match client.version().await {
+        Ok(theirs) if theirs == ours => {
+            Finding::ok("server", format!("{} answers, {theirs}", client.address()))
+        }
+        Ok(theirs) => Finding::warn(
+            "server",
+            format!("{} is version {theirs}, this is {ours}", client.address()),
+            "use the same version of both",
+        ),
+        Err(error) if error.is_unreachable() => Finding::warn(
+            "server",
+            format!("nobody answers at {}", client.address()),
+            "start one with `micro server`, or choose another with `micro env set NAME`",
+        ),
+        Err(error) => {
+            Finding::fail("server", error.to_string(), "something else listens there: stop or move it")
+        }
+    }
+}
+
+fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = command(program).args(arguments).output().ok().filter(|output| output.status.success())?;
+    String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
+}
+
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/").stdin(Stdio::null());
+    command
+}

@@ -1,0 +1,102 @@
+//! `micro env`: which server the commands speak to.
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use crate::config;
+use crate::environment::{self, Selection};
+use crate::format::{Format, Pad, table};
+use crate::output;
+
+/// Get/set environment
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    format: Format,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List all environments
+    List,
+    /// Get the currently selected environment, or the address of another
+    Get { name: Option<String> },
+    /// Set the environment to use for subsequent commands
+    Set { name: Option<String> },
+    /// Add a new environment, or change its address
+    Add { name: Option<String>, address: Option<String> },
+    /// Delete an environment
+    #[command(alias = "delete", alias = "rm")]
+    Del { name: Option<String> },
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+/// Writes to the configuration only where the command says so.
+pub(crate) fn run(args: Args, selection: &Selection) -> Result<()> {
+    let home = config::home()?;
+    let mut config = config::load(&home)?;
+    match args.command {
+        None | Some(Command::List) => return list(&config, selection, &args.format),
+        Some(Command::Get { name: None }) => output::line(&selection.name(&config))?,
+        Some(Command::Get { name: Some(name) }) => {
+            let found = environment::all(&config).into_iter().find(|environment| environment.name == name);
+            let Some(found) = found else { bail!("Environment '{name}' does not exist") };
+            output::line(&found.address)?;
+        }
+        Some(Command::Set { name: None }) => bail!("Required usage: micro env set NAME"),
+        Some(Command::Set { name: Some(name) }) => {
+            if !environment::all(&config).iter().any(|environment| environment.name == name) {
+                bail!("Environment '{name}' does not exist");
+            }
+            config.set_env(&name);
+            config::save(&home, &config)?;
+        }
+        Some(Command::Add { name: Some(name), address: Some(address) }) => {
+            environment::add(&mut config, &name, &address)?;
+            config::save(&home, &config)?;
+        }
+        Some(Command::Add { .. }) => bail!("Required usage: micro env add NAME ADDRESS"),
+        Some(Command::Del { name: None }) => bail!("Required usage: micro env del NAME"),
+        Some(Command::Del { name: Some(name) }) => {
+            environment::remove(&mut config, &name)?;
+            config::save(&home, &config)?;
+        }
+        Some(Command::Other(args)) => return super::unknown("env", &args),
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    address: &'a str,
+    current: bool,
+}
+
+fn list(config: &config::Config, selection: &Selection, format: &Format) -> Result<()> {
+    let current = selection.name(config);
+    let environments = environment::all(config);
+    if format.is_json() {
+        let rows: Vec<_> = environments
+            .iter()
+            .map(|environment| Row {
+                name: &environment.name,
+                address: &environment.address,
+                current: environment.name == current,
+            })
+            .collect();
+        return output::json(&rows);
+    }
+    let rows: Vec<_> = environments
+        .iter()
+        .map(|environment| {
+            let star = if environment.name == current { '*' } else { ' ' };
+            [format!("{star} {} ", environment.name), format!(" {}", environment.address)]
+        })
+        .collect();
+    output::print(&table(&rows, Pad::Space))?;
+    Ok(())
+}

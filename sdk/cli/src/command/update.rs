@@ -1,0 +1,28 @@
+//! `micro update`: a new build takes the place of a running one.
+
+use anyhow::{Result, bail};
+
+use crate::deploy::{self, Action, Options};
+use crate::environment::{Selection, variable};
+use crate::{output, source};
+
+/// Update a running service e.g. micro update .
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The source, as for run
+    source: Option<String>,
+    #[command(flatten)]
+    options: Options,
+}
+
+pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
+    let Some(text) = args.source else { bail!("Require usage: micro update [source]") };
+    let base = variable(super::run::BASE_VARIABLE);
+    let target = source::resolve(&text, &std::env::current_dir()?, base.as_deref())?;
+    let client = selection.client()?;
+    let deployment = deploy::deploy(&client, Action::Update, &target, &args.options).await?;
+    if selection.platform {
+        output::line(&format!("[Platform] Service {}:{} updated", deployment.service, deployment.version))?;
+    }
+    Ok(())
+}

@@ -145,6 +145,7 @@ impl Db {
             Some(_) => DeploymentState::Superseded,
             None => DeploymentState::Stopped,
         };
+        let held = held.only_from(&[DeploymentState::Stopping], to)?;
         held.step(&mut tx, to, |_| ()).await?;
         tx.commit().await
     }
@@ -152,7 +153,9 @@ impl Db {
     /// It could not be brought up, or it is a job that failed for good: `failed`, and it serves no more.
     pub async fn failed(&self, record: &Record, error: micro_api::Error) -> Result<(), Error> {
         let (mut tx, held) = self.held(record).await?;
+        let from = [DeploymentState::Built, DeploymentState::Starting, DeploymentState::Running];
         let held = held
+            .only_from(&from, DeploymentState::Failed)?
             .step(&mut tx, DeploymentState::Failed, |record| {
                 if record.deployment.stages.iter().any(|report| report.stage == Stage::Start) {
                     jobs::close_stage(&mut record.deployment.stages, Stage::Start);
@@ -167,6 +170,7 @@ impl Db {
     /// A job ended well: `stopped`.
     pub async fn finished(&self, record: &Record) -> Result<(), Error> {
         let (mut tx, held) = self.held(record).await?;
+        let held = held.only_from(&[DeploymentState::Running], DeploymentState::Stopped)?;
         let held = held.step(&mut tx, DeploymentState::Stopped, |_| ()).await?;
         deactivate(&mut tx, &held).await?;
         tx.commit().await

@@ -69,6 +69,14 @@ impl Held {
         self.0.deployment.state
     }
 
+    /// Refuses a step to `to` unless it starts from one of `from`: the caller's part of the way.
+    pub(crate) fn only_from(self, from: &[DeploymentState], to: DeploymentState) -> Result<Self, Error> {
+        if from.contains(&self.state()) {
+            return Ok(self);
+        }
+        Err(Error::Illegal { deployment: self.0.deployment.id.clone(), from: self.state(), to })
+    }
+
     pub(crate) fn record(&self) -> &Record {
         &self.0
     }

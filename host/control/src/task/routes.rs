@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use micro_api::deployment::DeploymentState;
 use micro_db::deployments::Record;
 use micro_db::reconcile::Active;
 
@@ -56,6 +57,16 @@ impl Control {
     /// can call it. When the rows refuse (it was killed or superseded meanwhile) the routes go back.
     pub(crate) async fn switch(&self, record: &Record, revision: &ActiveRevision) -> Result<(), SwitchError> {
         let mut routed = self.routed.lock().await;
+        // What was superseded while it warmed must not take its successor's place, not even for a moment.
+        let now = self.db.deployment_by_id(&revision.deployment).await.map_err(SwitchError::Db)?;
+        let from = now
+            .map(|record| record.deployment.state)
+            .ok_or(SwitchError::Db(micro_db::Error::NoDeployment))?;
+        if from != DeploymentState::Starting {
+            let deployment = revision.deployment.clone();
+            let refused = micro_db::Error::Illegal { deployment, from, to: DeploymentState::Running };
+            return Err(SwitchError::Db(refused));
+        }
         let rows = self.db.active().await.map_err(SwitchError::Db)?;
         let same = |other: &ActiveRevision| {
             (&other.namespace, &other.service, &other.version)

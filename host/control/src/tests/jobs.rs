@@ -1,0 +1,85 @@
+use super::*;
+
+async fn run_job(fixture: &Fixture) -> Deployment {
+    let deployment = fixture.run("batch").await;
+    fixture.build_job().await;
+    deployment
+}
+
+#[tokio::test]
+async fn a_job_that_ends_well_is_stopped() {
+    let fixture = Fixture::new().await;
+    fixture.node.set(|state| state.jobs = [Ok(0)].into());
+    let deployment = run_job(&fixture).await;
+    let mut seen = 0;
+    loop {
+        let (_, answer) =
+            fixture.get(&format!("/v1/deployments/{}?wait_ms=5000&seen={seen}", deployment.id)).await;
+        let now: Deployment = serde_json::from_value(answer).unwrap();
+        if now.state == DeploymentState::Stopped {
+            break;
+        }
+        seen = now.updated_ms;
+    }
+    let (_, status) = fixture.get("/v1/services").await;
+    assert_eq!(status[0]["status"], "stopped");
+    assert!(fixture.node.state().history.iter().all(|routed| routed.is_empty()), "nothing can call a job");
+    fixture.node.set(|state| state.jobs = [Ok(0)].into());
+    run_job(&fixture).await;
+}
+
+#[tokio::test]
+async fn a_job_that_fails_is_tried_again() {
+    let fixture = Fixture::new().await;
+    fixture
+        .node
+        .set(|state| state.jobs = [Ok(3), Err(micro_api::Error::internal("batch", "trap")), Ok(7)].into());
+    let deployment = run_job(&fixture).await;
+    let failed = loop {
+        let (_, answer) = fixture.get(&format!("/v1/deployments/{}", deployment.id)).await;
+        let now: Deployment = serde_json::from_value(answer).unwrap();
+        if now.state == DeploymentState::Failed {
+            break now;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(failed.error.unwrap().detail, "the job ended with exit code 7");
+    let runs = fixture.node.state().calls.iter().filter(|call| call.starts_with("job")).count();
+    assert_eq!(runs, 3, "once, and two retries");
+}
+
+#[tokio::test]
+async fn kill_ends_a_job() {
+    let fixture = Fixture::new().await;
+    let deployment = run_job(&fixture).await;
+    fixture.until(&deployment.id, DeploymentState::Running).await;
+    fixture.node.until("the job runs", |state| state.calls.iter().any(|call| call.starts_with("job"))).await;
+    fixture.send("DELETE", "/v1/services/batch", None).await;
+    fixture.node.until("the job ended", |state| state.dropped == [deployment.id.clone()]).await;
+    fixture.until(&deployment.id, DeploymentState::Stopped).await;
+}
+
+#[tokio::test]
+async fn a_job_runs_again_after_a_restart_as_often_as_it_may() {
+    let mut fixture = Fixture::new().await;
+    let deployment = run_job(&fixture).await;
+    fixture.until(&deployment.id, DeploymentState::Running).await;
+    for _ in 0..2 {
+        fixture
+            .node
+            .until("the job runs", |state| state.calls.iter().any(|call| call.starts_with("job")))
+            .await;
+        fixture = fixture.restart().await;
+    }
+    fixture.node.until("the job runs", |state| state.calls.iter().any(|call| call.starts_with("job"))).await;
+    fixture = fixture.restart().await;
+    let failed = loop {
+        let (_, answer) = fixture.get(&format!("/v1/deployments/{}", deployment.id)).await;
+        let now: Deployment = serde_json::from_value(answer).unwrap();
+        if now.state == DeploymentState::Failed {
+            break now;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(failed.error.unwrap().detail.contains("its retries are used up"));
+}

@@ -1,0 +1,191 @@
+//! A node that notes what it is asked and answers as told.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt};
+use micro_api::logs::LogRecord;
+use micro_api::stats::{NodeHealth, NodeStats};
+use micro_api::{Error, Namespace, ServiceName, registry, store};
+use tokio::sync::watch;
+
+use crate::{ActiveRevision, LogQuery, Node, Unservable};
+
+#[derive(Debug, Default, Clone)]
+pub(super) struct State {
+    /// `start x`, `publish x,y`, `drain x`, `job x`, by deployment.
+    pub(super) calls: Vec<String>,
+    /// Deployments that are routed to.
+    pub(super) routed: Vec<String>,
+    /// Every set of deployments that was routed to.
+    pub(super) history: Vec<HashSet<String>>,
+    /// Answers of the next starts; none left: success.
+    pub(super) starts: VecDeque<Result<(), Error>>,
+    /// Answers of the next job runs; none left: the job runs until it is dropped.
+    pub(super) jobs: VecDeque<Result<i32, Error>>,
+    /// Jobs that were dropped while they ran.
+    pub(super) dropped: Vec<String>,
+    /// Deployments that cannot be routed to.
+    pub(super) unservable: HashSet<String>,
+    /// Starts that never come to an end.
+    pub(super) hang: bool,
+    /// Lines of every log.
+    pub(super) logs: Vec<LogRecord>,
+    pub(super) records: BTreeMap<String, BTreeMap<String, store::Record>>,
+    pub(super) names: HashMap<String, String>,
+}
+
+pub(super) struct FakeNode(watch::Sender<State>);
+
+impl Default for FakeNode {
+    fn default() -> Self {
+        Self(watch::Sender::new(State::default()))
+    }
+}
+
+impl FakeNode {
+    pub(super) fn set(&self, change: impl FnOnce(&mut State)) {
+        self.0.send_modify(change);
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.0.borrow().clone()
+    }
+
+    /// Waits until the state is as described.
+    pub(super) async fn until(&self, what: &str, is: impl FnMut(&State) -> bool) -> State {
+        let mut state = self.0.subscribe();
+        let found = tokio::time::timeout(std::time::Duration::from_secs(20), state.wait_for(is)).await;
+        match found {
+            Ok(state) => state.unwrap().clone(),
+            Err(_) => panic!("{what}: {:?}", self.state().calls),
+        }
+    }
+}
+
+/// Notes a job that is dropped before its end.
+struct Running<'a>(&'a FakeNode, String, bool);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.2 {
+            self.0.set(|state| state.dropped.push(self.1.clone()));
+        }
+    }
+}
+
+#[async_trait]
+impl Node for FakeNode {
+    async fn start(&self, revision: &ActiveRevision) -> Result<(), Error> {
+        self.set(|state| state.calls.push(format!("start {}", revision.deployment)));
+        if self.state().hang {
+            std::future::pending::<()>().await;
+        }
+        let mut answer = Ok(());
+        self.set(|state| answer = state.starts.pop_front().unwrap_or(Ok(())));
+        answer
+    }
+
+    async fn publish(&self, active: Vec<ActiveRevision>) -> Vec<Unservable> {
+        let mut refused = Vec::new();
+        self.set(|state| {
+            let (bad, good): (Vec<_>, Vec<_>) = active
+                .into_iter()
+                .map(|revision| revision.deployment)
+                .partition(|id| state.unservable.contains(id));
+            state.calls.push(format!("publish {}", good.join(",")));
+            for revision in &good {
+                state.names.insert(revision.clone(), String::new());
+            }
+            state.history.push(good.iter().cloned().collect());
+            state.routed = good;
+            refused = bad;
+        });
+        let error = || Error::internal("runtime", "its code is gone");
+        refused.into_iter().map(|deployment| Unservable { deployment, error: error() }).collect()
+    }
+
+    async fn drain(&self, revision: &ActiveRevision) {
+        self.set(|state| state.calls.push(format!("drain {}", revision.deployment)));
+    }
+
+    async fn run_job(&self, revision: &ActiveRevision) -> Result<i32, Error> {
+        let mut running = Running(self, revision.deployment.clone(), false);
+        let mut answer = None;
+        self.set(|state| {
+            state.calls.push(format!("job {}", revision.deployment));
+            answer = state.jobs.pop_front();
+        });
+        if answer.is_none() {
+            std::future::pending::<()>().await;
+        }
+        running.2 = true;
+        answer.unwrap()
+    }
+
+    async fn logs(&self, query: LogQuery) -> Result<BoxStream<'static, LogRecord>, Error> {
+        let lines = self.state().logs;
+        let from = lines.len().saturating_sub(query.lines);
+        let past = stream::iter(lines.into_iter().skip(from));
+        Ok(if query.follow { past.chain(stream::pending()).boxed() } else { past.boxed() })
+    }
+
+    async fn health(&self, _: &Namespace, service: &ServiceName) -> Vec<NodeHealth> {
+        let health =
+            NodeHealth { service: service.to_string(), status: "ok".to_owned(), ..NodeHealth::default() };
+        if service.alias() == "greeter" { vec![health] } else { Vec::new() }
+    }
+
+    async fn stats(&self, _: &Namespace, service: &ServiceName) -> Vec<NodeStats> {
+        let stats = NodeStats { service: service.to_string(), requests: 3, ..NodeStats::default() };
+        if service.alias() == "greeter" { vec![stats] } else { Vec::new() }
+    }
+
+    async fn registry_list(&self, _: &Namespace) -> Vec<String> {
+        ["store", "greeter", "api"].map(str::to_owned).to_vec()
+    }
+
+    async fn registry_get(&self, _: &Namespace, service: &ServiceName) -> Vec<registry::Service> {
+        let record = registry::Service { name: service.to_string(), ..registry::Service::default() };
+        if service.alias() == "greeter" { vec![record] } else { Vec::new() }
+    }
+
+    async fn store_read(
+        &self,
+        _: &Namespace,
+        table: &str,
+        query: store::Query,
+    ) -> Result<Vec<store::Record>, Error> {
+        let table = self.state().records.remove(table).unwrap_or_default();
+        if query.prefix {
+            return Ok(table.into_values().filter(|record| record.key.starts_with(&query.key)).collect());
+        }
+        table
+            .get(&query.key)
+            .map(|record| vec![record.clone()])
+            .ok_or_else(|| Error::not_found("store", "not found"))
+    }
+
+    async fn store_list(&self, _: &Namespace, table: &str, _: store::Query) -> Result<Vec<String>, Error> {
+        Ok(self.state().records.remove(table).unwrap_or_default().into_keys().collect())
+    }
+
+    async fn store_write(&self, _: &Namespace, table: &str, write: store::Write) -> Result<(), Error> {
+        let record = store::Record { key: write.key.clone(), value: write.value, expiry_ms: write.ttl_ms };
+        self.set(|state| drop(state.records.entry(table.to_owned()).or_default().insert(write.key, record)));
+        Ok(())
+    }
+
+    async fn store_delete(&self, _: &Namespace, table: &str, key: &str) -> Result<(), Error> {
+        self.set(|state| drop(state.records.entry(table.to_owned()).or_default().remove(key)));
+        Ok(())
+    }
+
+    async fn store_databases(&self, namespace: &Namespace) -> Result<Vec<String>, Error> {
+        Ok(vec![namespace.to_string()])
+    }
+
+    async fn store_tables(&self, _: &Namespace) -> Result<Vec<String>, Error> {
+        Ok(self.state().records.into_keys().collect())
+    }
+}

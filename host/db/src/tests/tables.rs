@@ -1,0 +1,74 @@
+use super::*;
+use crate::build_cache::{CacheEntry, ENTRIES_MAX};
+use crate::{Error, now_ms};
+
+#[tokio::test]
+async fn caches_are_private_and_bounded() {
+    for fixture in each().await {
+        let db = &fixture.db;
+        let other: Namespace = "other".parse().unwrap();
+        let entry = CacheEntry { value: "{}".to_owned(), artifacts: vec![revision("component")] };
+        db.build_cache_put(&namespace(), "key", &entry).await.unwrap();
+        assert_eq!(db.build_cache_get(&namespace(), "key").await.unwrap(), Some(entry.clone()));
+        assert_eq!(db.build_cache_get(&other, "key").await.unwrap(), None);
+        assert!(db.live_artifacts().await.unwrap().contains(&revision("component")));
+        let newer = CacheEntry { value: "2".to_owned(), artifacts: Vec::new() };
+        db.build_cache_put(&namespace(), "key", &newer).await.unwrap();
+        assert_eq!(db.build_cache_get(&namespace(), "key").await.unwrap(), Some(newer));
+        assert!(!db.live_artifacts().await.unwrap().contains(&revision("component")));
+    }
+    // The bound, on the fast one only.
+    let fixture = sqlite().await;
+    let Db::Sqlite(pool) = &fixture.db else { panic!("not SQLite") };
+    sqlx::query(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= $1)
+         INSERT INTO build_cache (namespace, cache_key, value, artifacts, used_ms)
+         SELECT 'default', 'k' || i, '', '[]', i FROM n",
+    )
+    .bind(ENTRIES_MAX)
+    .execute(pool)
+    .await
+    .unwrap();
+    let entry = CacheEntry { value: String::new(), artifacts: Vec::new() };
+    fixture.db.build_cache_put(&namespace(), "new", &entry).await.unwrap();
+    assert_eq!(fixture.db.build_cache_get(&namespace(), "k1").await.unwrap(), None);
+    assert!(fixture.db.build_cache_get(&namespace(), "new").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_upload_stays_while_a_build_needs_it() {
+    for fixture in each().await {
+        let db = &fixture.db;
+        let (used, unused) = (uuid::Uuid::new_v4().to_string(), uuid::Uuid::new_v4().to_string());
+        let mut wish = request("helloworld");
+        wish.source = Source::Upload { upload: used.clone(), folder: String::new() };
+        let missing = db.submit(&namespace(), Action::Run, &wish).await.unwrap_err();
+        assert!(matches!(missing, Error::NoUpload));
+        db.insert_upload(&namespace(), &used, 10).await.unwrap();
+        db.insert_upload(&namespace(), &unused, 10).await.unwrap();
+        let foreign = db.submit(&"other".parse().unwrap(), Action::Run, &wish).await.unwrap_err();
+        assert!(matches!(foreign, Error::NoUpload), "another namespace's upload is not there");
+        db.submit(&namespace(), Action::Run, &wish).await.unwrap();
+        assert_eq!(db.sweep_uploads(now_ms() + 1).await.unwrap(), [used]);
+        fixture.build().await;
+        assert!(db.sweep_uploads(now_ms() + 1).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_ended_long_ago_is_forgotten() {
+    for fixture in each().await {
+        let db = &fixture.db;
+        let first = fixture.bring_up("helloworld").await;
+        let second = fixture.update("helloworld").await;
+        fixture.build().await;
+        fixture.reconcile().await;
+        fixture.reconcile().await;
+        assert_eq!(db.prune(0).await.unwrap(), 0);
+        assert_eq!(db.live_artifacts().await.unwrap().len(), 2);
+        assert_eq!(db.prune(now_ms() + 1_000).await.unwrap(), 1);
+        assert!(db.deployment(&namespace(), &first.id).await.unwrap().is_none());
+        assert_eq!(fixture.state(&second.id).await, DeploymentState::Running);
+        assert_eq!(db.live_artifacts().await.unwrap().len(), 1);
+    }
+}

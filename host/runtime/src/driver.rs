@@ -31,7 +31,7 @@ pub(crate) type Ended = Result<Option<Box<Instance>>, Fault>;
 
 /// What all calls of a service share about where they run.
 pub(crate) struct Lane {
-    pub(crate) key: ServiceKey,
+    pub(crate) key: Arc<ServiceKey>,
     pool: Arc<SlowPool>,
     runtime: tokio::runtime::Handle,
     sticky: Duration,
@@ -42,7 +42,7 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub(crate) fn new(
-        key: ServiceKey,
+        key: Arc<ServiceKey>,
         pool: Arc<SlowPool>,
         runtime: tokio::runtime::Handle,
         sticky: Duration,

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::fault::Fault;
+use crate::limits::NodeMemory;
 
 /// The caps, all on instances or waiting calls.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,7 @@ pub(crate) struct Caps {
 
 pub(crate) struct Gate {
     caps: Caps,
+    memory: Arc<NodeMemory>,
     state: Mutex<State>,
 }
 
@@ -31,9 +33,9 @@ pub(crate) struct Gate {
 struct State {
     live: usize,
     waiting: usize,
-    services: HashMap<ServiceKey, Line>,
+    services: HashMap<Arc<ServiceKey>, Line>,
     /// Services with waiting calls, by namespace; a service stands in its namespace's list once.
-    turns: HashMap<Namespace, VecDeque<ServiceKey>>,
+    turns: HashMap<Namespace, VecDeque<Arc<ServiceKey>>>,
     order: VecDeque<Namespace>,
 }
 
@@ -47,7 +49,7 @@ struct Line {
 /// The right to hold one instance; given back when dropped.
 pub(crate) struct Permit {
     gate: Arc<Gate>,
-    key: ServiceKey,
+    key: Arc<ServiceKey>,
 }
 
 impl Drop for Permit {
@@ -57,22 +59,28 @@ impl Drop for Permit {
 }
 
 impl Gate {
-    pub(crate) fn new(caps: Caps) -> Arc<Self> {
-        Arc::new(Self { caps, state: Mutex::new(State::default()) })
+    pub(crate) fn new(caps: Caps, memory: Arc<NodeMemory>) -> Arc<Self> {
+        Arc::new(Self { caps, memory, state: Mutex::new(State::default()) })
     }
 
     /// Waits for the right to hold an instance of `key`. The caller bounds the wait.
-    pub(crate) async fn enter(self: &Arc<Self>, key: &ServiceKey) -> Result<Permit, Fault> {
+    pub(crate) async fn enter(self: &Arc<Self>, key: &Arc<ServiceKey>) -> Result<Permit, Fault> {
         let receiver = {
             let mut guard = self.state.lock();
             let state = &mut *guard;
-            let node_has_room = state.live < self.caps.node;
+            let node_has_room = self.has_room(state);
             let queue_full = state.waiting >= self.caps.node_queue;
-            let line = state.services.entry(key.clone()).or_default();
+            let line = state.services.entry(Arc::clone(key)).or_default();
             if node_has_room && line.live < self.caps.service && line.waiting.is_empty() {
                 line.live += 1;
                 state.live += 1;
                 return Ok(self.permit(key));
+            }
+            if line.waiting.len() >= self.caps.service_queue {
+                // Callers that gave up may stand among them.
+                let before = line.waiting.len();
+                line.waiting.retain(|sender| !sender.is_closed());
+                state.waiting = state.waiting.saturating_sub(before - line.waiting.len());
             }
             if line.waiting.len() >= self.caps.service_queue {
                 return Err(Fault::Saturated("calls waiting for the service"));
@@ -94,21 +102,26 @@ impl Gate {
 
     /// No more instances fit on the node.
     pub(crate) fn is_full(&self) -> bool {
-        self.state.lock().live >= self.caps.node
+        !self.has_room(&self.state.lock())
+    }
+
+    /// A free slot, and memory to fill it. Memory always frees together with a slot, so both wake the queue.
+    fn has_room(&self, state: &State) -> bool {
+        state.live < self.caps.node && (state.live == 0 || self.memory.has_room())
     }
 
     /// An instance right at once, or none.
     #[cfg(test)]
-    fn try_enter(self: &Arc<Self>, key: &ServiceKey) -> Option<Permit> {
+    fn try_enter(self: &Arc<Self>, key: &Arc<ServiceKey>) -> Option<Permit> {
         use futures::FutureExt;
         self.enter(key).now_or_never()?.ok()
     }
 
-    fn permit(self: &Arc<Self>, key: &ServiceKey) -> Permit {
-        Permit { gate: Arc::clone(self), key: key.clone() }
+    fn permit(self: &Arc<Self>, key: &Arc<ServiceKey>) -> Permit {
+        Permit { gate: Arc::clone(self), key: Arc::clone(key) }
     }
 
-    fn release(self: &Arc<Self>, key: &ServiceKey) {
+    fn release(self: &Arc<Self>, key: &Arc<ServiceKey>) {
         let granted = {
             let mut state = self.state.lock();
             state.live = state.live.saturating_sub(1);
@@ -131,7 +144,7 @@ impl Gate {
         let mut granted = Vec::new();
         // Services at their own cap keep their place but are passed over; once round without a grant is enough.
         let mut passed = 0;
-        while state.live < self.caps.node && passed < state.order.len() {
+        while self.has_room(state) && passed < state.order.len() {
             let Some(namespace) = state.order.pop_front() else { break };
             match self.grant_in(state, &namespace) {
                 Some(grant) => {
@@ -160,7 +173,7 @@ impl Gate {
             let Some(line) = state.services.get_mut(&key) else { continue };
             let sender = if line.live < self.caps.service { line.waiting.pop_front() } else { None };
             if !line.waiting.is_empty() {
-                turns.push_back(key.clone());
+                turns.push_back(Arc::clone(&key));
             }
             if let Some(sender) = sender {
                 line.live += 1;
@@ -174,12 +187,12 @@ impl Gate {
 }
 
 impl State {
-    fn take_a_place(&mut self, key: &ServiceKey) {
+    fn take_a_place(&mut self, key: &Arc<ServiceKey>) {
         let turns = self.turns.entry(key.namespace.clone()).or_default();
         if turns.is_empty() {
             self.order.push_back(key.namespace.clone());
         }
-        turns.push_back(key.clone());
+        turns.push_back(Arc::clone(key));
     }
 }
 
@@ -191,12 +204,16 @@ mod tests {
 
     const CAPS: Caps = Caps { node: 3, service: 2, node_queue: 8, service_queue: 6 };
 
-    fn key(namespace: &str, name: &str) -> ServiceKey {
-        ServiceKey { namespace: namespace.parse().unwrap(), name: name.parse().unwrap() }
+    fn new() -> Arc<Gate> {
+        Gate::new(CAPS, Arc::new(NodeMemory::new(1 << 20)))
     }
 
-    fn wait(gate: &Arc<Gate>, key: &ServiceKey) -> Pin<Box<dyn Future<Output = Result<Permit, Fault>>>> {
-        let (gate, key) = (Arc::clone(gate), key.clone());
+    fn key(namespace: &str, name: &str) -> Arc<ServiceKey> {
+        Arc::new(ServiceKey { namespace: namespace.parse().unwrap(), name: name.parse().unwrap() })
+    }
+
+    fn wait(gate: &Arc<Gate>, key: &Arc<ServiceKey>) -> Pin<Box<dyn Future<Output = Result<Permit, Fault>>>> {
+        let (gate, key) = (Arc::clone(gate), Arc::clone(key));
         let mut waiting = Box::pin(async move { gate.enter(&key).await });
         assert!((&mut waiting).now_or_never().is_none());
         waiting
@@ -204,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_service_has_its_own_cap() {
-        let gate = Gate::new(CAPS);
+        let gate = new();
         let loud = key("a", "loud");
         let (first, _second) = (gate.try_enter(&loud).unwrap(), gate.try_enter(&loud).unwrap());
         let waiting = wait(&gate, &loud);
@@ -215,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_node_serves_namespaces_in_turn() {
-        let gate = Gate::new(CAPS);
+        let gate = new();
         let mut held: Vec<_> =
             ["x", "y", "z"].iter().map(|n| gate.try_enter(&key("h", n)).unwrap()).collect();
         let mut loud: Vec<_> = (0..4).map(|i| wait(&gate, &key("loud", &format!("s{}", i % 2)))).collect();
@@ -228,7 +245,7 @@ mod tests {
 
     #[test]
     fn queues_are_bounded() {
-        let gate = Gate::new(CAPS);
+        let gate = new();
         let _held: Vec<_> = ["x", "y", "z"].iter().map(|n| gate.try_enter(&key("h", n)).unwrap()).collect();
         let _waiting: Vec<_> = (0..6).map(|_| wait(&gate, &key("a", "s"))).collect();
         let refused = gate.enter(&key("a", "s")).now_or_never().unwrap();
@@ -240,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_caller_that_gave_up_loses_nothing() {
-        let gate = Gate::new(CAPS);
+        let gate = new();
         let s = key("a", "s");
         let (first, second) = (gate.try_enter(&s).unwrap(), gate.try_enter(&s).unwrap());
         let (gone, stays) = (wait(&gate, &s), wait(&gate, &s));

@@ -122,9 +122,17 @@ fn new_store(
     let state = State::new(wasi, capability, limiter);
     let mut store = Store::new(loaded.engine(), state);
     store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(message_bytes_max(revision.limits().response_bytes));
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(on_epoch(meter));
     store
+}
+
+/// What one call between guest and host may copy out of the guest: an answer, or an argument, the largest of which is
+/// a value of the store.
+fn message_bytes_max(response_bytes: u64) -> usize {
+    const ARGUMENTS_BYTES_MAX: usize = 8 << 20;
+    usize::try_from(response_bytes).unwrap_or(usize::MAX).max(ARGUMENTS_BYTES_MAX).saturating_add(1 << 20)
 }
 
 /// WASI with nothing to reach: no folders, no sockets, no names; the manifest's environment and the log as output.

@@ -169,9 +169,15 @@ impl Revision {
         Some(idle.remove(position))
     }
 
-    /// Keeps an instance for the next call, unless it has served its time.
+    /// The instance, if the service reuses its instances and this one has not served its time.
+    pub(crate) fn reusable(&self, instance: Box<Instance>) -> Option<Box<Instance>> {
+        let worn = instance.is_worn(self.reuse.calls, self.reuse.age);
+        (self.policy() != Reuse::Fresh && !worn && !self.is_retired()).then_some(instance)
+    }
+
+    /// Keeps an instance for the next call.
     pub(crate) fn keep(&self, mut instance: Box<Instance>) {
-        if self.is_retired() || instance.is_worn(self.reuse.calls, self.reuse.age) {
+        if self.is_retired() {
             return;
         }
         instance.idle_since = Instant::now();

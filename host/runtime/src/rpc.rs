@@ -55,7 +55,7 @@ pub(crate) async fn serve(
     let called = call_handler(&mut instance, &context, request, call, &slot).await;
     instance.store.data_mut().capability().end(call);
     match called {
-        Ok(()) => Ok(Some(instance)),
+        Ok(()) => Ok(revision.reusable(instance)),
         Err(error) => Err(call_fault(&error, &instance.meter)),
     }
 }

@@ -77,13 +77,14 @@ impl Runtime {
         let loader = Loader::new(&config)?;
         let epoch = Epoch::start(loader.engines()).map_err(StartError::Thread)?;
         let slow = SlowPool::start(config.slow_threads(), &tokio).map_err(StartError::Thread)?;
-        let gate = Gate::new(Caps {
+        let node_memory = Arc::new(NodeMemory::new(config.guest_memory_bytes()));
+        let caps = Caps {
             node: config.engine.slots as usize,
             service: config.instances_per_service,
             node_queue: config.queue_per_node,
             service_queue: config.queue_per_service,
-        });
-        let node_memory = Arc::new(NodeMemory::new(config.guest_memory_bytes()));
+        };
+        let gate = Gate::new(caps, Arc::clone(&node_memory));
         let runtime = Arc::new(Self {
             config,
             capabilities,
@@ -149,7 +150,7 @@ impl Runtime {
         }
         lanes.retain(|_, lane| lane.strong_count() > 0);
         let (slow, tokio) = (Arc::clone(&self.slow), self.tokio.clone());
-        let lane = Arc::new(Lane::new(key.clone(), slow, tokio, self.config.slow_sticky));
+        let lane = Arc::new(Lane::new(Arc::new(key.clone()), slow, tokio, self.config.slow_sticky));
         lanes.insert(key, Arc::downgrade(&lane));
         lane
     }
@@ -368,16 +369,10 @@ impl Runtime {
             if !loaded.has(export) {
                 return Err(Fault::NoSuchExport(export.name()));
             }
-            if !self.node_memory.has_room() {
-                self.reclaim();
-            }
-            if !self.node_memory.has_room() {
-                return Err(Fault::Saturated("memory of the node"));
-            }
             if self.gate.is_full() {
                 self.reclaim();
             }
-            let permit = self.gate.enter(revision.key()).await?;
+            let permit = self.gate.enter(&revision.lane().key).await?;
             Ok(Start::Fresh { permit, loaded, meter: Arc::new(Meter::new()), args })
         };
         let left = tokio::time::timeout_at(context.deadline.into(), waiting).await;
@@ -473,7 +468,13 @@ async fn answer(mut driver: Driver, slot: &Slot<rpc::Answer>) -> rpc::Answer {
             return std::task::Poll::Ready(Err(fault));
         }
         match slot.take() {
-            Some(answer) => std::task::Poll::Ready(answer),
+            Some(answer) => {
+                if ended.is_pending() {
+                    // Most guests are done a moment after they answered: that saves a task. A fault was logged.
+                    drop(driver.poll(cx));
+                }
+                std::task::Poll::Ready(answer)
+            }
             None if ended.is_ready() => {
                 std::task::Poll::Ready(Err(Fault::NoAnswer("the service ended without an answer".to_owned())))
             }

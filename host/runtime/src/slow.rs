@@ -10,7 +10,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::task::{Context, Wake, Waker};
 use std::thread::JoinHandle;
 
@@ -47,6 +48,7 @@ impl SlowPool {
     pub(crate) fn spawn(&self, namespace: &Namespace, work: Work) -> Arc<Task> {
         let task = Arc::new(Task {
             work: Mutex::new(Some(work)),
+            cancelled: AtomicBool::new(false),
             state: AtomicU8::new(QUEUED),
             namespace: namespace.clone(),
             queue: Arc::clone(&self.queue),
@@ -77,6 +79,7 @@ const NOTIFIED: u8 = 3;
 /// A call on the slow threads.
 pub(crate) struct Task {
     work: Mutex<Option<Work>>,
+    cancelled: AtomicBool,
     state: AtomicU8,
     namespace: Namespace,
     queue: Arc<Queue>,
@@ -85,6 +88,11 @@ pub(crate) struct Task {
 impl Task {
     /// Drops the work, at once where no thread is inside it, else when its guest reaches the next tick.
     pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, SeqCst);
+        self.drop_work();
+    }
+
+    fn drop_work(&self) {
         if let Some(mut work) = self.work.try_lock() {
             let dropped = work.take();
             drop(work);
@@ -93,7 +101,7 @@ impl Task {
     }
 
     fn run(self: Arc<Self>) {
-        self.state.store(RUNNING, std::sync::atomic::Ordering::Release);
+        self.state.store(RUNNING, Release);
         let waker = Waker::from(Arc::clone(&self));
         let mut work = self.work.lock();
         let finished = match work.as_mut() {
@@ -103,8 +111,13 @@ impl Task {
         let dropped = if finished { work.take() } else { None };
         drop(work);
         drop(dropped);
+        if self.cancelled.load(SeqCst) {
+            // Whoever cancelled it while it ran could not drop the work.
+            self.drop_work();
+            return;
+        }
         if !finished && self.state.compare_exchange(RUNNING, IDLE, AcqRel, Acquire).is_err() {
-            self.state.store(QUEUED, std::sync::atomic::Ordering::Release);
+            self.state.store(QUEUED, Release);
             let queue = Arc::clone(&self.queue);
             queue.push(self);
         }
@@ -205,7 +218,7 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::sync::atomic::AtomicUsize;
 
     fn spin(turns: usize, log: &Arc<Mutex<Vec<char>>>, name: char) -> Work {
         let log = Arc::clone(log);

@@ -134,38 +134,49 @@ struct Gathering {
 }
 
 impl Gathering {
-    /// Polls guest and body in turn until the body is whole, the guest waits, or enough has come.
+    /// Reads what is there and runs the guest on until the body is whole, the guest waits, or enough has come.
     async fn gather(&mut self) -> Result<(), Fault> {
         std::future::poll_fn(|cx| {
+            let mut waited = false;
             loop {
-                match self.driver.as_mut().map(|driver| driver.poll(cx)) {
-                    Some(Poll::Ready(Err(fault))) => return Poll::Ready(Err(fault)),
-                    Some(Poll::Ready(Ok(()))) => self.driver = None,
-                    Some(Poll::Pending) | None => {}
-                }
-                let Some(guest) = self.guest.as_mut() else { return Poll::Ready(Ok(())) };
-                match Pin::new(&mut guest.body).poll_frame(cx) {
-                    Poll::Pending => return Poll::Ready(Ok(())),
-                    // The body itself says how it broke off; nothing was sent yet.
-                    Poll::Ready(Some(Err(error))) => {
-                        return Poll::Ready(Err(Fault::NoAnswer(format!("the body broke off: {error}"))));
-                    }
-                    Poll::Ready(None) => self.guest = None,
-                    Poll::Ready(Some(Ok(frame))) => {
-                        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                        let Some(left) = self.left.checked_sub(length) else {
-                            return Poll::Ready(Err(Fault::ResponseLimit));
-                        };
-                        self.left = left;
-                        self.bytes += length;
-                        self.frames.push_back(frame);
+                match self.guest.as_mut().map(|guest| Pin::new(&mut guest.body).poll_frame(cx)) {
+                    Some(Poll::Ready(Some(Ok(frame)))) => {
+                        self.take(frame)?;
                         if self.bytes > GATHER_BYTES_MAX {
                             return Poll::Ready(Ok(()));
                         }
+                        waited = false;
+                        continue;
                     }
+                    // Nothing was sent yet, so a body that breaks off is a call that failed.
+                    Some(Poll::Ready(Some(Err(error)))) => {
+                        return Poll::Ready(Err(Fault::NoAnswer(format!("the body broke off: {error}"))));
+                    }
+                    Some(Poll::Ready(None)) => self.guest = None,
+                    Some(Poll::Pending) | None => {}
+                }
+                let whole = self.guest.is_none();
+                if waited {
+                    return Poll::Ready(Ok(()));
+                }
+                match self.driver.as_mut().map(|driver| driver.poll(cx)) {
+                    Some(Poll::Ready(Err(fault))) => return Poll::Ready(Err(fault)),
+                    Some(Poll::Ready(Ok(()))) => self.driver = None,
+                    Some(Poll::Pending) | None => waited = true,
+                }
+                if whole {
+                    return Poll::Ready(Ok(()));
                 }
             }
         })
         .await
+    }
+
+    fn take(&mut self, frame: Frame<Bytes>) -> Result<(), Fault> {
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.left = self.left.checked_sub(length).ok_or(Fault::ResponseLimit)?;
+        self.bytes += length;
+        self.frames.push_back(frame);
+        Ok(())
     }
 }

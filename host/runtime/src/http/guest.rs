@@ -92,7 +92,7 @@ pub(crate) async fn serve(
     };
     instance.store.data_mut().capability().end(call);
     match called {
-        Ok(()) => Ok(Some(instance)),
+        Ok(()) => Ok(revision.reusable(instance)),
         Err(error) => Err(call_fault(&error, &instance.meter)),
     }
 }

@@ -55,7 +55,10 @@ impl Fixture {
         Self {
             runtime: Runtime::new(config, capabilities).unwrap(),
             logs,
-            store: Store::open(&micro_artifact::Config::Filesystem { folder: folder.path().join("artifacts") }).unwrap(),
+            store: Store::open(&micro_artifact::Config::Filesystem {
+                folder: folder.path().join("artifacts"),
+            })
+            .unwrap(),
             key: Key::open(&folder.path().join("key")).unwrap(),
             _folder: folder,
         }

@@ -16,7 +16,7 @@ use anyhow::{Result, bail};
 use micro_api::deployment::Source;
 use micro_api::{ServiceName, ServiceType};
 
-pub(crate) use self::archive::{Archive, pack};
+pub(crate) use self::archive::pack;
 pub(crate) use self::local::Folder;
 
 /// The version of a source without a ref, and the ref that means the default branch.

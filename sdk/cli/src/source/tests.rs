@@ -3,6 +3,7 @@ use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
+use super::archive::Archive;
 use super::*;
 
 /// `url folder ref name version` of a git source.

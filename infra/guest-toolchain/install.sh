@@ -72,7 +72,8 @@ WRAPPER
   chmod +x "$dir/bin/$program"
 done
 
-# The standard library for the target is compiled once and put where the compiler looks for it.
+# The standard library for the target is compiled once and put where the compiler looks for it; with bitcode, since
+# guests are linked with LTO.
 echo "guest toolchain: the standard library, compiled"
 mkdir -p "$work/src"
 echo '#![no_std]' >"$work/src/lib.rs"
@@ -86,7 +87,7 @@ edition = "2024"
 panic = "abort"
 MANIFEST
 (cd "$work" && RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$work/target" \
-  CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS="-Clink-self-contained=no" \
+  CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS="-Clink-self-contained=no -Cembed-bitcode=yes" \
   "$dir/bin/cargo" build -q --release -Z build-std=std,panic_abort,panic_unwind --target wasm32-wasip2)
 lib=$usr/lib/rustlib/wasm32-wasip2/lib
 rm -rf "$lib"

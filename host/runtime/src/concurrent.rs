@@ -53,7 +53,7 @@ pub(crate) struct Job {
 /// What the call is, and where its answer goes.
 pub(crate) enum Work {
     Rpc { request: Option<rpc::Request>, slot: Arc<Slot<rpc::Answer>> },
-    Http { request: Option<Inbound>, slot: Arc<Slot<http::Answer>> },
+    Http { request: Option<Box<Inbound>>, slot: Arc<Slot<http::Answer>> },
 }
 
 impl Drop for Job {
@@ -246,7 +246,7 @@ async fn serve_job(accessor: &Accessor<State>, bound: &Bound, mut job: Job) -> w
             (Work::Http { request, slot }, Bound::HttpP3(service)) => {
                 let Some(request) = request.take() else { return Ok(()) };
                 let prepared =
-                    accessor.with(|mut access| prepare_p3(access.as_context_mut(), service, request))?;
+                    accessor.with(|mut access| prepare_p3(access.as_context_mut(), service, *request))?;
                 accessor.with(|mut access| access.data_mut().capability().bind(call, prepared.task()));
                 finish_p3(accessor, service, prepared, slot).await
             }

@@ -58,8 +58,6 @@ pub struct ServiceLimits {
     pub request_bytes: u64,
     /// Bytes of an answer.
     pub response_bytes: u64,
-    /// Outbound HTTP calls at once, an instance.
-    pub outbound: u32,
     /// A job in all.
     pub job_wall: Duration,
     /// Share of one core that a job may use, in thousandths.
@@ -77,7 +75,6 @@ impl Default for ServiceLimits {
             http_total: Duration::from_secs(300),
             request_bytes: 10 << 20,
             response_bytes: 10 << 20,
-            outbound: 16,
             job_wall: Duration::from_secs(3600),
             job_cpu_permille: 500,
         }

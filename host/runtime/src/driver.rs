@@ -71,6 +71,8 @@ pub(crate) struct Driver {
     revision: Arc<Revision>,
     context: Arc<micro_capability::Context>,
     deadline: Instant,
+    /// Asked when the deadline has come: a later one, if there is reason for it.
+    later: Option<Box<dyn Fn() -> Instant + Send>>,
     /// Made when the call first waits; most do not.
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -102,8 +104,15 @@ impl Driver {
     ) -> Self {
         let front = threads == Threads::Front && !revision.lane().is_slow();
         meter.set_front(front);
-        let mut driver =
-            Self { running: Running::Front(call), meter, revision, context, deadline, sleep: None };
+        let mut driver = Self {
+            running: Running::Front(call),
+            meter,
+            revision,
+            context,
+            deadline,
+            later: None,
+            sleep: None,
+        };
         if !front {
             driver.hand_over();
         }
@@ -116,7 +125,13 @@ impl Driver {
 
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
+        self.later = None;
         self.sleep = None;
+    }
+
+    /// Lets the deadline move on while the caller is still sending.
+    pub(crate) fn extend_by(&mut self, later: impl Fn() -> Instant + Send + 'static) {
+        self.later = Some(Box::new(later));
     }
 
     /// Lets the rest of the call run by itself, under its deadline.
@@ -149,12 +164,27 @@ impl Driver {
                 return Poll::Ready(self.finish(ended));
             }
         }
-        let deadline = self.deadline;
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
-        if sleep.as_mut().poll(cx).is_ready() {
+        if self.is_late(cx) {
             return Poll::Ready(self.finish(Err(Fault::WallLimit)));
         }
         Poll::Pending
+    }
+
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            let deadline = self.deadline;
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+            if sleep.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            match self.later.as_ref().map(|later| later()) {
+                Some(later) if later > Instant::now() => {
+                    self.deadline = later;
+                    self.sleep = None;
+                }
+                _ => return true,
+            }
+        }
     }
 
     fn finish(&mut self, ended: Ended) -> Result<(), Fault> {

@@ -8,7 +8,7 @@ mod body;
 mod exchange;
 mod guest;
 
-pub(crate) use body::RequestBody;
 pub use body::{Body, BoxError};
+pub(crate) use body::{RequestBody, Upload};
 pub(crate) use exchange::exchange;
 pub(crate) use guest::{Answer, GuestBody, Inbound, finish_p3, prepare_p3, serve};

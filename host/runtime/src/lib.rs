@@ -33,7 +33,6 @@ mod sweep;
 pub use config::{Config, ServiceLimits};
 pub use fault::Fault;
 pub use http::{Body, BoxError};
-pub use limits::LimitError;
 pub use micro_artifact::Codec;
 pub use micro_capability::{Account, Context};
 pub use revision::Revision;

@@ -22,10 +22,11 @@ pub(crate) struct Loader {
     concurrent: Engine,
     loaded_max: usize,
     count: LoadedCount,
-    linkers: Mutex<HashMap<(EngineKind, Granted), Arc<Linker<State>>>>,
+    linkers: Mutex<HashMap<LinkerKey, Arc<Linker<State>>>>,
     shared: Mutex<HashMap<Key, Weak<Loaded>>>,
 }
 
+type LinkerKey = (EngineKind, Granted);
 /// The same code with the same grants is linked in the same way.
 type Key = (Digest, Granted, ExportsKey);
 type ExportsKey =

@@ -40,6 +40,7 @@ pub struct Revision {
     last_used_ms: AtomicU64,
     made: Instant,
     /// Instances of `reuse = "sequential"` that wait for a call.
+    #[expect(clippy::vec_box, reason = "an instance travels boxed; unpacking would copy it twice a call")]
     pub(crate) idle: Mutex<Vec<Box<Instance>>>,
     /// Instances of `reuse = "concurrent"`.
     pub(crate) workers: Mutex<Vec<Arc<Worker>>>,

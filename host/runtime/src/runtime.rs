@@ -1,7 +1,7 @@
 //! The runtime of a node: every revision, the engines they share, and the bounds on all of it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -109,7 +109,7 @@ impl Runtime {
     /// Takes a revision up. Cheap: nothing is loaded until it is called or warmed.
     ///
     /// # Errors
-    /// When its grants or limits cannot be read, or its code is for another engine than this build's.
+    /// When its grants cannot be read, or its code is for another engine than this build's.
     pub fn revision(&self, artifact: VerifiedArtifact) -> Result<Arc<Revision>, Fault> {
         let manifest = Arc::clone(artifact.manifest());
         let Some(kind) = EngineKind::from_id(&manifest.engine) else {
@@ -125,7 +125,6 @@ impl Runtime {
         };
         let lane = self.lane(scope.key());
         let limits = self.config.service.lowered(&manifest.settings.limits);
-        let limits = limits.map_err(|error| Fault::Load(error.to_string()))?;
         let guest = Guest::configure(scope, &manifest.settings, Arc::clone(&self.capabilities));
         let guest = guest.map_err(|error| Fault::Load(error.to_string()))?;
         Ok(Arc::new(Revision::new(Parts {
@@ -247,31 +246,35 @@ impl Runtime {
         context: Context,
     ) -> Result<::http::Response<Body>, Fault> {
         let activity = revision.activity();
-        let limits = revision.limits();
+        let limits = *revision.limits();
         if http_body::Body::size_hint(request.body()).lower() > limits.request_bytes {
             revision.log_fault(&Fault::RequestLimit, &context.request_id);
             return Err(Fault::RequestLimit);
         }
-        let over = Arc::new(AtomicBool::new(false));
-        let cut = Arc::clone(&over);
-        let request = request.map(|body| http::RequestBody::new(body, limits.request_bytes, cut));
         let head = bounded(context.clone(), limits.wall);
         // What the guest calls while it streams may take as long as the answer.
         let context = bounded(context, limits.http_total);
         let slot = Slot::new();
-        let driver = if self.is_concurrent(revision, Export::Http) {
-            let work = Work::Http { request: Some(request), slot: Arc::clone(&slot) };
-            self.offer(revision, Export::Http, &context, work).await?;
-            None
-        } else {
-            let start = self.start(revision, Export::Http, &head).await?;
-            let meter = start.meter();
-            meter.begin(limits.cpu, self.config.front_cpu);
-            let served =
-                http::serve(Arc::clone(revision), start, Arc::clone(&context), request, Arc::clone(&slot));
-            Some(self.driver(revision, Box::pin(served), meter, &head, Threads::Front))
-        };
-        http::exchange(Arc::clone(revision), &head, driver, &slot, &over, activity).await
+        let upload = http::Upload::new();
+        let uploaded = Arc::clone(&upload);
+        let request = request.map(|body| http::RequestBody::new(body, limits.request_bytes, uploaded));
+        let revision = Arc::clone(revision);
+        if self.is_concurrent(&revision, Export::Http) {
+            let work = Work::Http { request: Some(Box::new(request)), slot: Arc::clone(&slot) };
+            let worker = self.offer(&revision, Export::Http, &context, work).await?;
+            let answer = http::exchange(revision, &head, None, &slot, &upload, activity).await;
+            if let Err(Fault::WallLimit) = answer {
+                worker.retire();
+            }
+            return answer;
+        }
+        let start = self.start(&revision, Export::Http, &head).await?;
+        let meter = start.meter();
+        meter.begin(limits.cpu, self.config.front_cpu);
+        let served =
+            http::serve(Arc::clone(&revision), start, Arc::clone(&context), request, Arc::clone(&slot));
+        let driver = self.driver(&revision, Box::pin(served), meter, &head, Threads::Front);
+        http::exchange(revision, &head, Some(driver), &slot, &upload, activity).await
     }
 
     /// Runs a job to its end and returns its exit code. `args` of `None` are the manifest's.
@@ -387,17 +390,23 @@ impl Runtime {
         export: Export,
         context: &Arc<Context>,
         work: Work,
-    ) -> Result<(), Fault> {
+    ) -> Result<Arc<Worker>, Fault> {
         let at_once = self.config.concurrent_calls;
-        let Err(work) = offer_to_any(revision, export, at_once, context, work) else { return Ok(()) };
+        let work = match offer_to_any(revision, export, at_once, context, work) {
+            Ok(worker) => return Ok(worker),
+            Err(work) => work,
+        };
         let start = self.fresh(revision, export, context, None).await?;
         // While this call waited, another may have made room.
-        let Err(work) = offer_to_any(revision, export, at_once, context, work) else { return Ok(()) };
+        let work = match offer_to_any(revision, export, at_once, context, work) {
+            Ok(worker) => return Ok(worker),
+            Err(work) => work,
+        };
         start.meter().begin(revision.limits().cpu, self.config.front_cpu);
         let worker = Worker::start(revision, start, export, at_once, context);
         let refused = worker.offer(export, at_once, context, work);
-        revision.workers.lock().push(worker);
-        refused.map_err(|_| Fault::Saturated("calls waiting for an instance"))
+        revision.workers.lock().push(Arc::clone(&worker));
+        refused.map_err(|_| Fault::Saturated("calls waiting for an instance")).map(|()| worker)
     }
 
     fn driver(
@@ -439,13 +448,13 @@ fn offer_to_any(
     at_once: usize,
     context: &Arc<Context>,
     mut work: Work,
-) -> Result<(), Work> {
+) -> Result<Arc<Worker>, Work> {
     let workers = revision.workers.lock();
     for worker in workers.iter() {
         match worker.offer(export, at_once, context, work) {
             Ok(()) => {
                 revision.touch();
-                return Ok(());
+                return Ok(Arc::clone(worker));
             }
             Err(back) => work = back,
         }

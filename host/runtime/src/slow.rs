@@ -237,7 +237,12 @@ mod tests {
         let (many, one): (Namespace, Namespace) = ("many".parse().unwrap(), "one".parse().unwrap());
         let gate = Arc::new(std::sync::Barrier::new(2));
         let held = Arc::clone(&gate);
-        pool.spawn(&"first".parse().unwrap(), Box::pin(async move { drop(held.wait()) }));
+        pool.spawn(
+            &"first".parse().unwrap(),
+            Box::pin(async move {
+                held.wait();
+            }),
+        );
         let mut tasks: Vec<_> = (0..8).map(|_| pool.spawn(&many, spin(4, &log, 'm'))).collect();
         tasks.push(pool.spawn(&one, spin(4, &log, 'o')));
         gate.wait();

@@ -1,5 +1,6 @@
 mod fixture;
 mod http;
+mod job;
 mod limits;
 mod reuse;
 mod rpc;

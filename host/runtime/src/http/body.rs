@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -23,17 +23,41 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A request's or an answer's body.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 
+/// What is known of a request's body while it comes in.
+pub(crate) struct Upload {
+    over: AtomicBool,
+    began: Instant,
+    /// When the last part came, milliseconds after `began`.
+    last_ms: AtomicU64,
+}
+
+impl Upload {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { over: AtomicBool::new(false), began: Instant::now(), last_ms: AtomicU64::new(0) })
+    }
+
+    /// More came than the service takes.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Relaxed)
+    }
+
+    /// When the head of the answer is due: the guest's time does not run while the client sends.
+    pub(crate) fn head_due(&self, wall: Duration, total: Duration) -> Instant {
+        let last = Duration::from_millis(self.last_ms.load(Relaxed));
+        self.began + (last + wall).min(total)
+    }
+}
+
 /// A request's body, cut at the service's limit.
 pub(crate) struct RequestBody {
     body: Body,
     left: u64,
-    over: Arc<AtomicBool>,
+    upload: Arc<Upload>,
 }
 
 impl RequestBody {
-    /// `over` is set when more than `bytes_max` came.
-    pub(crate) fn new(body: Body, bytes_max: u64, over: Arc<AtomicBool>) -> Self {
-        Self { body, left: bytes_max, over }
+    pub(crate) fn new(body: Body, bytes_max: u64, upload: Arc<Upload>) -> Self {
+        Self { body, left: bytes_max, upload }
     }
 }
 
@@ -46,6 +70,8 @@ impl HttpBody for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return Poll::Pending };
+        let since = self.upload.began.elapsed().as_millis();
+        self.upload.last_ms.store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
         Poll::Ready(match frame {
             None => None,
             Some(Err(_)) => Some(Err(wasmtime_wasi_http::Error::ConnectionTerminated)),
@@ -57,7 +83,7 @@ impl HttpBody for RequestBody {
                         Some(Ok(frame))
                     }
                     None => {
-                        self.over.store(true, Relaxed);
+                        self.upload.over.store(true, Relaxed);
                         Some(Err(wasmtime_wasi_http::Error::HttpRequestBodySize(None)))
                     }
                 }
@@ -127,7 +153,7 @@ impl HttpBody for LiveBody {
             }
         }
         let Some(guest) = this.guest.as_mut() else { return Poll::Ready(None) };
-        match Pin::new(&mut guest.body).poll_frame(cx) {
+        match guest.poll_frame(cx) {
             Poll::Pending => this.wait(cx),
             Poll::Ready(None) => {
                 this.guest = None;

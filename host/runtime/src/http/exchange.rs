@@ -1,20 +1,18 @@
 //! The side of an HTTP call that talks to the gateway.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
-use http_body::{Body as _, Frame};
+use http_body::Frame;
 use http_body_util::BodyExt;
 use micro_capability::Context;
 
 use super::body::{Body, LiveBody, ReadyBody};
-use super::{Answer, GuestBody};
+use super::{Answer, GuestBody, Upload};
 use crate::driver::Driver;
 use crate::fault::Fault;
 use crate::revision::{Activity, Revision};
@@ -30,11 +28,19 @@ pub(crate) async fn exchange(
     context: &Context,
     mut driver: Option<Driver>,
     slot: &Slot<Answer>,
-    over: &AtomicBool,
+    upload: &Arc<Upload>,
     activity: Activity,
 ) -> Result<Response<Body>, Fault> {
-    let answer = head(&mut driver, slot).await;
-    if over.load(Relaxed) {
+    let limits = *revision.limits();
+    let answer = match &mut driver {
+        Some(running) => {
+            let sending = Arc::clone(upload);
+            running.extend_by(move || sending.head_due(limits.wall, limits.http_total));
+            head(&mut driver, slot).await
+        }
+        None => head_within(slot, upload, limits.wall, limits.http_total).await,
+    };
+    if upload.is_over() {
         revision.log_fault(&Fault::RequestLimit, &context.request_id);
         return Err(Fault::RequestLimit);
     }
@@ -48,7 +54,6 @@ pub(crate) async fn exchange(
         revision.log_fault(&fault, &context.request_id);
         return Err(fault);
     }
-    let limits = *revision.limits();
     let deadline = Instant::now() + limits.http_total;
     if let Some(driver) = &mut driver {
         driver.set_deadline(deadline);
@@ -112,6 +117,20 @@ async fn head(driver: &mut Option<Driver>, slot: &Slot<Answer>) -> Answer {
     .await
 }
 
+/// The same where the call runs by itself.
+async fn head_within(slot: &Slot<Answer>, upload: &Upload, wall: Duration, total: Duration) -> Answer {
+    loop {
+        let due = upload.head_due(wall, total);
+        if due <= Instant::now() {
+            return Err(Fault::WallLimit);
+        }
+        let answer = std::future::poll_fn(|cx| slot.poll_take(cx));
+        if let Ok(answer) = tokio::time::timeout_at(due.into(), answer).await {
+            return answer;
+        }
+    }
+}
+
 /// Statuses and headers that a guest may choose but HTTP or the gateway may not send.
 fn check_head(status: http::StatusCode, headers: &HeaderMap) -> Result<(), Fault> {
     if !(200..600).contains(&status.as_u16()) {
@@ -139,7 +158,7 @@ impl Gathering {
         std::future::poll_fn(|cx| {
             let mut waited = false;
             loop {
-                match self.guest.as_mut().map(|guest| Pin::new(&mut guest.body).poll_frame(cx)) {
+                match self.guest.as_mut().map(|guest| guest.poll_frame(cx)) {
                     Some(Poll::Ready(Some(Ok(frame)))) => {
                         self.take(frame)?;
                         if self.bytes > GATHER_BYTES_MAX {
@@ -150,6 +169,10 @@ impl Gathering {
                     }
                     // Nothing was sent yet, so a body that breaks off is a call that failed.
                     Some(Poll::Ready(Some(Err(error)))) => {
+                        // Why it did is what the call ends with.
+                        if let Some(driver) = self.driver.take() {
+                            driver.detach();
+                        }
                         return Poll::Ready(Err(Fault::NoAnswer(format!("the body broke off: {error}"))));
                     }
                     Some(Poll::Ready(None)) => self.guest = None,

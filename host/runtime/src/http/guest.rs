@@ -1,14 +1,18 @@
 //! The side of an HTTP call that runs in the store.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::Poll;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::task::{Context as TaskContext, Poll};
 
+use bytes::Bytes;
 use futures::task::AtomicWaker;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
+use http_body::{Body as _, Frame};
 use micro_capability::{Context, View};
-use wasmtime::component::{Accessor, GuestTaskId, TypedFuncCallConcurrent};
+use wasmtime::component::{Accessor, GuestTaskId, Resource, TypedFuncCallConcurrent};
 use wasmtime::{AsContextMut, StoreContextMut};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme as SchemeP2;
 use wasmtime_wasi_http::p3::bindings::http::types as p3_types;
@@ -31,42 +35,65 @@ pub(crate) type Answer = Result<Response<GuestBody>, Fault>;
 
 /// A body that the guest writes, and the means to tell the guest's side that nobody reads on.
 pub(crate) struct GuestBody {
-    pub(crate) body: WasiBody,
-    /// Held for its drop.
-    pub(crate) _end: Option<End>,
+    body: WasiBody,
+    end: Option<End>,
+}
+
+impl GuestBody {
+    /// The next part. A body that just stops because its instance is gone ends with an error, never as if it were
+    /// whole.
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, wasmtime_wasi_http::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match (&polled, &self.end) {
+            (Poll::Ready(None), Some(end)) if end.0.failed.load(Acquire) => {
+                Poll::Ready(Some(Err(wasmtime_wasi_http::Error::HttpResponseIncomplete)))
+            }
+            _ => polled,
+        }
+    }
 }
 
 /// Tells the store's event loop that the body was read to its end, or dropped.
-pub(crate) struct End(Arc<Ending>);
+struct End(Arc<Ending>);
+
+/// Tells the reader of a body that the call which writes it is gone.
+struct Writing(Arc<Ending>);
 
 #[derive(Default)]
 struct Ending {
     ended: AtomicBool,
+    failed: AtomicBool,
     waker: AtomicWaker,
-}
-
-impl End {
-    fn new() -> (Self, Arc<Ending>) {
-        let ending = Arc::<Ending>::default();
-        (Self(Arc::clone(&ending)), ending)
-    }
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.0.ended.store(true, Relaxed);
+        self.0.ended.store(true, Release);
         self.0.waker.wake();
     }
 }
 
-impl Ending {
-    async fn wait(&self) {
+impl Drop for Writing {
+    fn drop(&mut self) {
+        // The store, which holds the other end of the body, is dropped after the call.
+        if !self.0.ended.load(Acquire) {
+            self.0.failed.store(true, Release);
+        }
+    }
+}
+
+impl Writing {
+    async fn until_read(&self) {
+        let ending = &self.0;
         std::future::poll_fn(|cx| {
-            if self.ended.load(Relaxed) {
+            if ending.ended.load(Acquire) {
                 return Poll::Ready(());
             }
-            self.waker.register(cx.waker());
-            if self.ended.load(Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+            ending.waker.register(cx.waker());
+            if ending.ended.load(Acquire) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -118,7 +145,7 @@ async fn serve_p2(
     let answered = Arc::clone(slot);
     let out = view.new_response_outparam_from_callback(move |answer| {
         answered.fill(match answer {
-            Ok(response) => Ok(response.map(|body| GuestBody { body, _end: None })),
+            Ok(response) => Ok(response.map(|body| GuestBody { body, end: None })),
             Err(code) => Err(Fault::NoAnswer(format!("the service answered with the error {code:?}"))),
         });
     })?;
@@ -140,14 +167,13 @@ async fn serve_p3(
     instance.store.run_concurrent(call).await?
 }
 
+/// What the 0.3 export returns.
+type Handled = Result<Resource<p3::Response>, p3_types::ErrorCode>;
+
 /// A call of the 0.3 export whose task exists but has not run.
 pub(crate) struct Prepared {
-    call: TypedFuncCallConcurrent<
-        State,
-        (wasmtime::component::Resource<p3::Request>,),
-        (Result<wasmtime::component::Resource<p3::Response>, p3_types::ErrorCode>,),
-    >,
-    io: std::pin::Pin<Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>>,
+    call: TypedFuncCallConcurrent<State, (Resource<p3::Request>,), (Handled,)>,
+    io: Pin<Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>>,
 }
 
 impl Prepared {
@@ -193,12 +219,13 @@ pub(crate) async fn finish_p3(
         let response = store.data_mut().http().table.delete(response)?;
         response.into_http(store, prepared.io)
     });
-    let (end, ending) = End::new();
+    let writing = Writing(Arc::default());
+    let end = End(Arc::clone(&writing.0));
     slot.fill(match response {
-        Ok(response) => Ok(response.map(|body| GuestBody { body, _end: Some(end) })),
+        Ok(response) => Ok(response.map(|body| GuestBody { body, end: Some(end) })),
         Err(error) => Err(Fault::BadResponse(format!("{error:#}"))),
     });
-    ending.wait().await;
+    writing.until_read().await;
     Ok(())
 }
 

@@ -164,21 +164,28 @@ pub(super) fn guest_error(fault: Fault) -> micro_api::Error {
 pub(super) fn hostile() -> &'static [u8] {
     static WASM: OnceLock<Vec<u8>> = OnceLock::new();
     WASM.get_or_init(|| {
-        let mut resolve = Resolve::default();
-        resolve.push_path(root().join("wit/sync")).unwrap();
-        let io = "package wasi:io@0.2.0; interface poll { resource pollable { block: func(); } }";
-        resolve.push_str("io.wit", io).unwrap();
-        let clock = "package wasi:clocks@0.2.0; interface monotonic-clock {
-            use wasi:io/poll@0.2.0.{pollable}; subscribe-duration: func(when: u64) -> pollable; }";
-        resolve.push_str("clock.wit", clock).unwrap();
-        let world = "package test:guest; world hostile { import wasi:io/poll@0.2.0;
-            import wasi:clocks/monotonic-clock@0.2.0; export micro:platform-sync/handler@0.1.0; }";
-        let package = resolve.push_str("world.wit", world).unwrap();
-        let world = resolve.select_world(&[package], Some("hostile")).unwrap();
-        let mut module = wat::parse_str(include_str!("hostile.wat")).unwrap();
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-        ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+        let wit = [
+            "package wasi:io@0.2.0; interface poll { resource pollable { block: func(); } }",
+            "package wasi:clocks@0.2.0; interface monotonic-clock {
+                use wasi:io/poll@0.2.0.{pollable}; subscribe-duration: func(when: u64) -> pollable; }",
+            "package test:guest; world guest { import wasi:io/poll@0.2.0;
+                import wasi:clocks/monotonic-clock@0.2.0; export micro:platform-sync/handler@0.1.0; }",
+        ];
+        component(&wit, include_str!("hostile.wat"))
     })
+}
+
+/// Makes a component of a core module; the last of the WIT packages has its world, `guest`.
+pub(super) fn component(wit: &[&str], module: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    resolve.push_path(root().join("wit/sync")).unwrap();
+    let packages =
+        wit.iter().enumerate().map(|(index, wit)| resolve.push_str(format!("{index}.wit"), wit).unwrap());
+    let last = packages.last().unwrap();
+    let world = resolve.select_world(&[last], Some("guest")).unwrap();
+    let mut module = wat::parse_str(module).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
 }
 
 /// A component of `integration/guests`; built here where `cargo xtask` has not done so.

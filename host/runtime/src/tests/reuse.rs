@@ -88,3 +88,14 @@ async fn a_trap_in_a_concurrent_instance_fails_its_calls_and_the_next_gets_a_new
     assert_eq!(trapped.error("web", "r").code, 500);
     assert_eq!(text(ask("/hello").await.unwrap()).await, "hello");
 }
+
+#[tokio::test]
+async fn a_stream_whose_instance_dies_is_not_taken_for_whole() {
+    let fixture = Fixture::new();
+    let revision = fixture.revision("web", &guest("http_p3"), reuse(Reuse::Concurrent));
+    let ask = |path: &'static str| fixture.runtime.http(&revision, get(path), super::fixture::context());
+    let stream = ask("/stream?1000").await.unwrap();
+    ask("/trap").await.unwrap_err();
+    assert_eq!(revision.stats().requests, 2);
+    assert!(http_body_util::BodyExt::collect(stream.into_body()).await.is_err());
+}

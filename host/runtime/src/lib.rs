@@ -1,7 +1,7 @@
 //! Runs revisions of services: one call, one owned future, with every limit on by default.
 //!
 //! A call goes: [`Runtime::call`] or [`Runtime::http`] (`runtime.rs`) → the code is mapped if it is not
-//! (`loader.rs`) → an instance that waits, or the right to make one (`gate.rs`) → the guest's future (`rpc.rs`, `http/guest.rs`,
+//! (`loader.rs`) → an instance that waits, or the right to make one (`lease.rs`, `gate.rs`) → the guest's future (`rpc.rs`, `http/guest.rs`,
 //! `job.rs`) on its CPU account (`meter.rs`) → polled here or on the slow threads, under the deadline (`driver.rs`,
 //! `slow.rs`) → answer, or a [`Fault`] with two texts (`fault.rs`).
 //!
@@ -17,6 +17,7 @@ mod gate;
 mod http;
 mod instance;
 mod job;
+mod lease;
 mod limits;
 mod linker;
 mod loader;

@@ -7,20 +7,19 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use micro_api::ServiceKey;
-use micro_api::manifest::Reuse;
-use micro_artifact::{VerifiedArtifact, Wasi};
+use micro_artifact::VerifiedArtifact;
 use micro_capability::{Capabilities, Context, Guest, Scope};
 use micro_engine::EngineKind;
 use parking_lot::Mutex;
 
-use crate::concurrent::{Work, Worker};
+use crate::concurrent::Work;
 use crate::config::Config;
 use crate::driver::{Call as DriverCall, Driver, Lane, Threads};
 use crate::epoch::Epoch;
 use crate::fault::Fault;
 use crate::gate::{Caps, Gate};
 use crate::http::{self, Body};
-use crate::instance::{Export, Start};
+use crate::instance::Export;
 use crate::job::{self, Throttle};
 use crate::limits::NodeMemory;
 use crate::loader::Loader;
@@ -33,10 +32,10 @@ use crate::stats::RevisionStats;
 
 /// Runs revisions. One per process.
 pub struct Runtime {
-    config: Config,
+    pub(crate) config: Config,
     capabilities: Arc<Capabilities>,
-    loader: Loader,
-    gate: Arc<Gate>,
+    pub(crate) loader: Loader,
+    pub(crate) gate: Arc<Gate>,
     slow: Arc<SlowPool>,
     node_memory: Arc<NodeMemory>,
     tokio: tokio::runtime::Handle,
@@ -331,84 +330,9 @@ impl Runtime {
     }
 }
 
-// === How a call gets its instance ===
+// === How a call runs ===
 
 impl Runtime {
-    /// Several calls in one instance need component-model async: other components are reused one call at a time.
-    fn is_concurrent(&self, revision: &Revision, export: Export) -> bool {
-        let exports = &revision.manifest().exports;
-        let asynchronous = match export {
-            Export::Handler => exports.handler == Some(micro_artifact::Package::Platform),
-            Export::Http => exports.http == Some(Wasi::P3),
-            Export::Run => false,
-        };
-        asynchronous && revision.policy() == Reuse::Concurrent
-    }
-
-    async fn start(
-        &self,
-        revision: &Arc<Revision>,
-        export: Export,
-        context: &Context,
-    ) -> Result<Start, Fault> {
-        if revision.policy() != Reuse::Fresh
-            && let Some(instance) = revision.take_idle(export)
-        {
-            revision.touch();
-            return Ok(Start::Reuse(instance));
-        }
-        self.fresh(revision, export, context, None).await
-    }
-
-    async fn fresh(
-        &self,
-        revision: &Arc<Revision>,
-        export: Export,
-        context: &Context,
-        args: Option<Vec<String>>,
-    ) -> Result<Start, Fault> {
-        let waiting = async {
-            let loaded = self.loader.load(self, revision).await?;
-            if !loaded.has(export) {
-                return Err(Fault::NoSuchExport(export.name()));
-            }
-            if self.gate.is_full() {
-                self.reclaim();
-            }
-            let permit = self.gate.enter(&revision.lane().key).await?;
-            Ok(Start::Fresh { permit, loaded, meter: Arc::new(Meter::new()), args })
-        };
-        let left = tokio::time::timeout_at(context.deadline.into(), waiting).await;
-        let start = left.unwrap_or(Err(Fault::Saturated("calls waiting for an instance")));
-        start.inspect_err(|fault| revision.log_fault(fault, &context.request_id))
-    }
-
-    /// Gives a call to an instance that has room, or to a new one.
-    async fn offer(
-        &self,
-        revision: &Arc<Revision>,
-        export: Export,
-        context: &Arc<Context>,
-        work: Work,
-    ) -> Result<Arc<Worker>, Fault> {
-        let at_once = self.config.concurrent_calls;
-        let work = match offer_to_any(revision, export, at_once, context, work) {
-            Ok(worker) => return Ok(worker),
-            Err(work) => work,
-        };
-        let start = self.fresh(revision, export, context, None).await?;
-        // While this call waited, another may have made room.
-        let work = match offer_to_any(revision, export, at_once, context, work) {
-            Ok(worker) => return Ok(worker),
-            Err(work) => work,
-        };
-        start.meter().begin(revision.limits().cpu, self.config.front_cpu);
-        let worker = Worker::start(revision, start, export, at_once, context);
-        let refused = worker.offer(export, at_once, context, work);
-        revision.workers.lock().push(Arc::clone(&worker));
-        refused.map_err(|_| Fault::Saturated("calls waiting for an instance")).map(|()| worker)
-    }
-
     fn driver(
         &self,
         revision: &Arc<Revision>,
@@ -431,35 +355,6 @@ impl Runtime {
         let mut driver = self.driver(revision, call, meter, context, threads);
         std::future::poll_fn(|cx| driver.poll(cx)).await
     }
-
-    /// Drops an idle instance somewhere, so that a service which has work can have its place.
-    fn reclaim(&self) {
-        let warm: Vec<_> = self.warm.lock().iter().filter_map(Weak::upgrade).collect();
-        let oldest = warm.iter().max_by_key(|revision| revision.idle_age());
-        if let Some(revision) = oldest {
-            revision.drop_oldest();
-        }
-    }
-}
-
-fn offer_to_any(
-    revision: &Revision,
-    export: Export,
-    at_once: usize,
-    context: &Arc<Context>,
-    mut work: Work,
-) -> Result<Arc<Worker>, Work> {
-    let workers = revision.workers.lock();
-    for worker in workers.iter() {
-        match worker.offer(export, at_once, context, work) {
-            Ok(()) => {
-                revision.touch();
-                return Ok(Arc::clone(worker));
-            }
-            Err(back) => work = back,
-        }
-    }
-    Err(work)
 }
 
 /// The call's context, with a deadline no later than the service's limit allows.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use micro_api::Error;
@@ -22,7 +23,15 @@ pub struct Ctx {
     calls: Vec<Active>,
     next: u64,
     tap: Arc<Tap>,
-    pub(crate) outbound: Arc<Semaphore>,
+    pub(crate) outbound: Arc<Outbound>,
+}
+
+/// Outbound HTTP of one instance.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    pub(crate) permits: Arc<Semaphore>,
+    /// The log says already, for this call, that one was refused.
+    pub(crate) said: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -49,7 +58,8 @@ impl Ctx {
     /// The state of a new instance.
     pub fn new(guest: Arc<Guest>) -> Self {
         let tap = Tap::new(Arc::clone(&guest));
-        let outbound = Arc::new(Semaphore::new(guest.outbound_instance_max));
+        let permits = Arc::new(Semaphore::new(guest.outbound_instance_max));
+        let outbound = Arc::new(Outbound { permits, said: AtomicBool::new(false) });
         Self { guest, calls: Vec::new(), next: 0, tap, outbound }
     }
 
@@ -57,9 +67,8 @@ impl Ctx {
     pub fn begin(&mut self, context: Arc<Context>) -> CallId {
         let id = CallId(self.next);
         self.next = self.next.wrapping_add(1);
-        if self.calls.is_empty() {
-            self.tap.begin(&context);
-        }
+        self.tap.begin(&context, self.calls.is_empty());
+        self.outbound.said.store(false, Ordering::Relaxed);
         self.calls.push(Active { id, task: None, context });
         id
     }

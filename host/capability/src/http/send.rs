@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::{HOST, HeaderValue};
@@ -20,6 +21,7 @@ use super::address::is_allowed;
 use super::allow::{normalise, port_of};
 use super::body::{Driver, Timed};
 use super::{Egress, Io};
+use crate::ctx::Outbound;
 use crate::{Ctx, Handle};
 
 /// Addresses of a name that are tried.
@@ -39,7 +41,7 @@ pub(crate) struct Permits {
 /// What a request needs of the instance that makes it.
 pub(crate) struct Call {
     handle: Handle,
-    outbound: Arc<Semaphore>,
+    outbound: Arc<Outbound>,
 }
 
 /// Where a granted request goes.
@@ -105,13 +107,17 @@ impl Call {
             })
         };
         Ok(Permits {
-            _instance: take(&self.outbound, "one instance")?,
+            _instance: take(&self.outbound.permits, "one instance")?,
             _service: take(&guest.outbound_service, "the service")?,
             _process: take(&guest.capabilities.egress.calls, "the node")?,
         })
     }
 
+    /// Once a call: a guest that tries a thousand times fills no log.
     fn say(&self, message: String) {
+        if self.outbound.said.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let guest = &self.handle.guest;
         guest.capabilities.logs.platform(&guest.scope, "warn", &self.handle.context.request_id, message);
     }

@@ -16,6 +16,11 @@ impl Bucket {
         Self { tokens: f64::from(burst), burst: f64::from(burst), per_second: f64::from(per_second), at: now }
     }
 
+    /// Adds tokens, up to the burst.
+    pub(crate) fn add(&mut self, tokens: u32) {
+        self.tokens = (self.tokens + f64::from(tokens)).min(self.burst);
+    }
+
     /// Takes `tokens`, or nothing.
     pub(crate) fn take(&mut self, tokens: u32, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();

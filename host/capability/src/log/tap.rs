@@ -15,6 +15,8 @@ use crate::{Context, Guest};
 /// little above this; the refill is for jobs, which run for hours.
 const CALL_BYTES: u32 = 1 << 20;
 const CALL_BYTES_PER_SECOND: u32 = 64 << 10;
+/// What a call adds that starts while others run in the instance.
+const CALL_BYTES_BESIDE: u32 = 64 << 10;
 
 /// Shared by an instance's two output streams and its `log` import.
 #[derive(Debug)]
@@ -55,12 +57,17 @@ impl Tap {
         Arc::new(Self { guest, meter, state: Mutex::new(state) })
     }
 
-    /// A call starts.
-    pub(crate) fn begin(&self, context: &Context) {
+    /// A call starts. Beside others it brings only some budget of its own, and output is no one call's any more.
+    pub(crate) fn begin(&self, context: &Context, alone: bool) {
         let mut state = self.state.lock();
-        state.request_id.clone_from(&context.request_id);
-        state.budget = Bucket::new(CALL_BYTES, CALL_BYTES_PER_SECOND, Instant::now());
         state.said = false;
+        if alone {
+            state.request_id.clone_from(&context.request_id);
+            state.budget = Bucket::new(CALL_BYTES, CALL_BYTES_PER_SECOND, Instant::now());
+        } else {
+            state.request_id.clear();
+            state.budget.add(CALL_BYTES_BESIDE);
+        }
     }
 
     /// Logs what has no newline yet.

@@ -225,7 +225,7 @@ impl Files {
             serde_json::to_writer(&mut text, record)?;
             text.push(b'\n');
             let written = self.current(key)?.bytes;
-            if written > 0 && written + text.len() as u64 > self.file_bytes_max {
+            if written + text.len() as u64 > self.file_bytes_max && (written > 0 || before > 0) {
                 let line = text.split_off(before);
                 self.write(key, &text)?;
                 self.rotate(key)?;

@@ -190,6 +190,10 @@ impl Driver {
     fn finish(&mut self, ended: Ended) -> Result<(), Fault> {
         self.stop();
         self.revision.stats_cells().add_cpu(self.meter.used());
+        if self.meter.is_heavy() {
+            // Also where it ran slow from the start: a service stays there as long as its calls are of this kind.
+            self.revision.lane().mark_slow();
+        }
         match ended {
             Ok(instance) => {
                 if let Some(instance) = instance {

@@ -2,9 +2,9 @@
 //!
 //! Ticks of the epoch also pass while a guest waits, so they are no measure. What counts is the thread's CPU time
 //! inside polls of the call's future. Reading that clock is a system call of about a microsecond, as long as a
-//! small call takes, so the first poll of a call is charged by the monotonic clock instead (never less than its CPU
-//! time): it ends at the first tick, a millisecond after it began, and most calls end before. Every later poll reads
-//! the thread's clock at both ends.
+//! small call takes, so the first poll of a call is charged by the monotonic clock instead: it ends at the first tick,
+//! a millisecond after it began, and most calls end before. What that clock shows beyond is time in which another
+//! thread had the core, and is not charged. Every later poll reads the thread's clock at both ends.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +16,9 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{StoreContextMut, UpdateDeadline};
 
 use crate::state::State;
+
+/// The most that a call's first poll is charged, nanoseconds.
+const FIRST_POLL_NS_MAX: u64 = 1_500_000;
 
 /// A limit that a guest met while it ran; read when its call has trapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +95,11 @@ impl Meter {
         self.front.store(front, Relaxed);
     }
 
+    /// It used more than a call on a front thread may.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.used_ns.load(Relaxed) > self.front_ns.load(Relaxed)
+    }
+
     pub(crate) fn must_leave(&self) -> bool {
         self.demote.load(Relaxed)
     }
@@ -132,7 +140,7 @@ impl Meter {
         let wall = first.then(Instant::now);
         let polled = future.poll(cx);
         let spent = match wall {
-            Some(wall) => nanos(wall.elapsed()),
+            Some(wall) => nanos(wall.elapsed()).min(FIRST_POLL_NS_MAX),
             None => thread_cpu_ns().saturating_sub(start),
         };
         self.used_ns.fetch_add(spent, Relaxed);

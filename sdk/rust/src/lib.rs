@@ -43,7 +43,13 @@ mod wrapper;
 /// What `wit-bindgen` made of the platform's WIT files; written by `cargo xtask wit`.
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
-#[expect(unreachable_pub, clippy::allow_attributes, reason = "generated code")]
+#[expect(
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "generated code"
+)]
 pub mod bindings {
     #[rustfmt::skip]
     pub mod job;

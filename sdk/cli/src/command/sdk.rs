@@ -36,15 +36,20 @@ pub(crate) fn export(dir: &Path) -> Result<()> {
     SDK.extract(dir).with_context(|| format!("writing the SDK to {}", dir.display()))
 }
 
-/// Makes sure that the SDK lies in `~/.micro/sdk/<digest>` and returns that folder.
-pub(crate) fn install() -> Result<PathBuf> {
-    let versions = crate::config::home()?.join("sdk");
+/// Makes `.micro/sdk` of a project a link to the SDK in `~/.micro/sdk/<digest>`, which is written if it is not there.
+pub(crate) fn link(project: &Path) -> Result<()> {
+    let folder = install(&crate::config::home()?.join("sdk"))?;
+    point(project, &folder)
+}
+
+/// Makes sure that the SDK lies in a folder of its own below `versions`, and returns that.
+fn install(versions: &Path) -> Result<PathBuf> {
     let folder = versions.join(digest());
     if folder.is_dir() {
         return Ok(folder);
     }
-    std::fs::create_dir_all(&versions).with_context(|| format!("making {}", versions.display()))?;
-    let fresh = tempfile::tempdir_in(&versions)?;
+    std::fs::create_dir_all(versions).with_context(|| format!("making {}", versions.display()))?;
+    let fresh = tempfile::tempdir_in(versions)?;
     export(fresh.path())?;
     let fresh = fresh.keep();
     if let Err(error) = std::fs::rename(&fresh, &folder) {
@@ -57,16 +62,16 @@ pub(crate) fn install() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Makes `.micro/sdk` of a project a link to the installed SDK. A folder that someone put there stays.
-pub(crate) fn link(project: &Path) -> Result<()> {
-    let (folder, place) = (install()?, project.join(".micro/sdk"));
+/// Makes `.micro/sdk` of a project a link to `folder`. A folder that someone put there stays.
+fn point(project: &Path, folder: &Path) -> Result<()> {
+    let place = project.join(".micro/sdk");
     match std::fs::read_link(&place) {
         Ok(target) if target == folder => return Ok(()),
         Ok(_) => std::fs::remove_file(&place)?,
         Err(_) if place.is_dir() => return Ok(()),
         Err(_) => std::fs::create_dir_all(project.join(".micro"))?,
     }
-    std::os::unix::fs::symlink(&folder, &place).with_context(|| format!("linking {}", place.display()))
+    std::os::unix::fs::symlink(folder, &place).with_context(|| format!("linking {}", place.display()))
 }
 
 /// Names the SDK's contents: cargo does not notice a change inside a directory source, but it does notice a new path.
@@ -106,6 +111,25 @@ mod tests {
         assert!(!manifest.contains("path ="), "{manifest}");
         assert_eq!(std::fs::read_to_string(sdk.join(".cargo-checksum.json")).unwrap(), r#"{"files":{}}"#);
         assert!(sdk.join("src/lib.rs").is_file());
+    }
+
+    #[test]
+    fn a_project_points_to_the_installed_sdk() {
+        let folder = tempfile::tempdir().unwrap();
+        let (versions, project) = (folder.path().join("sdk"), folder.path().join("project"));
+        let installed = install(&versions).unwrap();
+        assert_eq!(install(&versions).unwrap(), installed);
+        assert_eq!(std::fs::read_dir(&versions).unwrap().count(), 1, "nothing half written is left");
+
+        let place = project.join(".micro/sdk");
+        point(&project, Path::new("/an/older/one")).unwrap();
+        point(&project, &installed).unwrap();
+        assert_eq!(std::fs::read_link(&place).unwrap(), installed);
+
+        std::fs::remove_file(&place).unwrap();
+        std::fs::create_dir(&place).unwrap();
+        point(&project, &installed).unwrap();
+        assert!(std::fs::read_link(&place).is_err(), "a folder of the author's own stays");
     }
 
     #[test]

@@ -111,3 +111,25 @@ fn fail(reason: &str) -> ! {
     eprintln!("error: {reason}");
     exit(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_listed_in_order_without_links_and_hidden_files() {
+        let folder = env::temp_dir().join(format!("micro-sdk-build-{}", std::process::id()));
+        fs::create_dir_all(folder.join("css")).unwrap();
+        for name in ["b.html", "a.html", ".hidden", "css/x.css"] {
+            fs::write(folder.join(name), name).unwrap();
+        }
+        std::os::unix::fs::symlink("/etc/passwd", folder.join("link")).unwrap();
+        let mut source = String::new();
+        collect(&folder, "", &mut source).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        let names: Vec<&str> =
+            source.split("(\"").skip(1).filter_map(|part| part.split('"').next()).collect();
+        let (names, _): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|name| !name.starts_with('/'));
+        assert_eq!(names, ["a.html", "b.html", "css/x.css"]);
+    }
+}

@@ -185,22 +185,28 @@ async fn follow(client: &Client, mut current: Deployment, progress: &mut Progres
     }
 }
 
-/// Tells on stderr why a deployment failed: the compiler's lines, then the error.
+/// Tells on stderr why a deployment failed. An error of one line that has no compiler's lines gets the build's log in
+/// front.
 async fn explain(client: &Client, deployment: &Deployment) {
-    if let Ok(name) = deployment.service.parse::<ServiceName>() {
+    let detail = match &deployment.error {
+        Some(error) if !error.detail.is_empty() => error.detail.clone(),
+        Some(error) => error.to_json(),
+        None => "the deployment failed".to_owned(),
+    };
+    if detail.lines().count() <= 1 {
         let query = LogQuery {
             version: Some(deployment.version.clone()),
             lines: Some(BUILD_LINES_SHOWN),
             build: true,
             ..LogQuery::default()
         };
-        // Without its log the error below still says what happened.
-        build_log(client, &name, &query).await.ok();
+        if let Ok(name) = deployment.service.parse::<ServiceName>() {
+            // Without its log the error below still says what happened.
+            build_log(client, &name, &query).await.ok();
+        }
     }
-    match &deployment.error {
-        Some(error) if !error.detail.is_empty() => output::complain(&error.detail),
-        Some(error) => output::complain(&error.to_json()),
-        None => output::complain("the deployment failed"),
+    for line in detail.lines() {
+        output::complain(&output::printable(line));
     }
 }
 

@@ -60,7 +60,7 @@ impl Progress {
     /// The running stage is over.
     pub(crate) fn end(&mut self) {
         if let Some(Running { name, since }) = self.running.take() {
-            self.tell(&name, &seconds(since.elapsed()));
+            self.tell(&name, since.elapsed(), "");
         }
     }
 
@@ -79,15 +79,13 @@ impl Progress {
             self.running = None;
             let failed = deployment.state == DeploymentState::Failed
                 && deployment.stages.last().is_some_and(|last| last.stage == report.stage);
-            let time = seconds(Duration::from_millis(u64::try_from(duration).unwrap_or_default()));
-            let mark = if failed {
-                " failed"
-            } else if report.cached {
-                " cached"
-            } else {
-                ""
+            let time = Duration::from_millis(u64::try_from(duration).unwrap_or_default());
+            let mark = match (failed, report.cached) {
+                (true, _) => " failed",
+                (false, true) => " cached",
+                (false, false) => "",
             };
-            self.tell(name, &format!("{time}{mark}"));
+            self.tell(name, time, mark);
         }
         if deployment.state == DeploymentState::Queued {
             self.begin("queued");
@@ -97,11 +95,11 @@ impl Progress {
     /// The last line: how it ended, and the time of all stages together.
     pub(crate) fn finish(mut self, status: &str) {
         self.running = None;
-        self.tell(status, &format!("{} in all", seconds(self.begun.elapsed())));
+        self.tell(status, self.begun.elapsed(), " in all");
     }
 
-    fn tell(&self, name: &str, text: &str) {
-        let line = format!("{name:<12}{text:>7}");
+    fn tell(&self, name: &str, time: Duration, mark: &str) {
+        let line = format!("{name:<12}{:>7}{mark}", seconds(time));
         match &self.bar {
             Some(bar) => bar.suspend(|| output::complain(&line)),
             None => output::complain(&line),

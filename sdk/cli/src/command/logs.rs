@@ -18,9 +18,9 @@ pub(crate) struct Args {
     /// Only this version
     #[arg(long)]
     version: Option<String>,
-    /// Show at most so many lines
-    #[arg(long, short = 'n', alias = "count", default_value_t = 15)]
-    lines: u64,
+    /// Show at most so many lines of the past [default: 15, all of a build's]
+    #[arg(long, short = 'n', alias = "count")]
+    lines: Option<u64>,
     /// Go on with new lines
     #[arg(long, short, alias = "stream")]
     follow: bool,
@@ -38,8 +38,8 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// As many lines as a build keeps.
-const BUILD_LINES: u64 = 10_000;
+/// Lines of a service's log unless told otherwise.
+const LINES: u64 = 15;
 
 pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     let Some(name) = args.service else { bail!("Service name is required") };
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     let since_ms = since.map(|since| now_ms() - i64::try_from(since.as_millis()).unwrap_or_default());
     let query = LogQuery {
         version: args.version,
-        lines: Some(if args.build { args.lines.max(BUILD_LINES) } else { args.lines }),
+        lines: args.lines.or((!args.build).then_some(LINES)),
         since_ms,
         follow: args.follow,
         build: args.build,

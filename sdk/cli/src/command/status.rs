@@ -69,9 +69,8 @@ fn cell(text: &str) -> String {
 fn metadata(service: &ServiceStatus) -> String {
     let value = |key: &str| cell(service.metadata.get(key).map(String::as_str).unwrap_or_default());
     let mut text = format!("owner={},group={}", value("owner"), value("group"));
-    if service.metadata.contains_key("error") {
-        text.push_str(",error=");
-        text.push_str(&value("error"));
+    for key in service.metadata.keys().filter(|key| !matches!(key.as_str(), "owner" | "group")) {
+        text.push_str(&format!(",{key}={}", value(key)));
     }
     text
 }

@@ -116,6 +116,7 @@ fn a_broken_manifest_is_told_before_anything_is_sent() {
 fn watching_updates_on_change() {
     let fake = Fake::start();
     let micro = Micro::with(&fake.address);
+    micro.write("hello/.gitignore", "target/\n");
     micro.write("hello/src/lib.rs", "one");
     let mut child = micro
         .command(&micro.work().join("hello"), &["run", "service"])

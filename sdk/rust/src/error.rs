@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+mod parse;
+
 /// What a handler answers when it fails, and what a client gets.
 ///
 /// By convention `id` is the name of the service that failed. `code` is an HTTP status; the gateway answers with it.
@@ -54,6 +56,13 @@ constructors! {
     service_unavailable 503 "Service Unavailable",
 }
 
+impl Error {
+    /// Reads the JSON form; any other text becomes an error of which only `detail` is set.
+    pub fn parse(text: &str) -> Self {
+        parse::parse(text).unwrap_or_else(|| Self { detail: text.to_owned(), ..Self::default() })
+    }
+}
+
 /// The JSON form, on one line, keys in Micro's order.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,7 +105,27 @@ mod tests {
             error.to_string(),
             r#"{"id":"go.micro.api.greeter","code":400,"detail":"Name \"cannot\"\nbe blank","status":"Bad Request"}"#
         );
+        assert_eq!(Error::parse(&error.to_string()), error);
         assert_eq!(Error::new("x", 409, "").status, "Conflict");
         assert_eq!(Error::new("x", 418, "").status, "");
+    }
+
+    #[test]
+    fn it_is_read_from_json_or_kept_as_detail() {
+        let error = Error::parse(r#" { "detail" : "\u00fc \ud83d\ude00 \/" , "code":404 } "#);
+        assert_eq!((error.code, error.detail.as_str()), (404, "ü 😀 /"));
+        assert_eq!(Error::parse("{}"), Error::default());
+        for text in [
+            "",
+            "plain",
+            "{",
+            r#"{"id":1}"#,
+            r#"{"code":70000}"#,
+            r#"{"detail":"\ud83d"}"#,
+            "{} x",
+            "{\"id\":\"\\uü",
+        ] {
+            assert_eq!(Error::parse(text), Error { detail: text.to_owned(), ..Error::default() }, "{text}");
+        }
     }
 }

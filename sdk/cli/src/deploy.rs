@@ -22,6 +22,9 @@ const RETRY: Duration = Duration::from_millis(500);
 /// What a compiler says of one mistake fits; the rest is in the log.
 const BUILD_LINES_SHOWN: u64 = 200;
 
+/// As a shell reports a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
 /// New, or in place of a running one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -68,7 +71,14 @@ pub(crate) async fn deploy(
         Origin::Git(source) => source.clone(),
         Origin::Local(folder) => upload(client, folder, &mut progress).await?,
     };
-    let request = request(source, target, options)?;
+    let mut request = request(source, target, options)?;
+    if action == Action::Update
+        && options.name.is_none()
+        && matches!(target.origin, Origin::Git(_))
+        && let Some((name, version)) = running_from(client, &target.given).await?
+    {
+        (request.name, request.version) = (name, version);
+    }
     let deployment = match action {
         Action::Run => client.run(&request).await?,
         Action::Update => client.update(&request).await?,
@@ -81,6 +91,14 @@ pub(crate) async fn deploy(
         output::json(&deployment)?;
     }
     Ok(deployment)
+}
+
+/// The service that was run from a source in git. Its name may come from the `micro.toml` there, which only the
+/// builder has read.
+pub(crate) async fn running_from(client: &Client, given: &str) -> Result<Option<(ServiceName, String)>> {
+    let services = client.services(None, None).await?;
+    let Some(found) = services.into_iter().find(|service| service.source == given) else { return Ok(None) };
+    Ok(Some((found.name.parse()?, found.version)))
 }
 
 async fn upload(client: &Client, folder: &Folder, progress: &mut Progress) -> Result<Source> {
@@ -143,7 +161,15 @@ fn is_name(text: &str) -> bool {
 }
 
 async fn settle(client: &Client, deployment: Deployment, mut progress: Progress) -> Result<Deployment> {
-    let deployment = follow(client, deployment, &mut progress).await?;
+    let name = deployment.service.clone();
+    let deployment = tokio::select! {
+        settled = follow(client, deployment, &mut progress) => settled?,
+        Ok(()) = tokio::signal::ctrl_c() => {
+            drop(progress);
+            output::complain(&format!("the deployment goes on; look with `micro status {name}`"));
+            return Err(Exit(INTERRUPTED).into());
+        }
+    };
     progress.finish(deployment.state.status());
     match deployment.state {
         DeploymentState::Failed => {

@@ -59,18 +59,28 @@ pub(crate) fn resolve(text: &str, here: &Path, base: Option<&str>) -> Result<Tar
     git::resolve(text, base)
 }
 
-/// The service of a name, path or URL, for `kill`: only its name and version matter.
-pub(crate) fn identify(text: &str, here: &Path) -> Result<(ServiceName, String)> {
+/// What `kill` needs to know of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) name: ServiceName,
+    pub(crate) version: String,
+    /// What the SOURCE column shows of it, for a source in git: there only the builder has seen `micro.toml`, which
+    /// may give another name than the URL.
+    pub(crate) given: Option<String>,
+}
+
+/// The service of a name, folder or URL.
+pub(crate) fn identify(text: &str, here: &Path) -> Result<Identity> {
     if here.join(text).is_dir() {
-        let target = local::resolve(&here.join(text))?;
-        return Ok((target.name, target.version));
+        let Target { name, version, .. } = local::resolve(&here.join(text))?;
+        return Ok(Identity { name, version, given: None });
     }
     if git::is_url(text) || text.contains('/') {
-        let target = resolve(text, here, Some("https://names.invalid/only"))?;
-        return Ok((target.name, target.version));
+        let Target { name, version, given, .. } = resolve(text, here, Some("https://names.invalid/only"))?;
+        return Ok(Identity { name, version, given: Some(given) });
     }
     let (name, version) = git::split_ref(text);
-    Ok((name.parse()?, version.unwrap_or(LATEST).to_owned()))
+    Ok(Identity { name: name.parse()?, version: version.unwrap_or(LATEST).to_owned(), given: None })
 }
 
 /// A service name from the last part of a path: what a name may not hold becomes a hyphen.

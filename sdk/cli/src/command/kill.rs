@@ -3,7 +3,8 @@
 use anyhow::{Result, bail};
 
 use crate::environment::Selection;
-use crate::{output, source};
+use crate::source::{self, Identity};
+use crate::{deploy, output};
 
 /// Kill a running service e.g. micro kill helloworld, micro kill .
 #[derive(Debug, clap::Args)]
@@ -17,8 +18,14 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     let Some(text) = args.source else { bail!("Require usage: micro kill [source]") };
-    let (name, version) = source::identify(&text, &std::env::current_dir()?)?;
-    let deployment = match selection.client()?.kill(&name, &version).await {
+    let client = selection.client()?;
+    let Identity { name, version, given } = source::identify(&text, &std::env::current_dir()?)?;
+    let running = match &given {
+        Some(given) => deploy::running_from(&client, given).await?,
+        None => None,
+    };
+    let (name, version) = running.unwrap_or((name, version));
+    let deployment = match client.kill(&name, &version).await {
         Err(error) if error.code() == 404 => bail!("{}", super::not_found(&error)),
         other => other?,
     };

@@ -1,6 +1,6 @@
 //! `micro status`: what runs, and what does not.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use micro_api::ServiceName;
 use micro_api::deployment::ServiceStatus;
 
@@ -34,8 +34,8 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
         return output::json(&rows);
     }
     if rows.is_empty() {
-        if args.service.is_some() {
-            bail!("Service not found");
+        if let Some(name) = &args.service {
+            output::complain(&format!("nothing of {name} runs"));
         }
         return Ok(());
     }

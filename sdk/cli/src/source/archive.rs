@@ -104,14 +104,15 @@ fn walk(folder: &Folder) -> WalkBuilder {
         .git_global(false)
         .git_exclude(folder.in_repository)
         .parents(folder.in_repository)
-        .require_git(false)
+        // In a repository, ignore files above it do not count; without one, a folder's own do.
+        .require_git(folder.in_repository)
         .add_custom_ignore_filename(IGNORE_FILE)
         .filter_entry(|entry| {
             let left_out = LEFT_OUT.iter().any(|name| entry.file_name() == *name);
             // Cargo and others mark what can be made again.
             let cache = entry.file_type().is_some_and(|kind| kind.is_dir())
                 && entry.path().join("CACHEDIR.TAG").is_file();
-            !left_out && !cache
+            entry.depth() == 0 || (!left_out && !cache)
         });
     walk
 }

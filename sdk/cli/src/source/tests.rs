@@ -120,12 +120,18 @@ fn a_local_folder_wins() {
     let target = resolve("hello@v1", &root, None).unwrap();
     assert_eq!((target.name.to_string().as_str(), target.version.as_str()), ("api.greeter", "v3"));
     assert_eq!(target.given, root.join("hello@v1").display().to_string());
-    let (name, version) = identify("hello@v1", &root).unwrap();
-    assert_eq!((name.to_string().as_str(), version.as_str()), ("api.greeter", "v3"));
-    let (name, version) = identify("api.greeter@v3", &root).unwrap();
-    assert_eq!((name.to_string().as_str(), version.as_str()), ("api.greeter", "v3"));
-    let (name, version) = identify("github.com/a/b/helloworld@v2", &root).unwrap();
-    assert_eq!((name.to_string().as_str(), version.as_str()), ("helloworld", "v2"));
+    let cases = [
+        ("hello@v1", "api.greeter v3", false),
+        ("api.greeter@v3", "api.greeter v3", false),
+        ("go.micro.service.greeter", "greeter latest", false),
+        ("github.com/a/b/helloworld@v2", "helloworld v2", true),
+        ("git@host.x:repo", "repo latest", true),
+    ];
+    for (text, expected, in_git) in cases {
+        let identity = identify(text, &root).unwrap();
+        assert_eq!(format!("{} {}", identity.name, identity.version), expected, "{text}");
+        assert_eq!(identity.given, in_git.then(|| text.to_owned()), "{text}");
+    }
 }
 
 // === local folders ===

@@ -68,6 +68,18 @@ fn a_folder_is_packed_and_uploaded() {
 }
 
 #[test]
+fn a_source_in_git_is_known_by_what_it_was_run_from() {
+    let fake = Fake::start();
+    let micro = Micro::with(&fake.address);
+    for command in ["update", "kill"] {
+        let outcome = micro.run(&[command, "https://git.example.com/team/repo.git"]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (0, ""), "{outcome:?}");
+    }
+    let names: Vec<_> = fake.seen().deployments.iter().map(|(_, request)| request["name"].clone()).collect();
+    assert_eq!(names, ["renamed", "renamed"]);
+}
+
+#[test]
 fn a_failed_build_shows_the_compilers_lines() {
     let fake = Fake::start();
     let micro = Micro::with(&fake.address);

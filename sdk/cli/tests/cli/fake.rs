@@ -92,11 +92,17 @@ fn row(name: &str, version: &str, status: &str, build: &str) -> Value {
     })
 }
 
+/// One service has another name than its source.
+const RENAMED: &str = "https://git.example.com/team/repo.git";
+
 async fn services(Query(query): Query<BTreeMap<String, String>>) -> Json<Vec<Value>> {
+    let mut renamed = row("renamed", "latest", "running", "");
+    renamed["source"] = RENAMED.into();
     let rows = [
         row("broken", "latest", "error", ""),
         row("helloworld", "latest", "running", ""),
         row("ref-only", "v2", "running", "9342934e618012"),
+        renamed,
     ];
     let wanted = |key: &str, row: &Value| query.get(key).is_none_or(|value| row[key] == *value);
     Json(rows.into_iter().filter(|row| wanted("name", row) && wanted("version", row)).collect())
@@ -124,7 +130,7 @@ async fn run(State(seen): State<Shared>, Json(request): Json<Value>) -> Response
 
 async fn update(State(seen): State<Shared>, Json(request): Json<Value>) -> Response {
     let mut seen = seen.lock().unwrap();
-    let known = request["name"] == "busy"
+    let known = request["name"] == "renamed"
         || seen
             .deployments
             .iter()

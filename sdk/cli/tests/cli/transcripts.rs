@@ -103,7 +103,7 @@ const CASES: &[Case] = &[
         "",
         0,
     ),
-    (&["status", "nosuch"], "", "Service not found\n", 1),
+    (&["status", "nosuch"], "", "nothing of nosuch runs\n", 0),
     // Logs
     (&["logs", "helloworld"], "Starting [service] helloworld\nResponse:  Hello John\n", "", 0),
     (&["logs", "nosuch"], "", "Service not found; did you mean `helloworld`?\n", 1),

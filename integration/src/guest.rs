@@ -18,16 +18,19 @@ pub enum Guest {
     JsService,
     /// JavaScript by the fetch event.
     JsWeb,
+    /// A service of `examples/`, by the name of its crate.
+    Example(&'static str),
 }
 
 impl Guest {
     /// The file that holds the component.
     pub fn path(self) -> PathBuf {
         let file = match self {
-            Self::HttpP2 => "wasm32-wasip2/release/http_p2.wasm",
-            Self::HttpP3 => "wasm32-wasip2/release/http_p3.wasm",
-            Self::JsService => "js/hello.wasm",
-            Self::JsWeb => "js/web.wasm",
+            Self::HttpP2 => "wasm32-wasip2/release/http_p2.wasm".to_owned(),
+            Self::HttpP3 => "wasm32-wasip2/release/http_p3.wasm".to_owned(),
+            Self::JsService => "js/hello.wasm".to_owned(),
+            Self::JsWeb => "js/web.wasm".to_owned(),
+            Self::Example(name) => format!("wasm32-wasip2/release/{}.wasm", name.replace('-', "_")),
         };
         target().join("guests").join(file)
     }
@@ -37,6 +40,13 @@ impl Guest {
         let path = self.path();
         fs::read(&path)
             .with_context(|| format!("read {}: run `cargo xtask test` once, it builds it", path.display()))
+    }
+
+    /// Makes `dir` a source with this example's component and its own `micro.toml`.
+    pub fn place_example(self, dir: &Path) -> Result<()> {
+        let Self::Example(name) = self else { return self.place(dir, "") };
+        let manifest = crate::repo::checkout("examples").join(name).join("micro.toml");
+        self.place(dir, &fs::read_to_string(manifest).context("read the example's micro.toml")?)
     }
 
     /// Makes `dir` a source with nothing but this component and, if it is not empty, a `micro.toml`.

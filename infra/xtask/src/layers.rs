@@ -37,11 +37,15 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
 
 #[test]
 fn crates_depend_only_downwards() {
+    // `micro-features` has no code.
+    let common = "micro-features";
     let mut wrong = BTreeMap::new();
     for (folder, name, allowed) in ALLOWED {
         let manifest = fs::read_to_string(paths::root().join(folder).join("Cargo.toml")).unwrap();
-        let extra: Vec<_> =
-            dependencies(&manifest).into_iter().filter(|own| !allowed.contains(&own.as_str())).collect();
+        let extra: Vec<_> = dependencies(&manifest)
+            .into_iter()
+            .filter(|own| own != common && !allowed.contains(&own.as_str()))
+            .collect();
         if !extra.is_empty() {
             wrong.insert(*name, extra);
         }

@@ -1,3 +1,9 @@
 //! What the platform does.
 
+mod bad_input;
+mod crash;
 mod git_servers;
+mod sources;
+mod transcripts;
+mod update;
+mod wasi_http;

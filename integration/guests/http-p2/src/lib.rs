@@ -28,6 +28,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Guest {
             "about" => about(request, out),
             "headers" => headers(out, query.parse().unwrap_or(100)),
             "status" => text(out, query.parse().unwrap_or(200), "as asked"),
+            "env" => text(out, 200, &std::env::var(query).unwrap_or_default()),
             "hang" => hang(),
             "nothing" => {}
             _ => text(out, 404, "no such scenario"),

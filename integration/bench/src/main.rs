@@ -1,0 +1,64 @@
+//! `cargo xtask bench`: what the platform costs, each row beside a floor or a peer of the same run.
+//!
+//! Absolute times drift with the machine; ratios hold. Peers and we take turns, and a ratio is the median over the
+//! turns.
+
+mod bare;
+mod deploy;
+mod http;
+mod inprocess;
+mod neighbours;
+mod table;
+
+use anyhow::Result;
+use clap::Parser;
+
+use table::Table;
+
+/// Measures the platform against floors and peers.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Only groups whose name contains this: calls, http, neighbours, deploy.
+    #[arg(long)]
+    only: Option<String>,
+    /// Fewer and shorter samples.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    /// Alternating turns of us and the other.
+    turns: usize,
+    /// Calls of one turn, for rows that count calls.
+    calls: u32,
+    /// Seconds of one turn, for rows under load.
+    seconds: u64,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let options = Options::parse();
+    let effort = if options.quick {
+        Effort { turns: 1, calls: 300, seconds: 2 }
+    } else {
+        Effort { turns: 5, calls: 3_000, seconds: 5 }
+    };
+    let wanted = |name: &str| options.only.as_deref().is_none_or(|only| name.contains(only));
+    let mut table = Table::default();
+    if wanted("calls") {
+        table.attempt("calls", inprocess::measure(effort).await);
+    }
+    if wanted("http") {
+        table.attempt("http", http::measure(effort).await);
+    }
+    if wanted("neighbours") {
+        table.attempt("neighbours", neighbours::measure(effort).await);
+    }
+    if wanted("deploy") {
+        table.attempt("deploy", deploy::measure(effort).await);
+    }
+    print!("{table}");
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! A good service beside a bad one: the latency that its callers see.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use micro_integration::guest::Guest;
+use micro_integration::{Platform, http, load};
+
+use crate::Effort;
+use crate::table::{Goal, Row, median, time};
+
+const RATE: u32 = 200;
+const IN_FLIGHT_MAX: u64 = 2_000;
+const BAD_LOOPS: usize = 8;
+
+pub(crate) async fn measure(effort: Effort) -> Result<Vec<Row>> {
+    let platform = Platform::start().await?;
+    for (guest, name) in [(Guest::HttpP2, "good"), (Guest::Example("bad-neighbour"), "bad")] {
+        let folder = platform.scratch().join(name);
+        guest.place(&folder, &format!("[service]\nname = \"{name}\"\n"))?;
+        platform.micro().ok(&["run", &folder.display().to_string()]).await?;
+    }
+    let mut rows = Vec::new();
+    for (what, path, body) in [("1 s loops", "/bad/loop", "{}"), ("5 ms bursts", "/bad/burst", "{\"ms\":5}")]
+    {
+        rows.push(beside(&platform, what, path, body, effort).await?);
+    }
+    Ok(rows)
+}
+
+async fn beside(
+    platform: &Platform,
+    what: &str,
+    path: &str,
+    body: &'static str,
+    effort: Effort,
+) -> Result<Row> {
+    let (mut ratios, mut alone, mut together) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..effort.turns.div_ceil(2) {
+        let a = good(platform, effort).await?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (client, url) = (http::client()?, platform.url(path));
+        let noise = load::closed(BAD_LOOPS, Arc::clone(&stop), move || {
+            let request = client.post(&url).header("content-type", "application/json").body(body);
+            async move { http::send(request).await.map(drop) }
+        });
+        let noise = tokio::spawn(noise);
+        let b = good(platform, effort).await;
+        stop.store(true, Ordering::Relaxed);
+        noise.await.context("the bad neighbour's load")??;
+        let b = b?;
+        ratios.push(b.as_secs_f64() / a.as_secs_f64());
+        alone.push(a.as_secs_f64());
+        together.push(b.as_secs_f64());
+    }
+    Ok(Row {
+        what: format!("good service at {RATE} req/s beside {what}, p99"),
+        ours: time(Duration::from_secs_f64(median(together))),
+        other: format!("alone: {}", time(Duration::from_secs_f64(median(alone)))),
+        ratio: Some(median(ratios)),
+        goal: Goal::AtMost(1.5),
+    })
+}
+
+async fn good(platform: &Platform, effort: Effort) -> Result<Duration> {
+    let (client, url) = (http::client()?, platform.url("/good/hello"));
+    let report = load::open(RATE, Duration::from_secs(effort.seconds * 2), IN_FLIGHT_MAX, move || {
+        let request = client.get(&url);
+        async move {
+            let answer = http::send(request).await?;
+            ensure!(answer.status == 200, "{answer:?}");
+            Ok(())
+        }
+    })
+    .await?;
+    ensure!(report.failed == 0, "{} requests failed: {:?}", report.failed, report.samples);
+    Ok(report.p99())
+}

@@ -1,0 +1,148 @@
+//! The documented conversations with the command line and the gateway, held against the real binaries.
+
+mod cases;
+mod compare;
+mod http;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use micro_integration::git_server::HttpServer;
+use micro_integration::guest::Guest;
+use micro_integration::repo::checkout;
+use micro_integration::{Micro, Options, Platform, Repo};
+use tempfile::tempdir;
+
+use compare::Expect;
+
+/// One command and what it must print.
+struct Step {
+    id: &'static str,
+    /// As one would type it, single quotes included.
+    line: &'static str,
+    /// Below the test's folder.
+    dir: &'static str,
+    code: i32,
+    stdout: Expect,
+    stderr: Expect,
+}
+
+/// A command that succeeds and prints this.
+const fn prints(id: &'static str, line: &'static str, stdout: Expect) -> Step {
+    Step { id, line, dir: "", code: 0, stdout, stderr: Expect::Anything }
+}
+
+/// A command that fails with this reason.
+const fn fails(id: &'static str, line: &'static str, stderr: Expect) -> Step {
+    Step { id, line, dir: "", code: 1, stdout: Expect::Nothing, stderr }
+}
+
+impl Step {
+    /// The same in a folder.
+    const fn within(mut self, dir: &'static str) -> Self {
+        self.dir = dir;
+        self
+    }
+}
+
+/// Runs all steps, and reports every one that differs.
+async fn converse(micro: &Micro, dir: &Path, steps: &[Step]) -> Result<()> {
+    let mut wrong = String::new();
+    for step in steps {
+        let words = words(step.line);
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let output = micro.in_dir(&dir.join(step.dir)).run(&words).await?;
+        let mut check = |what: &str, result: Result<()>| {
+            if let Err(error) = result {
+                wrong.push_str(&format!("{} `micro {}`, {what}: {error:#}\n", step.id, step.line));
+            }
+        };
+        check(
+            "exit code",
+            if output.code == step.code { Ok(()) } else { Err(anyhow::anyhow!("{}", output.code)) },
+        );
+        check("stdout", step.stdout.check(&output.stdout));
+        check("stderr", step.stderr.check(&output.stderr));
+    }
+    anyhow::ensure!(wrong.is_empty(), "{wrong}");
+    Ok(())
+}
+
+/// Splits a line at spaces, but not within single quotes.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (number, part) in line.split('\'').enumerate() {
+        if number % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
+
+#[tokio::test]
+async fn commands_without_a_server() -> Result<()> {
+    let scratch = tempdir()?;
+    let micro = Micro::new(scratch.path());
+    converse(&micro, scratch.path(), cases::WITHOUT_SERVER).await?;
+    let unknown = micro.with_env("MICRO_ENV", "nosuch").run(&["list", "services"]).await?;
+    assert_eq!(unknown.code, 1);
+    Expect::Text("Env \"nosuch\" not found. See `micro env` for available environments.")
+        .check(&unknown.stderr)
+}
+
+/// G-11: the help of each command that the help lists.
+#[tokio::test]
+async fn every_command_explains_itself() -> Result<()> {
+    let scratch = tempdir()?;
+    let micro = Micro::new(scratch.path());
+    let help = micro.ok(&["--help"]).await?;
+    let (_, commands) = help.split_once("COMMANDS:").context("find the commands")?;
+    let (commands, _) = commands.split_once("GLOBAL OPTIONS").context("find the end of the commands")?;
+    let names: Vec<_> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() > 10, "{help}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        let name = name.trim_end_matches(',');
+        let text = micro.ok(&[name, "--help"]).await?;
+        let first = text.split("\n\n").next().unwrap_or_default();
+        assert!(first.contains(&format!("micro {name} - ")), "{text}");
+    }
+    Ok(())
+}
+
+/// From the first `run` to the last `kill`, with one service built from source and the others from components.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_with_a_server() -> Result<()> {
+    let mirror = tempdir()?;
+    let services = Repo::init(&mirror.path().join("micro/services"))?;
+    micro_integration::repo::copy(&checkout("examples/helloworld"), &services.dir().join("helloworld"))?;
+    services.commit("Say hello")?;
+    services.git(&["branch", "feature/slash"])?;
+    let git = HttpServer::start(mirror.path()).await?;
+    let flag = format!("--mirror=https://github.com/={}", git.url(""));
+    let options = Options { flags: vec![format!("--builder_flag={flag}")], ..Options::default() };
+    let platform = Platform::start_with(options).await?;
+    for (folder, example) in cases::PREBUILT {
+        Guest::Example(example).place_example(&platform.scratch().join(folder))?;
+    }
+    let broken = platform.scratch().join("broken");
+    micro_integration::repo::copy(&checkout("examples/helloworld"), &broken)?;
+    fs::write(broken.join("src/handler.rs"), "fn broken( {\n").context("break a service")?;
+    fs::write(broken.join("micro.toml"), "[service]\nname = \"broken\"\n").context("name it")?;
+    converse(&platform.micro(), platform.scratch(), cases::WITH_SERVER).await?;
+    Expect::Pieces(cases::SERVER_LOG).check(&platform.log())
+}
+
+/// What the gateway answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_to_the_gateway() -> Result<()> {
+    let platform = Platform::start().await?;
+    for example in ["helloworld", "greeter-srv", "greeter-api", "caller", "page"] {
+        let folder = platform.scratch().join(example);
+        Guest::Example(example).place_example(&folder)?;
+        platform.micro().ok(&["run", &folder.display().to_string()]).await?;
+    }
+    http::check(&platform).await
+}

@@ -1,0 +1,4 @@
+//! What a hostile service or client must not be able to do.
+
+mod neighbours;
+mod origins;

@@ -84,7 +84,12 @@ fn shape(command: clap::Command, path: &str) -> clap::Command {
     }
     template.push_str("OPTIONS:\n{options}{after-help}\n");
     let taken = command.get_arguments().any(|arg| arg.get_short() == Some('e'));
-    let short = Arg::new(SHORT).short('e').value_name("NAME").help("The same as --env").hide(path != "micro");
+    let short = Arg::new(SHORT)
+        .short('e')
+        .value_name("NAME")
+        .help("The same as --env")
+        .hide(path != "micro")
+        .display_order(901);
     let command = if taken { command } else { command.arg(short) };
     command.help_template(template).mut_subcommands(|sub| {
         let path = format!("{path} {}", sub.get_name());

@@ -24,13 +24,13 @@ const BUILT_IN: [&str; 3] = [LOCAL, SERVER, PLATFORM];
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Selection {
     /// Environment to use [env: MICRO_ENV]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", display_order = 900)]
     pub(crate) env: Option<String>,
     /// Short for --env platform
-    #[arg(long, global = true, conflicts_with_all = ["env", "server"])]
+    #[arg(long, global = true, conflicts_with_all = ["env", "server"], display_order = 902)]
     pub(crate) platform: bool,
     /// Short for --env server
-    #[arg(long, global = true, conflicts_with = "env")]
+    #[arg(long, global = true, conflicts_with = "env", display_order = 903)]
     pub(crate) server: bool,
 }
 

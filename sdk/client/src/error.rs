@@ -13,7 +13,7 @@ pub enum Error {
     Connect { address: Address, reason: String },
     /// The server answered with an error.
     #[error("{}", if _0.detail.is_empty() { _0.to_json() } else { _0.detail.clone() })]
-    Api(#[source] micro_api::Error),
+    Api(micro_api::Error),
     /// The connection broke or the answer took too long.
     #[error("the connection to {address} failed: {reason}")]
     Transport { address: Address, reason: String },

@@ -6,7 +6,7 @@ use crate::environment::Selection;
 use crate::source::{self, Identity};
 use crate::{deploy, output};
 
-/// Kill a running service e.g. micro kill helloworld, micro kill .
+/// Kill a running service, by its name or source
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A service's name, or the source it was run from, each with @version

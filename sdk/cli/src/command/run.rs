@@ -8,9 +8,9 @@ use crate::{output, source};
 
 mod watch;
 
-/// Run a service e.g. micro run github.com/org/repo/helloworld, micro run .
+/// Run a service from a folder or a git repository
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\n\nEXAMPLES:\n  \
+#[command(after_help = "EXAMPLES:\n  \
     micro run .\n  \
     micro run github.com/micro/services/helloworld\n  \
     micro run helloworld              # a folder of MICRO_RUNTIME_SOURCE\n  \

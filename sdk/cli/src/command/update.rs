@@ -6,7 +6,7 @@ use crate::deploy::{self, Action, Options};
 use crate::environment::{Selection, variable};
 use crate::{output, source};
 
-/// Update a running service e.g. micro update .
+/// Update a running service from its source
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The source, as for run

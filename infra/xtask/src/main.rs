@@ -1,6 +1,8 @@
 //! `cargo xtask …`: everything a developer does with this repository, set-up included.
 
 mod bench;
+#[cfg(test)]
+mod docs;
 mod guests;
 #[cfg(test)]
 mod layers;

@@ -1,9 +1,8 @@
 //! The key that signs manifests: it tells what this platform built from what someone else put in the folder.
 
 use std::fmt;
-use std::fs::OpenOptions;
 use std::io::{Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use hmac::{Hmac, Mac};
@@ -54,7 +53,7 @@ impl Key {
         rand::rngs::OsRng
             .try_fill_bytes(&mut bytes)
             .map_err(|error| io("draw random bytes for", path)(std::io::Error::other(error)))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
         let partial = tempfile::Builder::new()
             .prefix(".key-")
             .permissions(std::fs::Permissions::from_mode(0o600))
@@ -96,12 +95,7 @@ impl fmt::Debug for Key {
 
 /// Makes renames in `folder` survive a power cut.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), Error> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(0)
-        .open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(io("sync", folder))
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("sync", folder))
 }
 
 #[cfg(test)]

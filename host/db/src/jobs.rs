@@ -20,10 +20,13 @@ pub const ATTEMPTS_MAX: i64 = 3;
 /// A claimed job.
 #[derive(Debug, Clone)]
 pub struct BuildJob {
+    /// The job's id, not the deployment's.
     pub id: String,
     /// The deployment to build.
     pub deployment: String,
+    /// Whose it is.
     pub namespace: Namespace,
+    /// What was asked for.
     pub request: RunRequest,
     /// 1 for the first claim. The fence: only the holder of the newest attempt can change anything.
     pub attempt: i64,
@@ -265,7 +268,9 @@ fn note_stage(stages: &mut Vec<StageReport>, report: StageReport) {
 pub(crate) fn close_stage(stages: &mut Vec<StageReport>, stage: Stage) {
     let now = now_ms();
     match stages.iter_mut().find(|known| known.stage == stage) {
-        Some(known) => known.duration_ms = known.duration_ms.or(Some((now - known.started_ms).max(0))),
+        Some(known) => {
+            known.duration_ms = known.duration_ms.or_else(|| Some((now - known.started_ms).max(0)))
+        }
         None => stages.push(StageReport { stage, started_ms: now, duration_ms: Some(0), cached: false }),
     }
 }

@@ -26,15 +26,21 @@ pub struct Work {
 /// A deployment that serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Active {
+    /// Whose it is.
     pub namespace: String,
+    /// Short name.
     pub service: String,
+    /// `latest` or the ref.
     pub version: String,
     /// Digest of its signed manifest.
     pub revision: String,
+    /// The deployment that made it active.
     pub deployment: String,
     /// It runs to its end and answers no calls.
     pub job: bool,
+    /// When it was started, Unix milliseconds.
     pub started_ms: i64,
+    /// When its deployment last changed, Unix milliseconds.
     pub updated_ms: i64,
 }
 

@@ -12,6 +12,7 @@ use crate::{Db, Error, now_ms};
 pub struct Version {
     /// Short name.
     pub service: String,
+    /// `latest` or the ref.
     pub version: String,
     /// The newest attempt.
     pub latest: Record,

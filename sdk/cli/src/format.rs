@@ -11,10 +11,9 @@ pub(crate) use time::{ago, from_now, go_duration, now_ms, started};
 /// How a command with a table prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Output {
-    /// For people
+    // No doc comments: clap would show them and make every help text twice as long.
     #[value(alias = "text")]
     Table,
-    /// For programs
     Json,
 }
 
@@ -24,8 +23,8 @@ pub(crate) struct Format {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value = "table", hide_default_value = true)]
+    /// How to print: table or json
+    #[arg(long, value_enum, default_value = "table", hide_default_value = true, hide_possible_values = true)]
     output: Output,
 }
 

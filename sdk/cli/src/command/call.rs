@@ -13,8 +13,8 @@ pub(crate) struct Args {
     /// Service, endpoint and request; words after the endpoint are joined by spaces
     #[arg(value_name = "SERVICE ENDPOINT REQUEST")]
     words: Vec<String>,
-    /// How to print the reply
-    #[arg(long, short, value_enum, default_value = "json")]
+    /// How to print the reply: json, indented, or raw, as it was sent
+    #[arg(long, short, value_enum, default_value = "json", hide_possible_values = true)]
     output: Reply,
     /// A key-value pair of metadata, such as a header; may be given again
     #[arg(long, value_name = "KEY=VALUE")]
@@ -26,9 +26,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Reply {
-    /// Indented
     Json,
-    /// As the service sent it
     Raw,
 }
 

@@ -5,11 +5,13 @@ use anyhow::Result;
 use crate::{cli, output};
 
 /// Print a completion script for a shell
-///
-/// For bash: `micro completions bash > ~/.local/share/bash-completion/completions/micro`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "For bash:\n  micro completions bash > ~/.local/share/bash-completion/completions/micro"
+)]
 pub(crate) struct Args {
-    #[arg(value_enum)]
+    /// bash, elvish, fish, powershell or zsh
+    #[arg(value_enum, hide_possible_values = true)]
     shell: clap_complete::Shell,
 }
 

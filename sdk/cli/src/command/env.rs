@@ -22,14 +22,28 @@ enum Command {
     /// List all environments
     List,
     /// Get the currently selected environment, or the address of another
-    Get { name: Option<String> },
+    Get {
+        /// An environment's name
+        name: Option<String>,
+    },
     /// Set the environment to use for subsequent commands
-    Set { name: Option<String> },
+    Set {
+        /// An environment's name
+        name: Option<String>,
+    },
     /// Add a new environment, or change its address
-    Add { name: Option<String>, address: Option<String> },
+    Add {
+        /// The environment's name
+        name: Option<String>,
+        /// HOST:PORT or a URL
+        address: Option<String>,
+    },
     /// Delete an environment
     #[command(alias = "delete", alias = "rm")]
-    Del { name: Option<String> },
+    Del {
+        /// The environment's name
+        name: Option<String>,
+    },
     #[command(external_subcommand)]
     Other(Vec<String>),
 }

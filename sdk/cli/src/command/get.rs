@@ -19,6 +19,7 @@ pub(crate) struct Args {
 enum Command {
     /// Get a service: its versions, nodes and endpoints
     Service {
+        /// The service's name
         name: Option<ServiceName>,
         #[command(flatten)]
         format: Format,

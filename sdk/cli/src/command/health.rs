@@ -13,6 +13,7 @@ use crate::output::{self, Exit};
 /// Query the health of a service; exit code 1 when a node is not ok
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// The service's name
     service: Option<ServiceName>,
     #[command(flatten)]
     format: Format,

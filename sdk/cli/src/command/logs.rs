@@ -14,6 +14,7 @@ use crate::output;
 /// Get logs for a service
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// The service's name
     service: Option<ServiceName>,
     /// Only this version
     #[arg(long)]
@@ -30,8 +31,9 @@ pub(crate) struct Args {
     /// Show the build's output
     #[arg(long)]
     build: bool,
-    /// How to print: the message, or an object a line with timestamp, metadata and message
+    /// How to print: text, or json with timestamp, metadata and message, one object a line
     #[arg(long, short, value_enum, default_value = "table", hide_default_value = true)]
+    #[arg(hide_possible_values = true)]
     output: Output,
     /// The same as --output json
     #[arg(long)]

@@ -7,12 +7,11 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 /// Run the micro server: the whole platform in one place, in the foreground
-///
-/// Options are handed to `micro-server all`; `micro-server all --help` lists them.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "The options are those of `micro-server all`; `micro-server all --help` lists them.")]
 pub(crate) struct Args {
     /// Options of micro-server
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
     options: Vec<OsString>,
 }
 

@@ -11,11 +11,10 @@ use crate::environment::Selection;
 use crate::format::{Format, go_duration, started};
 use crate::output;
 
-/// Query the stats of a service
-///
-/// With --json also requests, errors, CPU time and latencies.
+/// Query the stats of a service; with --json also requests, errors, CPU time and latencies
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// The service's name
     service: Option<ServiceName>,
     #[command(flatten)]
     format: Format,

@@ -34,6 +34,7 @@ struct Place {
 enum Command {
     /// Read a record from the store
     Read {
+        /// The key, or a part of it
         key: Option<String>,
         /// Read every key that begins with KEY
         #[arg(long, short)]
@@ -84,6 +85,7 @@ enum Command {
     },
     /// Delete a key from the store
     Delete {
+        /// The key
         key: Option<String>,
         #[command(flatten)]
         place: Place,

@@ -58,6 +58,7 @@ fn each_command_begins_with_its_name_and_a_description() {
             help.strip_prefix(&format!("NAME:\n   micro {command} - ")).unwrap_or_else(|| panic!("{help}"));
         assert!(head.chars().next().is_some_and(char::is_alphanumeric), "{help}");
         assert_eq!(help, micro.stdout(&["help", command]));
+        assert!(help.contains("\nOPTIONS:\n") && !help.contains("Possible values"), "{help}");
     }
     let help = micro.stdout(&["store", "read", "--help"]);
     assert!(help.starts_with("NAME:\n   micro store read - Read a record"), "{help}");

@@ -78,9 +78,18 @@ fn a_linked_configuration_is_refused() {
     assert!(micro.stderr(&["env"]).contains("must be a folder, not a link"));
 }
 
+/// Copies by another process: a descriptor of ours that is open for writing would be inherited by whatever another
+/// test starts meanwhile, and the program would be busy.
+fn install(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
 fn script(path: &Path, text: &str) {
-    std::fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    let draft = path.with_extension("draft");
+    std::fs::write(&draft, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(&draft, PermissionsExt::from_mode(0o755)).unwrap();
+    install(&draft, path);
 }
 
 #[test]
@@ -88,7 +97,7 @@ fn server_is_the_program_beside_micro() {
     let mut micro = Micro::alone();
     let folder = micro.work().join("bin");
     std::fs::create_dir(&folder).unwrap();
-    std::fs::copy(&micro.program, folder.join("micro")).unwrap();
+    install(&micro.program, &folder.join("micro"));
     micro.program = folder.join("micro");
     let error = micro.stderr(&["server"]);
     assert!(error.ends_with("micro-server is missing: install micro-server beside micro\n"), "{error}");

@@ -1,7 +1,5 @@
 //! What can go wrong between a client and the control API.
 
-use crate::Address;
-
 /// Why a request gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -10,16 +8,16 @@ pub enum Error {
         "cannot reach a server at {address}: {reason}; start one with `micro server`, or choose another \
          environment with `micro env set NAME`"
     )]
-    Connect { address: Address, reason: String },
+    Connect { address: String, reason: String },
     /// The server answered with an error.
     #[error("{}", if _0.detail.is_empty() { _0.to_json() } else { _0.detail.clone() })]
     Api(micro_api::Error),
     /// The connection broke or the answer took too long.
     #[error("the connection to {address} failed: {reason}")]
-    Transport { address: Address, reason: String },
+    Transport { address: String, reason: String },
     /// The answer is not what this API says, as when something else listens there.
     #[error("{address} does not answer as a Micro server does: {reason}")]
-    Protocol { address: Address, reason: String },
+    Protocol { address: String, reason: String },
     /// A local file could not be read.
     #[error("cannot read {path}: {source}")]
     File { path: String, source: std::io::Error },

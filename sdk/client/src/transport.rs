@@ -98,7 +98,7 @@ impl Client {
     /// Sends, and turns a status that is no success into an error.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response> {
         let response = request.send().await.map_err(|error| match error.is_connect() {
-            true => Error::Connect { address: self.address.clone(), reason: reason(&error) },
+            true => Error::Connect { address: self.address.to_string(), reason: reason(&error) },
             false => transport(&self.address, &error),
         })?;
         if response.status().is_success() {
@@ -125,12 +125,12 @@ impl Client {
     }
 
     pub(crate) fn protocol(&self, reason: impl Into<String>) -> Error {
-        Error::Protocol { address: self.address.clone(), reason: reason.into() }
+        Error::Protocol { address: self.address.to_string(), reason: reason.into() }
     }
 }
 
 fn transport(address: &Address, error: &reqwest::Error) -> Error {
-    Error::Transport { address: address.clone(), reason: reason(error) }
+    Error::Transport { address: address.to_string(), reason: reason(error) }
 }
 
 /// The server's error object; whatever else it sent becomes the detail.

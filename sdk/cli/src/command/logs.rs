@@ -49,7 +49,7 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     let since_ms = since.map(|since| now_ms() - i64::try_from(since.as_millis()).unwrap_or_default());
     let query = LogQuery {
         version: args.version,
-        lines: args.lines.or((!args.build).then_some(LINES)),
+        lines: args.lines.or_else(|| (!args.build).then_some(LINES)),
         since_ms,
         follow: args.follow,
         build: args.build,

@@ -198,7 +198,7 @@ async fn run(
     let mut instance = start.instance(&revision, export).await?;
     let bound = Arc::clone(&instance.bound);
     let bounds = revision.reuse_bounds();
-    let cpu = revision.limits().cpu;
+    let (cpu, front_cpu) = (revision.limits().cpu, bounds.front_cpu);
     let serve = async |accessor: &Accessor<State>| {
         let mut running = FuturesUnordered::new();
         std::future::poll_fn(|cx| {
@@ -208,13 +208,14 @@ async fn run(
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                     Poll::Ready(None) | Poll::Pending => {}
                 }
-                if worker.is_worn(bounds.calls, bounds.age) {
+                // An instance that moved to the slow threads stays there: new calls deserve a new one.
+                if worker.meter.must_leave() || worker.is_worn(bounds.calls, bounds.age) {
                     worker.retire();
                 }
                 match jobs.poll_recv(cx) {
                     Poll::Ready(Some(job)) => {
                         worker.calls.fetch_add(1, Relaxed);
-                        worker.meter.extend(cpu);
+                        worker.meter.extend(cpu, front_cpu);
                         running.push(serve_job(accessor, &bound, job));
                     }
                     Poll::Ready(None) if running.is_empty() => return Poll::Ready(wasmtime::error::Ok(())),

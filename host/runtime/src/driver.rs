@@ -153,6 +153,7 @@ impl Driver {
             Running::Slow { ended, .. } => ended.poll_take(cx),
         };
         if let Poll::Ready(ended) = polled {
+            self.running = Running::Done;
             return Poll::Ready(self.finish(ended));
         }
         if self.meter.must_leave() && matches!(self.running, Running::Front(_)) {
@@ -161,10 +162,12 @@ impl Driver {
             if let Running::Slow { ended, .. } = &self.running
                 && let Poll::Ready(ended) = ended.poll_take(cx)
             {
+                self.running = Running::Done;
                 return Poll::Ready(self.finish(ended));
             }
         }
         if self.is_late(cx) {
+            self.stop();
             return Poll::Ready(self.finish(Err(Fault::WallLimit)));
         }
         Poll::Pending
@@ -188,7 +191,6 @@ impl Driver {
     }
 
     fn finish(&mut self, ended: Ended) -> Result<(), Fault> {
-        self.stop();
         self.revision.stats_cells().add_cpu(self.meter.used());
         if self.meter.is_heavy() {
             // Also where it ran slow from the start: a service stays there as long as its calls are of this kind.
@@ -224,10 +226,9 @@ impl Driver {
         self.running = Running::Slow { task, ended };
     }
 
+    /// Drops the call, wherever it runs.
     fn stop(&mut self) {
-        if let Running::Slow { task, ended } = &self.running
-            && ended.take().is_none()
-        {
+        if let Running::Slow { task, .. } = &self.running {
             // A thread may be inside the guest: it leaves at the next tick and drops the store.
             self.meter.cancel();
             task.cancel();

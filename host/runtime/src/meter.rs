@@ -78,8 +78,10 @@ impl Meter {
     }
 
     /// Another call joins an instance whose account is shared: it may use `cpu` more from here on.
-    pub(crate) fn extend(&self, cpu: Duration) {
-        self.budget_ns.store(self.used_ns.load(Relaxed).saturating_add(nanos(cpu)), Relaxed);
+    pub(crate) fn extend(&self, cpu: Duration, front_cpu: Duration) {
+        let used = self.used_ns.load(Relaxed);
+        self.budget_ns.store(used.saturating_add(nanos(cpu)), Relaxed);
+        self.front_ns.store(used.saturating_add(nanos(front_cpu)), Relaxed);
     }
 
     /// No limit: a job has a share instead.

@@ -56,6 +56,8 @@ pub(crate) struct ReuseBounds {
     pub(crate) calls: u32,
     pub(crate) idle: Duration,
     pub(crate) age: Duration,
+    /// CPU time on a front thread that each call in a shared instance adds.
+    pub(crate) front_cpu: Duration,
 }
 
 impl std::fmt::Debug for Revision {

@@ -137,6 +137,7 @@ impl Runtime {
                 calls: self.config.reuse_calls,
                 idle: self.config.reuse_idle,
                 age: self.config.reuse_age,
+                front_cpu: self.config.front_cpu,
             },
         })))
     }
@@ -205,7 +206,7 @@ impl Runtime {
         let answer = if self.is_concurrent(revision, Export::Handler) {
             let work = Work::Rpc { request: Some(request), slot: Arc::clone(&slot) };
             self.offer(revision, Export::Handler, &context, work).await?;
-            within(&context, &slot).await
+            within(&context, &slot).await.inspect_err(|fault| revision.log_fault(fault, &context.request_id))
         } else {
             let start = self.start(revision, Export::Handler, &context).await?;
             let meter = start.meter();

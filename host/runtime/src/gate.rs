@@ -52,6 +52,13 @@ pub(crate) struct Permit {
     key: Arc<ServiceKey>,
 }
 
+impl Permit {
+    /// Calls of other services wait for it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.gate.is_contended()
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.gate.release(&self.key);
@@ -103,6 +110,12 @@ impl Gate {
     /// No more instances fit on the node.
     pub(crate) fn is_full(&self) -> bool {
         !self.has_room(&self.state.lock())
+    }
+
+    /// Calls wait because the node is full: an instance that is kept idle keeps them waiting.
+    fn is_contended(&self) -> bool {
+        let state = self.state.lock();
+        state.waiting > 0 && !self.has_room(&state)
     }
 
     /// A free slot, and memory to fill it. Memory always frees together with a slot, so both wake the queue.
@@ -192,7 +205,9 @@ impl State {
         if turns.is_empty() {
             self.order.push_back(key.namespace.clone());
         }
-        turns.push_back(Arc::clone(key));
+        if !turns.contains(key) {
+            turns.push_back(Arc::clone(key));
+        }
     }
 }
 

@@ -9,6 +9,6 @@ mod exchange;
 mod guest;
 
 pub use body::{Body, BoxError};
-pub(crate) use body::{RequestBody, Upload};
+pub(crate) use body::{Upload, inbound};
 pub(crate) use exchange::exchange;
 pub(crate) use guest::{Answer, GuestBody, Inbound, finish_p3, prepare_p3, serve};

@@ -53,7 +53,7 @@ pub(crate) struct Instance {
     pub(crate) calls: u32,
     pub(crate) born: Instant,
     pub(crate) idle_since: Instant,
-    _permit: Permit,
+    pub(crate) permit: Permit,
 }
 
 /// What a call begins with.
@@ -91,7 +91,7 @@ impl Start {
                     calls: 0,
                     born: now,
                     idle_since: now,
-                    _permit: permit,
+                    permit,
                 }))
             }
         }

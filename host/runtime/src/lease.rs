@@ -31,13 +31,22 @@ impl Runtime {
         export: Export,
         context: &Context,
     ) -> Result<Start, Fault> {
-        if revision.policy() != Reuse::Fresh
-            && let Some(instance) = revision.take_idle(export)
-        {
-            revision.touch();
-            return Ok(Start::Reuse(instance));
+        if revision.policy() == Reuse::Fresh {
+            return self.fresh(revision, export, context, None).await;
         }
-        self.fresh(revision, export, context, None).await
+        loop {
+            let returned = revision.returned.notified();
+            if let Some(instance) = revision.take_idle(export) {
+                revision.touch();
+                return Ok(Start::Reuse(instance));
+            }
+            // Room for a new instance, or one that comes back, whichever is first.
+            tokio::select! {
+                biased;
+                fresh = self.fresh(revision, export, context, None) => return fresh,
+                () = returned => {}
+            }
+        }
     }
 
     pub(crate) async fn fresh(

@@ -42,6 +42,8 @@ pub struct Revision {
     /// Instances of `reuse = "sequential"` that wait for a call.
     #[expect(clippy::vec_box, reason = "an instance travels boxed; unpacking would copy it twice a call")]
     pub(crate) idle: Mutex<Vec<Box<Instance>>>,
+    /// Tells calls that wait for a new instance that an old one is back.
+    pub(crate) returned: Notify,
     /// Instances of `reuse = "concurrent"`.
     pub(crate) workers: Mutex<Vec<Arc<Worker>>>,
     reuse: ReuseBounds,
@@ -95,6 +97,7 @@ impl Revision {
             last_used_ms: AtomicU64::new(0),
             made: Instant::now(),
             idle: Mutex::new(Vec::new()),
+            returned: Notify::new(),
             workers: Mutex::new(Vec::new()),
             reuse: parts.reuse,
             active: AtomicUsize::new(0),
@@ -180,11 +183,12 @@ impl Revision {
 
     /// Keeps an instance for the next call.
     pub(crate) fn keep(&self, mut instance: Box<Instance>) {
-        if self.is_retired() {
+        if self.is_retired() || instance.permit.is_wanted() {
             return;
         }
         instance.idle_since = Instant::now();
         self.idle.lock().push(instance);
+        self.returned.notify_one();
     }
 
     /// Drops instances that nobody called lately, and those that are too old.

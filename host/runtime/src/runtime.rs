@@ -255,11 +255,9 @@ impl Runtime {
         // What the guest calls while it streams may take as long as the answer.
         let context = bounded(context, limits.http_total);
         let slot = Slot::new();
-        let upload = http::Upload::new();
-        let uploaded = Arc::clone(&upload);
-        let request = request.map(|body| http::RequestBody::new(body, limits.request_bytes, uploaded));
         let revision = Arc::clone(revision);
         if self.is_concurrent(&revision, Export::Http) {
+            let (request, upload) = http::inbound(request, limits.request_bytes);
             let work = Work::Http { request: Some(Box::new(request)), slot: Arc::clone(&slot) };
             let worker = self.offer(&revision, Export::Http, &context, work).await?;
             let answer = http::exchange(revision, &head, None, &slot, &upload, activity).await;
@@ -271,9 +269,12 @@ impl Runtime {
         let start = self.start(&revision, Export::Http, &head).await?;
         let meter = start.meter();
         meter.begin(limits.cpu, self.config.front_cpu);
+        // The guest's time runs from here: waiting for an instance is not its doing.
+        let (request, upload) = http::inbound(request, limits.request_bytes);
         let served =
             http::serve(Arc::clone(&revision), start, Arc::clone(&context), request, Arc::clone(&slot));
-        let driver = self.driver(&revision, Box::pin(served), meter, &head, Threads::Front);
+        let mut driver = self.driver(&revision, Box::pin(served), meter, &head, Threads::Front);
+        driver.set_deadline(upload.head_due(limits.wall, limits.http_total));
         http::exchange(revision, &head, Some(driver), &slot, &upload, activity).await
     }
 

@@ -32,7 +32,7 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    pub(crate) fn new() -> Arc<Self> {
+    fn new() -> Arc<Self> {
         Arc::new(Self { over: AtomicBool::new(false), began: Instant::now(), last_ms: AtomicU64::new(0) })
     }
 
@@ -55,10 +55,14 @@ pub(crate) struct RequestBody {
     upload: Arc<Upload>,
 }
 
-impl RequestBody {
-    pub(crate) fn new(body: Body, bytes_max: u64, upload: Arc<Upload>) -> Self {
-        Self { body, left: bytes_max, upload }
-    }
+/// A request as a guest gets it, and what is known of its body.
+pub(crate) fn inbound(
+    request: http::Request<Body>,
+    bytes_max: u64,
+) -> (http::Request<RequestBody>, Arc<Upload>) {
+    let upload = Upload::new();
+    let watched = Arc::clone(&upload);
+    (request.map(|body| RequestBody { body, left: bytes_max, upload: watched }), upload)
 }
 
 impl HttpBody for RequestBody {

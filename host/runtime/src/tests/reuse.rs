@@ -99,3 +99,27 @@ async fn a_stream_whose_instance_dies_is_not_taken_for_whole() {
     assert_eq!(revision.stats().requests, 2);
     assert!(http_body_util::BodyExt::collect(stream.into_body()).await.is_err());
 }
+
+#[tokio::test]
+async fn calls_beyond_the_cap_get_instances_that_come_back() {
+    let fixture = Fixture::with(|config| config.instances_per_service = 2);
+    let revision = fixture.hostile(reuse(Reuse::Sequential));
+    let nap = || fixture.runtime.call(&revision, call("nap", b"x"));
+    let began = std::time::Instant::now();
+    let results = futures::future::join_all((0..10).map(|_| nap())).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(revision.stats().instances, 2);
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_full_node_keeps_no_idle_instances_from_others() {
+    let fixture = Fixture::with(|config| config.engine.slots = 1);
+    let one = fixture.revision("one", super::fixture::hostile(), reuse(Reuse::Sequential));
+    let two = fixture.revision("two", super::fixture::hostile(), reuse(Reuse::Sequential));
+    let began = std::time::Instant::now();
+    let nap = |revision| fixture.runtime.call(revision, call("nap", b"x"));
+    let (a, b) = tokio::join!(nap(&one), nap(&two));
+    assert!(a.is_ok() && b.is_ok(), "{a:?} {b:?}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(4), "{:?}", began.elapsed());
+}

@@ -32,10 +32,9 @@ impl Log {
         self.add(stage, "info", text);
     }
 
+    /// Why a stage failed.
     pub(crate) fn error(&self, stage: Stage, text: &str) {
-        for line in text.lines() {
-            self.add(stage, "error", line);
-        }
+        self.add(stage, "error", text);
     }
 
     fn add(&self, stage: Stage, level: &str, text: &str) {
@@ -86,9 +85,9 @@ mod tests {
     fn lines_lose_what_a_terminal_would_obey() {
         assert_eq!(printable("\u{1b}[1;31merror\u{1b}[0m:\tx\u{7}\r"), "error:\tx");
         let log = Log::new("latest");
-        log.error(Stage::Build, "one\ntwo");
+        log.error(Stage::Build, "one");
         let lines = log.take();
-        assert_eq!(lines.len(), 2);
+        assert_eq!(lines.len(), 1);
         assert_eq!(lines.first().unwrap().metadata.get("stage").unwrap(), "build");
         assert!(log.take().is_empty());
         let line = "x".repeat(1 << 16);

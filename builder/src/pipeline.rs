@@ -1,6 +1,6 @@
 //! One build, from claim to revision.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use micro_api::deployment::{DeploymentState, RunRequest, Stage, StageReport};
@@ -15,6 +15,9 @@ use crate::folders::Job;
 use crate::log::Log;
 use crate::sandbox::{End, Spec, Stream};
 use crate::stage::{build, detect, fetch, precompile, publish, validate};
+
+/// How long a phase may take to notice that it is to stop.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// What a build tells the control plane.
 #[async_trait]
@@ -72,7 +75,7 @@ impl Build<'_> {
         }
         let result = tokio::select! {
             result = work => result.map_err(failed)?,
-            () = self.stop.cancelled() => return Err(failed(Error::Abandoned)),
+            () = self.overdue() => return Err(failed(Error::Abandoned)),
         };
         let duration_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
         let cached = result.is_cached();
@@ -81,6 +84,12 @@ impl Build<'_> {
         let report = StageReport { stage, started_ms, duration_ms: Some(duration_ms), cached };
         self.reporter.stage(state, report).await.map_err(failed)?;
         Ok(result)
+    }
+
+    /// Runs end by themselves when told to stop, and clean up; what waits for something else is dropped a little later.
+    async fn overdue(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(STOP_GRACE).await;
     }
 
     /// Runs something in the sandbox; its output goes to the log, and to `lines`.

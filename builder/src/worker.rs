@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use micro_api::ServiceName;
-use micro_api::deployment::{DeploymentState, StageReport};
+use micro_api::deployment::{DeploymentState, Source, StageReport};
 use micro_db::{BuildJob, CacheEntry, Db};
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -104,10 +104,13 @@ impl Shared {
             result = building => result,
             never = &mut keeping => match never {},
         };
+        let from_git = matches!(job.request.source, Source::Git { .. });
         if let Err(failure) = &result
             && !matches!(failure.error, Error::Abandoned)
         {
-            log.error(failure.stage, &failure.error.to_api(failure.stage, false).detail);
+            // What follows the first line is the compiler's, which is in the log already.
+            let detail = failure.error.to_api(failure.stage, from_git).detail;
+            log.error(failure.stage, detail.lines().next().unwrap_or_default());
         }
         self.flush(job, &log).await;
         if let Err(error) = self.finish(job, result).await {
@@ -182,7 +185,7 @@ impl Shared {
             }
             error => tracing::info!(deployment = job.deployment, %error, "Build failed"),
         }
-        let from_git = matches!(job.request.source, micro_api::deployment::Source::Git { .. });
+        let from_git = matches!(job.request.source, Source::Git { .. });
         self.db.fail(job, failure.stage, failure.error.to_api(failure.stage, from_git)).await
     }
 

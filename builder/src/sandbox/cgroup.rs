@@ -54,11 +54,11 @@ impl Cgroups {
         let path = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
         let beside = Path::new(path).parent().map(|parent| root.join(parent));
         for base in beside.into_iter().chain([root.to_owned()]) {
-            let _ = std::fs::write(base.join("cgroup.subtree_control"), "+memory +pids +cpu");
+            enable(&base);
             let folder = base.join(FOLDER);
             let _ = std::fs::create_dir(&folder);
-            let enabled = std::fs::write(folder.join("cgroup.subtree_control"), "+memory +pids +cpu");
-            if enabled.is_ok() && writable(&folder) {
+            let enabled = enable(&folder);
+            if enabled.contains("memory") && enabled.contains("pids") && writable(&folder) {
                 return Self { folders: vec![(Controller::Unified, folder)] };
             }
         }
@@ -247,6 +247,15 @@ fn configure(controller: Controller, folder: &Path, limits: &Limits) {
             tracing::debug!(%error, file, folder = %folder.display(), "A control group refuses a setting");
         }
     }
+}
+
+/// Gives the controllers to the groups below, one by one: a machine may lack any of them. What they have then.
+fn enable(folder: &Path) -> String {
+    let control = folder.join("cgroup.subtree_control");
+    for controller in ["+memory", "+pids", "+cpu"] {
+        let _ = std::fs::write(&control, controller);
+    }
+    std::fs::read_to_string(&control).unwrap_or_default()
 }
 
 /// Whether groups can be made in `folder`.

@@ -308,27 +308,15 @@ fn env(build: &Build<'_>, urls: &[&GitUrl]) -> Vec<(String, String)> {
     set("GIT_ALLOW_PROTOCOL", schemes.join(":"));
     set("GIT_TERMINAL_PROMPT", "0".to_owned());
     set("GIT_CONFIG_NOSYSTEM", "1".to_owned());
-    set("GIT_CONFIG_GLOBAL", "/dev/null".to_owned());
+    set("GIT_CONFIG_GLOBAL", Builder::file("gitconfig"));
     set("GIT_SSH_COMMAND", ssh_command(build));
     if build.builder.has_ca() {
         set("GIT_SSL_CAINFO", Builder::file("ca.crt"));
     }
-    let mut settings = vec![
-        ("safe.directory", "*".to_owned()),
-        ("core.hooksPath", "/dev/null".to_owned()),
-        ("core.gitProxy", Builder::dial()),
-        ("core.fsmonitor", "false".to_owned()),
-        ("credential.helper", String::new()),
-        ("fetch.recurseSubmodules", "false".to_owned()),
-        ("gc.auto", "0".to_owned()),
-    ];
     if config.git_credentials.is_some() && build.namespace.as_str() == DEFAULT_NAMESPACE {
-        settings.push(("credential.helper", "store --file=/micro/secret/git_credentials".to_owned()));
-    }
-    set("GIT_CONFIG_COUNT", settings.len().to_string());
-    for (number, (name, value)) in settings.into_iter().enumerate() {
-        set(&format!("GIT_CONFIG_KEY_{number}"), name.to_owned());
-        set(&format!("GIT_CONFIG_VALUE_{number}"), value);
+        set("GIT_CONFIG_COUNT", "1".to_owned());
+        set("GIT_CONFIG_KEY_0", "credential.helper".to_owned());
+        set("GIT_CONFIG_VALUE_0", "store --file=/micro/secret/git_credentials".to_owned());
     }
     env
 }

@@ -17,33 +17,26 @@ const BAD_LOOPS: usize = 8;
 
 pub(crate) async fn measure(effort: Effort) -> Result<Vec<Row>> {
     let platform = Platform::start().await?;
-    for (guest, name) in [(Guest::HttpP2, "good"), (Guest::Example("bad-neighbour"), "bad")] {
+    for (guest, name) in [(Guest::HttpP2, "good"), (Guest::Example("bad-neighbour"), "bad-neighbour")] {
         let folder = platform.scratch().join(name);
-        guest.place(&folder, &format!("[service]\nname = \"{name}\"\n"))?;
+        guest.place_example(&folder)?;
         platform.micro().ok(&["run", &folder.display().to_string()]).await?;
     }
     let mut rows = Vec::new();
-    for (what, path, body) in [("1 s loops", "/bad/loop", "{}"), ("5 ms bursts", "/bad/burst", "{\"ms\":5}")]
-    {
-        rows.push(beside(&platform, what, path, body, effort).await?);
+    for (what, path) in [("1 s loops", "/bad-neighbour/loop"), ("5 ms bursts", "/bad-neighbour/burst")] {
+        rows.push(beside(&platform, what, path, effort).await?);
     }
     Ok(rows)
 }
 
-async fn beside(
-    platform: &Platform,
-    what: &str,
-    path: &str,
-    body: &'static str,
-    effort: Effort,
-) -> Result<Row> {
+async fn beside(platform: &Platform, what: &str, path: &str, effort: Effort) -> Result<Row> {
     let (mut ratios, mut alone, mut together) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..effort.turns.div_ceil(2) {
         let a = good(platform, effort).await?;
         let stop = Arc::new(AtomicBool::new(false));
         let (client, url) = (http::client()?, platform.url(path));
         let noise = load::closed(BAD_LOOPS, Arc::clone(&stop), move || {
-            let request = client.post(&url).header("content-type", "application/json").body(body);
+            let request = client.post(&url).header("content-type", "application/json").body("{}");
             async move { http::send(request).await.map(drop) }
         });
         let noise = tokio::spawn(noise);

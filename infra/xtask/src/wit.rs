@@ -1,4 +1,5 @@
-//! `wit/sync`: the package for languages whose tools know no asynchronous functions yet, derived from `wit/`.
+//! What is derived from `wit/`: `wit/sync`, the package for languages whose tools know no asynchronous functions yet,
+//! and the bindings of the Rust SDK.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::paths;
+use crate::{paths, process};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -16,6 +17,19 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    sync_package(options.check)?;
+    bindings(options.check)
+}
+
+/// The generator is a workspace of its own: nobody else waits for it to compile.
+fn bindings(check: bool) -> Result<()> {
+    let mut cargo = paths::cargo()?;
+    cargo.args(["run", "--quiet", "--locked", "--manifest-path", "sdk/rust/bindgen/Cargo.toml", "--"]);
+    cargo.env("CARGO_TARGET_DIR", paths::target().join("bindgen"));
+    process::run(cargo.args(check.then_some("--check")))
+}
+
+fn sync_package(check: bool) -> Result<()> {
     let source = paths::root().join("wit");
     let derived = source.join("sync");
     let want: BTreeMap<_, _> =
@@ -24,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if want == have {
         return Ok(());
     }
-    if options.check {
+    if check {
         bail!("wit/sync differs from what wit/ says: run `cargo xtask wit` and commit");
     }
     fs::create_dir_all(&derived).context("make wit/sync")?;
@@ -72,6 +86,6 @@ mod tests {
 
     #[test]
     fn the_checked_in_package_is_the_derived_one() {
-        run(&Options { check: true }).unwrap();
+        sync_package(true).unwrap();
     }
 }

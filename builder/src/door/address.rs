@@ -108,13 +108,10 @@ fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(v4: Ipv4Addr) -> bool {
     let [a, b, c, _] = v4.octets();
-    let reserved = match (a, b, c) {
-        (0 | 10 | 127 | 240..=255, ..) => true,
-        (100, 64..=127, _) => true,
-        (192, 0, 0) | (192, 88, 99) => true,
-        (198, 18 | 19, _) => true,
-        _ => false,
-    };
+    let reserved = matches!(
+        (a, b, c),
+        (0 | 10 | 127 | 240..=255, ..) | (100, 64..=127, _) | (192, 0, 0) | (192, 88, 99) | (198, 18 | 19, _)
+    );
     !(reserved
         || v4.is_private()
         || v4.is_link_local()

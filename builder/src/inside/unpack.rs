@@ -100,7 +100,7 @@ impl Unpacking<'_> {
     }
 
     fn file(&mut self, entry: &mut tar::Entry<'_, impl Read>, path: &Path, name: &str) -> Result<(), String> {
-        self.folder_at(path.parent().unwrap_or(Path::new("")))?;
+        self.folder_at(path.parent().unwrap_or_else(|| Path::new("")))?;
         let executable = entry.header().mode().unwrap_or(0) & 0o100 != 0;
         let mode = if executable { 0o755 } else { 0o644 };
         // Never into a file that is there: no entry can write through what an earlier one made.
@@ -133,7 +133,7 @@ impl Unpacking<'_> {
         if tree::escapes(&path, &target) {
             return Err(format!("the link `{name}` leads out of the source, to `{}`", target.display()));
         }
-        self.folder_at(path.parent().unwrap_or(Path::new("")))?;
+        self.folder_at(path.parent().unwrap_or_else(|| Path::new("")))?;
         std::os::unix::fs::symlink(&target, self.folder.join(&path))
             .map_err(|error| format!("make the link `{name}`: {error}"))?;
         self.links.insert(path);

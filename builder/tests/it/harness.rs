@@ -13,15 +13,15 @@ use tokio::process::{Child, Command};
 /// How long a build may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-pub struct Platform {
+pub(crate) struct Platform {
     scratch: tempfile::TempDir,
-    pub db: Db,
-    pub child: Child,
+    pub(crate) db: Db,
+    pub(crate) child: Child,
 }
 
 impl Platform {
     /// Starts a builder with these flags.
-    pub async fn start(flags: &[&str]) -> Self {
+    pub(crate) async fn start(flags: &[&str]) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let data = scratch.path().join("data");
         std::fs::create_dir(&data).unwrap();
@@ -32,23 +32,23 @@ impl Platform {
     }
 
     /// Starts another builder on the same data, after the first ended.
-    pub fn restart(&mut self, flags: &[&str]) {
+    pub(crate) fn restart(&mut self, flags: &[&str]) {
         self.child = spawn(&self.data(), flags);
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.scratch.path().join("data")
     }
 
     /// A folder for sources.
-    pub fn folder(&self, name: &str) -> PathBuf {
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
         let path = self.scratch.path().join(name);
         std::fs::create_dir_all(&path).unwrap();
         path
     }
 
     /// Asks for a build; the builder is poked.
-    pub async fn submit(&mut self, source: Source, name: &str, version: &str) -> Deployment {
+    pub(crate) async fn submit(&mut self, source: Source, name: &str, version: &str) -> Deployment {
         let request = RunRequest {
             source,
             source_given: "test".to_owned(),
@@ -66,7 +66,7 @@ impl Platform {
     }
 
     /// Asks for a build and waits for its end.
-    pub async fn build(&mut self, source: Source, name: &str, version: &str) -> Deployment {
+    pub(crate) async fn build(&mut self, source: Source, name: &str, version: &str) -> Deployment {
         let deployment = self.submit(source, name, version).await;
         self.wait(&deployment.id, |found| {
             matches!(found.state, DeploymentState::Built | DeploymentState::Failed)
@@ -75,7 +75,7 @@ impl Platform {
     }
 
     /// Waits until a deployment is as wanted.
-    pub async fn wait(&self, id: &str, wanted: impl Fn(&Deployment) -> bool) -> Deployment {
+    pub(crate) async fn wait(&self, id: &str, wanted: impl Fn(&Deployment) -> bool) -> Deployment {
         let waiting = async {
             loop {
                 let found = self.db.deployment_by_id(id).await.unwrap().unwrap().deployment;
@@ -92,13 +92,13 @@ impl Platform {
     }
 
     /// The build's log as text.
-    pub async fn log(&self, id: &str) -> String {
+    pub(crate) async fn log(&self, id: &str) -> String {
         let (lines, _) = self.db.build_log(id, 0, 100_000).await.unwrap();
         lines.into_iter().map(|line| line.message).collect::<Vec<_>>().join("\n")
     }
 
     /// The error of a source that cannot be built.
-    pub async fn error(&mut self, source: Source, name: &str) -> String {
+    pub(crate) async fn error(&mut self, source: Source, name: &str) -> String {
         let found = self.build(source, name, "latest").await;
         match found.error {
             Some(error) => error.detail,
@@ -107,7 +107,7 @@ impl Platform {
     }
 
     /// The log of a source that can.
-    pub async fn built(&mut self, source: Source, name: &str) -> String {
+    pub(crate) async fn built(&mut self, source: Source, name: &str) -> String {
         let found = self.build(source, name, "latest").await;
         let log = self.log(&found.id).await;
         assert_eq!(found.error, None, "{log}");
@@ -128,17 +128,17 @@ fn spawn(data: &Path, flags: &[&str]) -> Child {
 }
 
 /// A git source.
-pub fn git(url: &str, folder: &str, reference: &str) -> Source {
+pub(crate) fn git(url: &str, folder: &str, reference: &str) -> Source {
     Source::Git { url: url.to_owned(), folder: folder.to_owned(), reference: reference.to_owned() }
 }
 
 /// The same of a folder of this machine.
-pub fn local(path: &Path) -> Source {
+pub(crate) fn local(path: &Path) -> Source {
     git(&format!("file://{}", path.display()), "", "")
 }
 
 /// Writes files and commits them; gives the commit.
-pub fn commit(repository: &Path, files: &[(&str, &str)]) -> String {
+pub(crate) fn commit(repository: &Path, files: &[(&str, &str)]) -> String {
     if !repository.join(".git").exists() {
         run_git(repository, &["init", "--quiet", "--initial-branch=main"]);
     }
@@ -152,7 +152,7 @@ pub fn commit(repository: &Path, files: &[(&str, &str)]) -> String {
     run_git(repository, &["rev-parse", "HEAD"]).trim().to_owned()
 }
 
-pub fn run_git(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn run_git(folder: &Path, arguments: &[&str]) -> String {
     let output = std::process::Command::new("git")
         .args(["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "protocol.file.allow=always"])
         .args(arguments)
@@ -164,7 +164,7 @@ pub fn run_git(folder: &Path, arguments: &[&str]) -> String {
 }
 
 /// A component that exports `wasi:cli/run`, as text that `wat` reads.
-pub const JOB: &str = r#"(component
+pub(crate) const JOB: &str = r#"(component
     (core module $m (func (export "run") (result i32) i32.const 0))
     (core instance $i (instantiate $m))
     (func $run (result (result)) (canon lift (core func $i "run")))
@@ -172,12 +172,12 @@ pub const JOB: &str = r#"(component
     (export "wasi:cli/run@0.2.0" (instance $inst)))"#;
 
 /// Puts a component that a build command needs not make into a folder.
-pub fn write_component(folder: &Path, text: &str) {
+pub(crate) fn write_component(folder: &Path, text: &str) {
     std::fs::write(folder.join("app.wasm"), wat::parse_str(text).unwrap()).unwrap();
 }
 
 /// A service whose build runs a shell script.
-pub fn scripted(platform: &Platform, name: &str, script: &str) -> Source {
+pub(crate) fn scripted(platform: &Platform, name: &str, script: &str) -> Source {
     let folder = platform.folder(name);
     write_component(&folder, JOB);
     let manifest = "[build]\ncommand = \"sh ./build.sh\"\npath = \"app.wasm\"\n";

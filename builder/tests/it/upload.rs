@@ -29,7 +29,9 @@ fn entry(
     archive.append(&header, body).unwrap();
 }
 
-async fn upload(platform: &Platform, id: &str, entries: &[(&str, tar::EntryType, &[u8])]) -> Source {
+type Entry<'a> = (&'a str, tar::EntryType, &'a [u8]);
+
+async fn upload(platform: &Platform, id: &str, entries: &[Entry<'_>]) -> Source {
     let mut archive =
         tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
     for (name, kind, body) in entries {
@@ -62,7 +64,7 @@ async fn archives_that_lead_out_are_refused() {
     use tar::EntryType::{Block, Link, Regular, Symlink};
     let mut platform = Platform::start(&["--source_max", "1MiB"]).await;
     let large = vec![0; 2 << 20];
-    let cases: [(&str, Vec<(&str, tar::EntryType, &[u8])>, &str); 6] = [
+    let cases: [(&str, Vec<Entry<'_>>, &str); 6] = [
         ("dots", vec![("../evil", Regular, b"x")], "`../evil` leads out of the archive"),
         ("root", vec![("/etc/evil", Regular, b"x")], "`/etc/evil` leads out of the archive"),
         ("link", vec![("a", Symlink, b"/etc")], "the link `a` leads out of the source, to `/etc`"),

@@ -34,7 +34,7 @@ impl Diagnostics {
     /// The first error with its place as one line, then the compiler's own lines.
     pub(super) fn summary(&self, code: i32) -> String {
         let lines = if self.errors.is_empty() { &self.tail } else { &self.errors };
-        let Some(first) = self.errors.first().or(self.tail.last()) else {
+        let Some(first) = self.errors.first().or_else(|| self.tail.last()) else {
             return format!("the build ended with exit code {code}");
         };
         let place = self.errors.iter().take(4).find_map(|line| line.trim_start().strip_prefix("--> "));

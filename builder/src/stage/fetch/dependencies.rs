@@ -51,7 +51,7 @@ pub(crate) async fn run(
     let started = std::time::Instant::now();
     let door = open_door(build, cargo, lock.as_deref().unwrap_or_default())?;
     let (spec, end, tail) = download(build, fetched, cargo, &door).await?;
-    let mib = build.builder.config.source_bytes_max * SHARE >> 20;
+    let mib = build.builder.config.source_bytes_max.saturating_mul(SHARE) >> 20;
     if door.is_exhausted() {
         return Err(Error::Source { code: 413, text: format!("the dependencies are larger than {mib} MiB") });
     }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -11,6 +12,9 @@ use serde::de::DeserializeOwned;
 
 use crate::Control;
 use crate::error::Error;
+
+/// How long a body may take. Uploads have a bound of their own.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Who asks. Until there are accounts, whoever reaches this address is the operator, in the namespace `default`.
 pub(crate) struct Caller {
@@ -31,7 +35,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<Control>> for Json<T> {
     type Rejection = Error;
     async fn from_request(request: Request, control: &Arc<Control>) -> Result<Self, Error> {
         let max = control.config.body_bytes_max;
-        let body = Limited::new(request.into_body(), max).collect().await.map_err(|error| {
+        let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(request.into_body(), max).collect()).await;
+        let body =
+            body.map_err(|_| micro_api::Error::timeout("control", "the body took longer than 30 s"))?;
+        let body = body.map_err(|error| {
             if error.downcast_ref::<LengthLimitError>().is_some() {
                 micro_api::Error::new("control", 413, format!("the body is larger than {max} bytes"))
             } else {

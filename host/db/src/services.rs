@@ -31,8 +31,12 @@ impl Db {
         let rows = query(
             "versions.list",
             select_deployment!(
-                "JOIN versions v ON v.namespace = d.namespace AND (v.deployment = d.id OR v.active = d.id)
-                 WHERE v.namespace = $1 AND ($2 = '' OR v.service = $2) AND ($3 = '' OR v.version = $3)
+                "WHERE d.id IN (
+                   SELECT v.deployment FROM versions v
+                   WHERE v.namespace = $1 AND ($2 = '' OR v.service = $2) AND ($3 = '' OR v.version = $3)
+                   UNION ALL SELECT v.active FROM versions v
+                   WHERE v.namespace = $1 AND ($2 = '' OR v.service = $2) AND ($3 = '' OR v.version = $3)
+                     AND v.active IS NOT NULL AND v.active <> v.deployment)
                  ORDER BY d.service, d.version, d.created_ms"
             ),
         );

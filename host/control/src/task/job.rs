@@ -14,7 +14,7 @@ pub(super) async fn run(control: &Control, mut record: Record) {
     let Some(revision) = revision_of(&record) else { return };
     loop {
         let error = match control.node.run_job(&revision).await {
-            Ok(0) => return settle(control.db.finished(&record).await),
+            Ok(0) => return settle(control.db.finished(&record).await).await,
             Ok(code) => micro_api::Error::internal(
                 record.deployment.service.clone(),
                 format!("the job ended with exit code {code}"),
@@ -22,10 +22,10 @@ pub(super) async fn run(control: &Control, mut record: Record) {
             Err(error) => error,
         };
         if record.starts > i64::from(record.request.retries) {
-            return settle(control.db.failed(&record, error).await);
+            return settle(control.db.failed(&record, error).await).await;
         }
         tokio::time::sleep(backoff(control, record.starts)).await;
-        if settled(control.db.count_restart(&record).await).is_none() {
+        if settled(control.db.count_restart(&record).await).await.is_none() {
             return;
         }
         record.starts += 1;
@@ -40,8 +40,8 @@ pub(super) async fn resume(control: Arc<Control>, mut record: Record) {
             record.deployment.service.clone(),
             "the platform was stopped while the job ran, and its retries are used up",
         );
-        settle(control.db.failed(&record, error).await);
-    } else if settled(control.db.count_restart(&record).await).is_some() {
+        settle(control.db.failed(&record, error).await).await;
+    } else if settled(control.db.count_restart(&record).await).await.is_some() {
         record.starts += 1;
         run(&control, record).await;
     }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use micro_api::deployment::DeploymentState;
 use micro_db::deployments::Record;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
@@ -116,7 +115,7 @@ async fn resume(control: &Arc<Control>, tasks: &mut Tasks) -> Result<(), micro_d
     for unservable in control.route().await? {
         tracing::error!(deployment = unservable.deployment, error = %unservable.error, "A service cannot be loaded any more");
         if let Some(record) = control.db.deployment_by_id(&unservable.deployment).await? {
-            settle(control.db.failed(&record, unservable.error).await);
+            settle(control.db.failed(&record, unservable.error).await).await;
         }
     }
     for row in control.db.active().await?.into_iter().filter(|row| row.job) {
@@ -144,7 +143,7 @@ async fn unroute(control: &Control, stopping: &[Record]) -> Result<(), micro_db:
 async fn start(control: Arc<Control>, record: Record, starts: Arc<Semaphore>) {
     let Some(revision) = revision_of(&record) else {
         let error = micro_api::Error::internal("runtime", "the build left no revision");
-        return settle(control.db.failed(&record, error).await);
+        return settle(control.db.failed(&record, error).await).await;
     };
     let permit = starts.acquire_owned().await;
     let is_job = match is_job(&control, &revision).await {
@@ -155,14 +154,14 @@ async fn start(control: Arc<Control>, record: Record, starts: Arc<Semaphore>) {
                 "runtime",
                 "the build's result is gone or damaged: update it again",
             );
-            settle(control.db.failed(&record, error).await);
+            settle(control.db.failed(&record, error).await).await;
             return control.poke();
         }
     };
-    let Some(record) = settled(control.db.starting(&record).await) else { return };
+    let Some(record) = settled(control.db.starting(&record).await).await else { return };
     if is_job {
         drop(permit);
-        if let Some(record) = settled(control.db.running(&record, true).await) {
+        if let Some(record) = settled(control.db.running(&record, true).await).await {
             control.poke();
             job::run(&control, record).await;
         }
@@ -172,33 +171,54 @@ async fn start(control: Arc<Control>, record: Record, starts: Arc<Semaphore>) {
     control.poke();
 }
 
+/// What an attempt to start came to.
+enum Attempt {
+    /// It serves.
+    Up,
+    /// It was killed or superseded, or the rows cannot be written.
+    Overtaken,
+    /// It cannot serve, or not yet.
+    Failed(micro_api::Error),
+}
+
 /// Loads and warms, with restarts, then switches.
 async fn bring_up(control: &Control, mut record: Record, revision: ActiveRevision) {
     loop {
-        let error =
-            match tokio::time::timeout(control.config.start_timeout, control.node.start(&revision)).await {
-                Ok(Ok(())) => match control.switch(&record, &revision).await {
-                    Ok(()) => return,
-                    Err(SwitchError::Unservable(error)) => error,
-                    Err(SwitchError::Db(error)) => {
-                        note(&error);
-                        // Killed or superseded: nothing routes to it.
-                        return control.node.drain(&revision).await;
-                    }
-                },
-                Ok(Err(error)) => error,
-                Err(_) => micro_api::Error::timeout(
-                    "runtime",
-                    format!("it was not ready within {} s", control.config.start_timeout.as_secs()),
-                ),
-            };
+        let error = match attempt(control, &record, &revision).await {
+            Attempt::Up => return,
+            Attempt::Overtaken => break,
+            Attempt::Failed(error) => error,
+        };
         if record.starts > i64::from(record.request.retries) {
-            return settle(control.db.failed(&record, error).await);
+            settle(control.db.failed(&record, error).await).await;
+            break;
         }
         tokio::time::sleep(backoff(control, record.starts)).await;
-        match settled(control.db.starting(&record).await) {
+        match settled(control.db.starting(&record).await).await {
             Some(again) => record = again,
-            None => return control.node.drain(&revision).await,
+            None => break,
+        }
+    }
+    // Nothing routes to it.
+    control.node.drain(&revision).await;
+}
+
+async fn attempt(control: &Control, record: &Record, revision: &ActiveRevision) -> Attempt {
+    let within = control.config.start_timeout;
+    match tokio::time::timeout(within, control.node.start(revision)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Attempt::Failed(error),
+        Err(_) => {
+            let detail = format!("it was not ready within {} s", within.as_secs());
+            return Attempt::Failed(micro_api::Error::timeout("runtime", detail));
+        }
+    }
+    match control.switch(record, revision).await {
+        Ok(()) => Attempt::Up,
+        Err(SwitchError::Unservable(error)) => Attempt::Failed(error),
+        Err(SwitchError::Db(error)) => {
+            settle(Err(error)).await;
+            Attempt::Overtaken
         }
     }
 }
@@ -210,7 +230,7 @@ async fn finish(control: Arc<Control>, record: Record) {
     {
         tracing::warn!(deployment = record.deployment.id, "Calls outlived the drain of their service");
     }
-    settle(control.db.stopped(&record).await);
+    settle(control.db.stopped(&record).await).await;
     control.poke();
 }
 
@@ -231,21 +251,25 @@ pub(super) fn backoff(control: &Control, starts: i64) -> Duration {
     control.config.backoff * 2_u32.pow(doublings)
 }
 
-/// A step that the rows refused was overtaken by a kill or an update; anything else is worth a line. In both cases the
-/// next round reads what is true.
-pub(super) fn note(error: &micro_db::Error) {
-    match error {
-        micro_db::Error::Illegal { from, .. } if *from != DeploymentState::Queued => {
-            tracing::debug!(error = chain(error), "A deployment moved on meanwhile");
+/// The result of a step, or `None` after it was dealt with. A step that the rows refused was overtaken by a kill or an
+/// update. Anything else is worth a line and a pause: a full disk can be read but not written, and the next round would
+/// find the same work at once.
+pub(super) async fn settled<T>(result: Result<T, micro_db::Error>) -> Option<T> {
+    match result {
+        Ok(done) => Some(done),
+        Err(error @ micro_db::Error::Illegal { .. }) => {
+            tracing::debug!(error = chain(&error), "A deployment moved on meanwhile");
+            None
         }
-        _ => tracing::warn!(error = chain(error), "A deployment's step was not noted"),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "A deployment's step was not noted");
+            tokio::time::sleep(RETRY).await;
+            None
+        }
     }
 }
 
-pub(super) fn settled<T>(result: Result<T, micro_db::Error>) -> Option<T> {
-    result.inspect_err(note).ok()
-}
-
-pub(super) fn settle(result: Result<(), micro_db::Error>) {
-    let _noted = settled(result);
+/// As [`settled`], for the last step of a task.
+pub(super) async fn settle(result: Result<(), micro_db::Error>) {
+    let _dealt_with = settled(result).await;
 }

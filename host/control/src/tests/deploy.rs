@@ -67,6 +67,24 @@ async fn what_is_not_there_is_named() {
 }
 
 #[tokio::test]
+async fn the_name_of_the_source_will_do() {
+    let fixture = Fixture::new().await;
+    fixture.run("hello-src").await;
+    let job = fixture.claim().await;
+    fixture.db.resolved(&job, &"helloworld".parse().unwrap(), "latest", Some("9342934e6180")).await.unwrap();
+    let (_, status) = fixture.get("/v1/services?name=hello-src").await;
+    assert_eq!(
+        (status[0]["name"].as_str(), status[0]["build"].as_str()),
+        (Some("helloworld"), Some("9342934e6180"))
+    );
+    assert_eq!(fixture.get("/v1/services/hello-src/logs").await.0, StatusCode::OK);
+    let again = fixture.send("POST", "/v1/services", Some(json!(request("hello-src")))).await;
+    assert_eq!(error(&again).0, 409);
+    let (_, killed) = fixture.send("DELETE", "/v1/services/hello-src", None).await;
+    assert_eq!(killed["service"], "helloworld");
+}
+
+#[tokio::test]
 async fn a_failed_build_shows() {
     let fixture = Fixture::new().await;
     let deployment = fixture.run("helloworld").await;

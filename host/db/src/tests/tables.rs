@@ -72,3 +72,31 @@ async fn what_ended_long_ago_is_forgotten() {
         assert_eq!(db.live_artifacts().await.unwrap().len(), 1);
     }
 }
+
+/// A list costs what it lists: joined the wrong way round, this one takes a minute.
+#[tokio::test]
+async fn ten_thousand_services_are_listed_at_once() {
+    let fixture = sqlite().await;
+    let Db::Sqlite(pool) = &fixture.db else { panic!("not SQLite") };
+    let wish = serde_json::to_string(&request("many")).unwrap();
+    for (table, values) in [
+        (
+            "deployments (id, namespace, service, version, action, request, state, stages, revision, starts, job,
+             log_bytes, created_ms, started_ms, updated_ms)",
+            "'d' || i, 'default', 's' || i, 'latest', 'run', $1, 'running', '[]', 'r', 0, 0, 0, i, i, i",
+        ),
+        (
+            "versions (namespace, service, version, suggested, deployment, active)",
+            "'default', 's' || i, 'latest', $1, 'd' || i, 'd' || i",
+        ),
+    ] {
+        let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)";
+        let insert = format!("{numbers} INSERT INTO {table} SELECT {values} FROM n");
+        sqlx::query(sqlx::AssertSqlSafe(insert)).bind(&wish).execute(pool).await.unwrap();
+    }
+    let started = std::time::Instant::now();
+    assert_eq!(fixture.db.versions(&namespace(), None, None).await.unwrap().len(), 10_000);
+    assert_eq!(fixture.db.versions(&namespace(), Some("s77"), Some("latest")).await.unwrap().len(), 1);
+    assert_eq!(fixture.db.active().await.unwrap().len(), 10_000);
+    assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
+}

@@ -9,7 +9,7 @@ use micro_api::deployment::{DeploymentState, ServiceStatus};
 use micro_db::Version;
 use serde::Deserialize;
 
-use super::ID;
+use super::{ID, LATEST};
 use crate::Control;
 use crate::api::service_name;
 use crate::error::Error;
@@ -33,9 +33,24 @@ pub(crate) async fn handler(
         None => None,
     };
     let version = filter.version.as_deref();
-    let versions =
-        control.db.versions(&caller.namespace, name.as_deref(), version).await.map_err(Error::db(ID))?;
+    let versions = find(&control, &caller, name.as_deref(), version).await.map_err(Error::db(ID))?;
     Ok(Json(versions.iter().map(row).collect()))
+}
+
+/// By the service's name; failing that by the name of its source.
+async fn find(
+    control: &Control,
+    caller: &Caller,
+    name: Option<&str>,
+    version: Option<&str>,
+) -> Result<Vec<Version>, micro_db::Error> {
+    let (db, namespace) = (&control.db, &caller.namespace);
+    let versions = db.versions(namespace, name, version).await?;
+    let Some(name) = name.filter(|_| versions.is_empty()) else { return Ok(versions) };
+    match db.resolve(namespace, name, version.unwrap_or(LATEST)).await? {
+        Some((service, _)) => db.versions(namespace, Some(&service), version).await,
+        None => Ok(versions),
+    }
 }
 
 /// The row speaks of the newest attempt, as long as that may still come to something. After a failed update the one

@@ -14,7 +14,7 @@ use micro_db::deployments::Record;
 use micro_db::state::is_building;
 use serde::Deserialize;
 
-use super::ID;
+use super::{ID, LATEST};
 use crate::api::service_name;
 use crate::error::{Error, chain};
 use crate::extract::{Caller, Path, Query};
@@ -52,9 +52,8 @@ pub(crate) async fn handler(
     Path(name): Path<String>,
     Query(which): Query<Which>,
 ) -> Result<Response, Error> {
-    let name = service_name(ID, &name)?;
     let version = which.version.clone().filter(|version| !version.is_empty());
-    let newest = find(&control, &caller, &name, version.as_deref()).await?;
+    let (name, newest) = find(&control, &caller, service_name(ID, &name)?, version.as_deref()).await?;
     let lines = match newest {
         Some(newest) if which.build => build(control, newest, &which).await?,
         newest => {
@@ -77,24 +76,31 @@ pub(crate) async fn handler(
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines.map(line))).into_response())
 }
 
-/// The newest deployment of a service. `None`: it is one of the platform's own.
+/// A service and its newest deployment. No deployment: it is one of the platform's own.
 async fn find(
     control: &Control,
     caller: &Caller,
-    name: &ServiceName,
+    name: ServiceName,
     version: Option<&str>,
-) -> Result<Option<Record>, Error> {
+) -> Result<(ServiceName, Option<Record>), Error> {
+    let (db, namespace) = (&control.db, &caller.namespace);
     let text = name.to_string();
-    let newest =
-        control.db.newest_deployment(&caller.namespace, &text, version).await.map_err(Error::db(ID))?;
+    let newest = db.newest_deployment(namespace, &text, version).await.map_err(Error::db(ID))?;
     if newest.is_some() {
-        return Ok(newest);
+        return Ok((name, newest));
     }
-    let mut known = control.node.registry_list(&caller.namespace).await;
+    // It may be meant by the name of its source.
+    if let Some((service, _)) =
+        db.resolve(namespace, &text, version.unwrap_or(LATEST)).await.map_err(Error::db(ID))?
+    {
+        let newest = db.newest_deployment(namespace, &service, version).await.map_err(Error::db(ID))?;
+        return Ok((service_name(ID, &service)?, newest));
+    }
+    let mut known = control.node.registry_list(namespace).await;
     if known.contains(&text) {
-        return Ok(None);
+        return Ok((name, None));
     }
-    known.extend(control.db.services(&caller.namespace).await.map_err(Error::db(ID))?);
+    known.extend(db.services(namespace).await.map_err(Error::db(ID))?);
     Err(micro_api::Error::not_found(ID, with_hint("service not found", &text, &known)).into())
 }
 

@@ -1,6 +1,6 @@
 //! A node that notes what it is asked and answers as told.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
@@ -32,7 +32,6 @@ pub(super) struct State {
     /// Lines of every log.
     pub(super) logs: Vec<LogRecord>,
     pub(super) records: BTreeMap<String, BTreeMap<String, store::Record>>,
-    pub(super) names: HashMap<String, String>,
 }
 
 pub(super) struct FakeNode(watch::Sender<State>);
@@ -94,9 +93,6 @@ impl Node for FakeNode {
                 .map(|revision| revision.deployment)
                 .partition(|id| state.unservable.contains(id));
             state.calls.push(format!("publish {}", good.join(",")));
-            for revision in &good {
-                state.names.insert(revision.clone(), String::new());
-            }
             state.history.push(good.iter().cloned().collect());
             state.routed = good;
             refused = bad;

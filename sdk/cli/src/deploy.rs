@@ -1,14 +1,12 @@
 //! From a source to a settled deployment: pack, upload, submit, wait, tell.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use futures::TryStreamExt;
 use micro_api::deployment::{Deployment, DeploymentState, RunRequest, Source};
 use micro_api::{ServiceName, ServiceType};
-use micro_client::{Client, LogQuery, Wait};
+use micro_client::{Client, Wait};
 
 use crate::output::{self, Exit};
 use crate::progress::Progress;
@@ -19,8 +17,6 @@ const WAIT: Duration = Duration::from_secs(20);
 /// A server that restarts goes on with the deployment; this long it may be away.
 const AWAY_MAX: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_millis(500);
-/// What a compiler says of one mistake fits; the rest is in the log.
-const BUILD_LINES_SHOWN: u64 = 200;
 
 /// As a shell reports a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
@@ -173,7 +169,7 @@ async fn settle(client: &Client, deployment: Deployment, mut progress: Progress)
     progress.finish(deployment.state.status());
     match deployment.state {
         DeploymentState::Failed => {
-            explain(client, &deployment).await;
+            explain(&deployment);
             Err(Exit(1).into())
         }
         DeploymentState::Superseded => bail!("a newer deployment of {} took its place", deployment.service),
@@ -211,37 +207,21 @@ async fn follow(client: &Client, mut current: Deployment, progress: &mut Progres
     }
 }
 
-/// Tells on stderr why a deployment failed. An error of one line that has no compiler's lines gets the build's log in
-/// front.
-async fn explain(client: &Client, deployment: &Deployment) {
+/// Tells on stderr why a deployment failed. A compiler's lines are part of the error.
+fn explain(deployment: &Deployment) {
     let detail = match &deployment.error {
         Some(error) if !error.detail.is_empty() => error.detail.clone(),
         Some(error) => error.to_json(),
         None => "the deployment failed".to_owned(),
     };
-    if detail.lines().count() <= 1 {
-        let query = LogQuery {
-            version: Some(deployment.version.clone()),
-            lines: Some(BUILD_LINES_SHOWN),
-            build: true,
-            ..LogQuery::default()
-        };
-        if let Ok(name) = deployment.service.parse::<ServiceName>() {
-            // Without its log the error below still says what happened.
-            build_log(client, &name, &query).await.ok();
-        }
-    }
     for line in detail.lines() {
         output::complain(&output::printable(line));
     }
-}
-
-async fn build_log(client: &Client, name: &ServiceName, query: &LogQuery) -> Result<()> {
-    let mut records = pin!(client.logs(name, query).await?);
-    while let Some(record) = records.try_next().await? {
-        output::complain(&output::printable(&record.message));
-    }
-    Ok(())
+    let version = match deployment.version.as_str() {
+        source::LATEST => String::new(),
+        version => format!(" --version {version}"),
+    };
+    output::complain(&format!("see the whole log: micro logs --build{version} {}", deployment.service));
 }
 
 #[cfg(test)]

@@ -85,13 +85,9 @@ fn a_failed_build_shows_the_compilers_lines() {
     let micro = Micro::with(&fake.address);
     let outcome = micro.run(&["run", "github.com/micro/services/broken"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (1, ""), "{outcome:?}");
-    assert!(
-        outcome
-            .stderr
-            .ends_with("error: expected `;`\n --> src/lib.rs:3:9\nError building service: Expected `;`\n"),
-        "{}",
-        outcome.stderr
-    );
+    let expected = "Error building service: expected `;` (src/lib.rs:3:9)\nerror: expected `;`\n --> src/lib.rs:3:9\n\
+                    see the whole log: micro logs --build broken\n";
+    assert!(outcome.stderr.ends_with(expected), "{}", outcome.stderr);
     assert!(stages(&outcome.stderr).starts_with(&[
         "fetch cached".into(),
         "build failed".into(),

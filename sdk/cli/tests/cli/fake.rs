@@ -115,7 +115,9 @@ fn answer(request: &Value, state: &str, stages: Value) -> Value {
         "source_given": request["source_given"], "state": state, "stages": stages, "created_ms": 1, "updated_ms": 1,
     });
     if state == "failed" {
-        deployment["error"] = json!(Error::new("builder", 500, "Error building service: Expected `;`"));
+        let detail =
+            "Error building service: expected `;` (src/lib.rs:3:9)\nerror: expected `;`\n --> src/lib.rs:3:9";
+        deployment["error"] = json!(Error::new("builder", 400, detail));
     }
     deployment
 }

@@ -90,7 +90,8 @@ impl Folders {
 
     /// The namespace's downloads.
     pub(crate) fn cargo(&self, namespace: &Namespace) -> Result<Owned> {
-        self.owned(self.namespace(namespace).join("cargo"))
+        // Builds read it as their own users; nobody else gets past the folders above.
+        self.owned(self.namespace(namespace).join("cargo"), 0o755)
     }
 
     /// Where it is noted which lock files the downloads are complete for.
@@ -103,7 +104,7 @@ impl Folders {
     /// What the compiler keeps of a service.
     pub(crate) fn service(&self, namespace: &Namespace, name: &ServiceName) -> Result<Owned> {
         let short = format!("{}.{}", name.kind, name.alias());
-        self.owned(self.namespace(namespace).join("services").join(short))
+        self.owned(self.namespace(namespace).join("services").join(short), PRIVATE)
     }
 
     /// Gives a folder and its contents to a user id, as root.
@@ -195,9 +196,9 @@ impl Folders {
     }
 
     /// Makes a folder that belongs to an id of its own, or finds it. It counts as just used.
-    fn owned(&self, path: PathBuf) -> Result<Owned> {
+    fn owned(&self, path: PathBuf, mode: u32) -> Result<Owned> {
         make(path.parent().context("no parent")?)?;
-        make(&path)?;
+        make_with(&path, mode)?;
         let now = std::fs::FileTimes::new().set_modified(SystemTime::now());
         std::fs::File::open(&path).and_then(|file| file.set_times(now)).context("note the use of a cache")?;
         let owner = path.metadata().context("look at a cache")?.uid();
@@ -242,12 +243,19 @@ impl Drop for Job {
     }
 }
 
+/// Only root, or the sandbox that owns the folder.
+const PRIVATE: u32 = 0o700;
+
 fn make(path: &Path) -> Result<()> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    make_with(path, PRIVATE)
+}
+
+/// Makes a folder with exactly this mode, or sets it: a mask of the process may have taken some away.
+fn make_with(path: &Path, mode: u32) -> Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
     made.with_context(|| format!("make {}", path.display()))?;
-    if path.metadata().is_ok_and(|found| found.permissions().mode() & 0o077 != 0) {
-        let private = std::fs::Permissions::from_mode(0o700);
-        std::fs::set_permissions(path, private).with_context(|| format!("restrict {}", path.display()))?;
+    if path.metadata().is_ok_and(|found| found.permissions().mode() & 0o777 != mode) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).with_context(|| format!("restrict {}", path.display()))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The checks. Each runs from `/`, so that no file of the working folder decides what a program does.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -142,18 +142,26 @@ pub(super) fn disk() -> Finding {
 
 /// Whether a server could listen. When one runs already, its ports are taken by right.
 pub(super) fn ports(server_runs: bool) -> Vec<Finding> {
-    PORTS
-        .into_iter()
-        .map(|(name, moved_by, port)| match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            Ok(_) => Finding::ok("port", format!("{port} ({name}) is free")),
-            Err(_) if server_runs => Finding::ok("port", format!("{port} ({name}) is in use, and a server runs")),
-            Err(error) => Finding::fail(
-                "port",
-                format!("{port} ({name}) cannot be used: {error}"),
-                format!("stop what uses it (`ss -ltnp 'sport = :{port}'`), or start with {moved_by}=127.0.0.1:PORT"),
+    PORTS.into_iter().map(|(name, moved_by, port)| self::port(name, moved_by, port, server_runs)).collect()
+}
+
+fn port(name: &str, moved_by: &str, port: u16, server_runs: bool) -> Finding {
+    let moved: Option<SocketAddr> = variable(moved_by).and_then(|address| address.parse().ok());
+    let address = moved.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::ok("port", format!("{address} ({name}) is free")),
+        Err(_) if server_runs => {
+            Finding::ok("port", format!("{address} ({name}) is in use, and a server runs"))
+        }
+        Err(error) => Finding::fail(
+            "port",
+            format!("{address} ({name}) cannot be used: {error}"),
+            format!(
+                "stop what uses it (`ss -ltnp 'sport = :{}'`), or start with {moved_by}=127.0.0.1:PORT",
+                address.port()
             ),
-        })
-        .collect()
+        ),
+    }
 }
 
 /// Whether the chosen environment answers, in a version that fits.

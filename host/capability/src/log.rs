@@ -11,6 +11,7 @@ mod reader;
 mod tap;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wasi;
 mod writer;
 
 use std::io;

@@ -80,6 +80,9 @@ impl Offer {
     /// Looks an import up by its full name, `wasi:io/poll@0.2.3`.
     pub fn of(import: &str) -> Self {
         let (path, version) = import.split_once('@').unwrap_or((import, ""));
+        if path == "wasi:logging/logging" && matches!(version, "" | "0.1.0-draft") {
+            return Self::Always;
+        }
         if let Some(path) = path.strip_prefix("wasi:") {
             let known = match version {
                 v if v.starts_with("0.2.") => WASI_P2,

@@ -39,7 +39,7 @@ fn component(package: &str, function: &str) -> Vec<u8> {
                 (local.get $at)))
         (core instance $libc (instantiate $libc))
         (core func $set (canon lower (func $store "set")
-            (memory $libc "memory") (realloc (func $libc "realloc"))))
+            (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
         (core module $main
             (import "libc" "memory" (memory 1))
             (import "store" "set" (func $set (param i32 i32 i32 i32 i32 i64 i32)))

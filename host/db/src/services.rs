@@ -37,7 +37,7 @@ impl Db {
                    UNION ALL SELECT v.active FROM versions v
                    WHERE v.namespace = $1 AND ($2 = '' OR v.service = $2) AND ($3 = '' OR v.version = $3)
                      AND v.active IS NOT NULL AND v.active <> v.deployment)
-                 ORDER BY d.service, d.version, d.created_ms"
+                 ORDER BY d.service, d.version, d.created_ms, d.id"
             ),
         );
         let rows = rows.bind(namespace).bind(service.unwrap_or_default()).bind(version.unwrap_or_default());

@@ -41,7 +41,8 @@ async fn what_was_acknowledged_survives_kill() {
         for line in output.lines() {
             let line = line.unwrap();
             let Some((word, id)) = line.split_once(' ') else { continue };
-            if let Some(state) = DeploymentState::parse(word) {
+            // The test runner itself says "running 1 test".
+            if let (Some(state), Ok(_)) = (DeploymentState::parse(word), uuid::Uuid::try_parse(id)) {
                 said.push((id.to_owned(), state));
             }
             if said.len() == lines {

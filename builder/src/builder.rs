@@ -50,8 +50,10 @@ impl Sdk {
 
 impl Builder {
     pub(crate) async fn open(config: Config) -> Result<Self> {
+        let host = sandbox::Host::new(&config.data.join("build"), config.free_bytes_min)?;
+        // First what earlier builders left running, then what it might still write to.
+        host.reap().await;
         let folders = Folders::open(&config.data)?;
-        let host = sandbox::Host::new(folders.build(), config.free_bytes_min)?;
         let store =
             Store::open(&micro_artifact::Config::Filesystem { folder: config.data.join("artifacts") })?;
         let key = Key::open(&config.data.join("artifact.key"))?;

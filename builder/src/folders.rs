@@ -255,7 +255,8 @@ fn make_with(path: &Path, mode: u32) -> Result<()> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
     made.with_context(|| format!("make {}", path.display()))?;
     if path.metadata().is_ok_and(|found| found.permissions().mode() & 0o777 != mode) {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).with_context(|| format!("restrict {}", path.display()))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+            .with_context(|| format!("restrict {}", path.display()))?;
     }
     Ok(())
 }

@@ -161,8 +161,8 @@ impl Host {
     }
 
     /// Ends what builders that are gone left behind.
-    pub(crate) fn reap(&self) {
-        self.cgroups.reap();
+    pub(crate) async fn reap(&self) {
+        self.cgroups.reap().await;
     }
 
     /// Runs to the end, to a bound, or until `stop`. Each line of output goes to `lines`.

@@ -37,7 +37,6 @@ pub(crate) async fn run(builder: Builder, db: Db) -> Result<()> {
     let (stop, poke) = (CancellationToken::new(), Arc::new(Notify::new()));
     listen(stop.clone(), Arc::clone(&poke))?;
     let worker = format!("{}-{}", hostname(), std::process::id());
-    builder.host.reap();
     tracing::info!(
         worker,
         builds = builder.config.builds,

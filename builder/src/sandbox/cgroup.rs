@@ -123,7 +123,7 @@ impl Cgroups {
     }
 
     /// Ends what lives in groups of builders that are gone, and removes the groups.
-    pub(crate) fn reap(&self) {
+    pub(crate) async fn reap(&self) {
         for (controller, parent) in &self.folders {
             for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
                 let name = entry.file_name();
@@ -137,7 +137,7 @@ impl Cgroups {
                 }
                 let group = Group { folders: vec![(*controller, entry.path())] };
                 group.kill();
-                tokio::spawn(async move { group.remove().await });
+                group.remove().await;
             }
         }
     }

@@ -17,6 +17,7 @@ mod sandbox;
 mod source;
 mod tree_digest;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -51,6 +52,7 @@ fn start() -> Result<i32> {
             tracing_subscriber::EnvFilter::try_from_env("MICRO_LOG").unwrap_or_else(|_| "info".into()),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let config = cli.options.check()?;
     // Two threads: sandboxes die with the thread that starts them, and these live as long as the process.

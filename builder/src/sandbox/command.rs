@@ -17,6 +17,7 @@ const STAGE: &str = "/run/micro-builder";
 /// Arguments: the stage or `-`; then `dir NAME SOURCE`, `file NAME SOURCE`, `cgroup FILE`; then `--` and the command.
 const SCRIPT: &str = r#"
 set -e
+umask 022
 cd /
 stage=$1; shift
 if [ "$stage" != - ]; then mount -t tmpfs -o size=1m,mode=755,nosuid,nodev tmpfs "$stage"; fi

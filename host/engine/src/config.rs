@@ -21,6 +21,9 @@ const FIBER_STACK_BYTES: usize = 2 << 20;
 /// Largest per-instance bookkeeping that wasmtime may allocate, bytes.
 const INSTANCE_BYTES_MAX: usize = 4 << 20;
 
+/// Frames of a guest's stack that a trap's backtrace keeps.
+pub const BACKTRACE_FRAMES_MAX: usize = 64;
+
 /// Which engine a component needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum EngineKind {
@@ -130,7 +133,7 @@ fn base(kind: EngineKind) -> Config {
         .memory_may_move(false)
         .max_wasm_stack(GUEST_STACK_BYTES)
         .async_stack_size(FIBER_STACK_BYTES)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(64))
+        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES_MAX))
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .generate_address_map(true)
         // A 64-bit memory is bounds-checked on each access and outgrows its slot: nothing here needs one.

@@ -12,7 +12,7 @@ mod load;
 mod offer;
 mod precompile;
 
-pub use config::{EngineConfig, EngineKind, Error as EngineError, engine, engine_id};
+pub use config::{BACKTRACE_FRAMES_MAX, EngineConfig, EngineKind, Error as EngineError, engine, engine_id};
 pub use inspect::{Import, InspectError, Inspection, inspect};
 pub use load::{LoadError, load};
 pub use offer::Offer;

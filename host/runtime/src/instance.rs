@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use micro_capability::{Ctx, platform, platform_sync};
 use wasmtime::Store;
+use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::{I32Exit, WasiCtx};
 use wasmtime_wasi_http::{p2, p3};
 
@@ -162,6 +163,20 @@ fn start_fault(error: &wasmtime::Error, meter: &Meter) -> Fault {
     }
 }
 
+/// Compilers keep a second stack in linear memory, below which lies nothing: a guest that recurses too deep may leave
+/// memory before it leaves wasmtime's stack. Such a trap has more frames than are recorded.
+fn is_stack_overflow(trap: Option<&wasmtime::Trap>, error: &wasmtime::Error) -> bool {
+    let is_deep = || {
+        let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>();
+        backtrace.is_some_and(|backtrace| backtrace.frames().len() >= micro_engine::BACKTRACE_FRAMES_MAX)
+    };
+    match trap {
+        Some(wasmtime::Trap::StackOverflow) => true,
+        Some(wasmtime::Trap::MemoryOutOfBounds) => is_deep(),
+        _ => false,
+    }
+}
+
 /// Turns what wasmtime says about a failed call into what the platform says.
 pub(crate) fn call_fault(error: &wasmtime::Error, meter: &Meter) -> Fault {
     match meter.met() {
@@ -175,8 +190,11 @@ pub(crate) fn call_fault(error: &wasmtime::Error, meter: &Meter) -> Fault {
     if let Some(I32Exit(code)) = error.downcast_ref() {
         return Fault::Trap(format!("the service called exit({code}) in a call"));
     }
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return Fault::TableLimit;
+    }
     let trap = error.downcast_ref::<wasmtime::Trap>();
-    if trap == Some(&wasmtime::Trap::StackOverflow) {
+    if is_stack_overflow(trap, error) {
         return Fault::StackLimit;
     }
     let backtrace =

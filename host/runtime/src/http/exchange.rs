@@ -18,8 +18,14 @@ use crate::fault::Fault;
 use crate::revision::{Activity, Revision};
 use crate::slot::Slot;
 
-/// So many bytes are gathered in the hope that the answer is complete.
+/// So many times a guest that has nothing more is asked again, in the hope that the answer is complete: the store's
+/// event loop takes several turns for what needs no waiting. An answer that streams pays for it once.
+const TURNS_MAX: u32 = 8;
+
+/// So many bytes are gathered in the hope that the answer is complete, …
 const GATHER_BYTES_MAX: u64 = 64 << 10;
+/// … in so many parts.
+const GATHER_FRAMES_MAX: usize = 32;
 
 /// Runs a call until its answer can be sent, whole or as a stream. `driver` is none where an instance that serves
 /// several calls runs this one.
@@ -156,15 +162,15 @@ impl Gathering {
     /// Reads what is there and runs the guest on until the body is whole, the guest waits, or enough has come.
     async fn gather(&mut self) -> Result<(), Fault> {
         std::future::poll_fn(|cx| {
-            let mut waited = false;
+            let mut turns = 0;
             loop {
                 match self.guest.as_mut().map(|guest| guest.poll_frame(cx)) {
                     Some(Poll::Ready(Some(Ok(frame)))) => {
                         self.take(frame)?;
-                        if self.bytes > GATHER_BYTES_MAX {
+                        if self.bytes > GATHER_BYTES_MAX || self.frames.len() >= GATHER_FRAMES_MAX {
                             return Poll::Ready(Ok(()));
                         }
-                        waited = false;
+                        turns = 0;
                         continue;
                     }
                     // Nothing was sent yet, so a body that breaks off is a call that failed.
@@ -178,17 +184,17 @@ impl Gathering {
                     Some(Poll::Ready(None)) => self.guest = None,
                     Some(Poll::Pending) | None => {}
                 }
-                let whole = self.guest.is_none();
-                if waited {
+                let nothing_left = self.guest.is_none() && self.driver.is_none();
+                if nothing_left || turns == TURNS_MAX {
                     return Poll::Ready(Ok(()));
                 }
+                turns += 1;
                 match self.driver.as_mut().map(|driver| driver.poll(cx)) {
                     Some(Poll::Ready(Err(fault))) => return Poll::Ready(Err(fault)),
                     Some(Poll::Ready(Ok(()))) => self.driver = None,
-                    Some(Poll::Pending) | None => waited = true,
-                }
-                if whole {
-                    return Poll::Ready(Ok(()));
+                    // Where another instance's task writes the body, asking again helps nothing.
+                    None => return Poll::Ready(Ok(())),
+                    Some(Poll::Pending) => {}
                 }
             }
         })

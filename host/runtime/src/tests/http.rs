@@ -172,10 +172,9 @@ async fn a_request_beyond_the_limit_is_413() {
 
 #[tokio::test]
 async fn an_answer_beyond_the_limit_breaks_off() {
-    let small = limits(|limits| limits.response = Some("20".to_owned()));
     for wasm in BOTH {
-        let fixture = Fixture::new();
-        let revision = fixture.revision("web", &guest(wasm), small.clone());
+        let fixture = Fixture::with(|config| config.service.response_bytes = 20);
+        let revision = fixture.revision("web", &guest(wasm), Manifest::default());
         let response = fixture.runtime.http(&revision, get("/stream?10"), context()).await.unwrap();
         assert!(response.into_body().collect().await.is_err(), "{wasm}");
         assert!(fixture.log("web").await.contains(&"limit: response".to_owned()), "{wasm}");

@@ -70,8 +70,8 @@ async fn response() {
 
 #[tokio::test]
 async fn request() {
-    let fixture = Fixture::new();
-    let revision = fixture.hostile(limits(|limits| limits.request = Some("4".to_owned())));
+    let fixture = Fixture::with(|config| config.service.request_bytes = 4);
+    let revision = fixture.hostile(Manifest::default());
     let fault = fixture.runtime.call(&revision, call("Echo.Call", b"12345")).await.unwrap_err();
     assert_eq!(fault.error("hostile", "r").code, 413);
     assert!(fixture.log("hostile").await.contains(&"limit: request".to_owned()));

@@ -52,11 +52,7 @@ impl Micro {
     /// A command that is ready to start.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(crate::platform::binary("micro"));
-        command
-            .args(words)
-            .current_dir(&self.dir)
-            .env("HOME", &self.home)
-            .env("MICRO_HOME", self.home.join(".micro"));
+        command.args(words).current_dir(&self.dir).env("MICRO_HOME", self.home.join(".micro"));
         command.env_remove("MICRO_ENV").envs(self.env.iter().cloned()).stdin(Stdio::null());
         command
     }

@@ -93,7 +93,7 @@ impl Platform {
         for role in ["api", "proxy", "health"] {
             command.args([format!("--{role}_address"), "127.0.0.1:0".to_owned()]);
         }
-        command.args(&self.options.flags).env("HOME", self.dir.path().join("home"));
+        command.args(&self.options.flags);
         command.envs(self.options.env.iter().cloned());
         command
     }

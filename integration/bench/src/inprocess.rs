@@ -204,6 +204,10 @@ impl Node {
         let found = micro_engine::inspect(wasm)?;
         let mut settings = Manifest::default();
         settings.run.reuse = reuse;
+        // componentize-js imports all of the world, used or not.
+        settings.grants.store = vec!["own".to_owned()];
+        settings.grants.call = vec!["*".to_owned()];
+        settings.grants.registry = Some("read".to_owned());
         let manifest = RevisionManifest {
             namespace: Namespace::default(),
             service: name.parse()?,

@@ -15,7 +15,7 @@ async fn a_build_sees_nothing_and_reaches_nobody() {
         "cat /etc/shadow && echo GOT-SHADOW\n\
          cat {0}/artifact.key && echo GOT-KEY\n\
          find / -name 'control.db*' -o -name secret 2>/dev/null | grep . && echo GOT-FILES\n\
-         ls /root /home /var 2>/dev/null | grep . && echo GOT-HOMES\n\
+         ls -d /root/.cargo /root/.ssh /root/.bashrc /root/.micro /home/* /var/lib 2>/dev/null | grep . && echo GOT-HOMES\n\
          bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}' && echo GOT-NETWORK\n\
          ls /sys/class/net 2>/dev/null | grep -v lo | grep . && echo GOT-INTERFACE\n\
          ps aux | grep -v ps | grep micro-builder | grep -v inside | grep -- --data && echo GOT-PROCESSES\n\

@@ -46,12 +46,13 @@ pub(crate) struct Guarded {
     body: Incoming,
     left: u64,
     idle_max: Duration,
-    idle: Pin<Box<Sleep>>,
+    /// Runs while the client is waited for.
+    idle: Option<Pin<Box<Sleep>>>,
 }
 
 impl Guarded {
     pub(crate) fn new(body: Incoming, bytes_max: u64, idle_max: Duration) -> Self {
-        Self { body, left: bytes_max, idle_max, idle: Box::pin(tokio::time::sleep(idle_max)) }
+        Self { body, left: bytes_max, idle_max, idle: None }
     }
 }
 
@@ -64,7 +65,9 @@ impl HttpBody for Guarded {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
-            return match self.idle.as_mut().poll(context) {
+            let idle_max = self.idle_max;
+            let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle_max)));
+            return match idle.as_mut().poll(context) {
                 Poll::Ready(()) => {
                     Poll::Ready(Some(Err("limit: body idle: the client sends nothing".into())))
                 }
@@ -72,7 +75,9 @@ impl HttpBody for Guarded {
             };
         };
         let deadline = Instant::now() + self.idle_max;
-        self.idle.as_mut().reset(deadline);
+        if let Some(idle) = &mut self.idle {
+            idle.as_mut().reset(deadline);
+        }
         let frame = match frame {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),

@@ -12,15 +12,23 @@ use micro_runtime::{Body, Context};
 use crate::handler::{api, http as http_handler, rpc, rpc_endpoint};
 use crate::place::{GATEWAY, Place, host_name};
 use crate::resolve::{Handler, resolve};
-use crate::{Gateway, body, headers, respond};
+use crate::{Gateway, access_log, body, headers, respond};
+
+/// The methods that endpoints answer, as `OPTIONS` tells them.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 impl Gateway {
     /// place → built-in paths → route → admit → call → respond.
-    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    pub(crate) async fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: HeaderValue,
+    ) -> Result<Response<Body>, Infallible> {
         let began = Instant::now();
         let (mut parts, body) = request.into_parts();
         let id = uuid::Uuid::new_v4().simple().to_string();
-        let answered = match self.place(&mut parts) {
+        let line = access_log::Line::new(&parts, &peer);
+        let answered = match self.place(&mut parts, peer) {
             Ok((place, host)) => match self.built_in(&parts, &place) {
                 Some(response) => Ok(response),
                 None => self.answer(parts, body, &place, &host, &id).await,
@@ -31,12 +39,24 @@ impl Gateway {
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("micro-id", value);
         }
-        self.metrics.answered(response.status(), began.elapsed());
+        let took = began.elapsed();
+        self.metrics.answered(response.status(), took);
+        if let Some(line) = line {
+            line.write(&id, response.status(), took);
+        }
         Ok(response)
     }
 
     /// Checks what the request says of itself and removes what only the platform may say.
-    fn place(&self, parts: &mut Parts) -> Result<(Place, String), Error> {
+    fn place(&self, parts: &mut Parts, peer: HeaderValue) -> Result<(Place, String), Error> {
+        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+            return Err(Error::new(GATEWAY, 405, format!("the method {} is not served", parts.method)));
+        }
+        // The server counts the headers of HTTP/1 only.
+        if parts.headers.len() > self.config.header_count_max {
+            let detail = format!("limit: headers: more than {}", self.config.header_count_max);
+            return Err(Error::new(GATEWAY, 431, detail));
+        }
         let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
         if target > self.config.target_bytes_max {
             let detail = format!("limit: target: longer than {} bytes", self.config.target_bytes_max);
@@ -47,6 +67,7 @@ impl Gateway {
         self.check_origin(&parts.headers)?;
         headers::strip_micro(&mut parts.headers);
         headers::strip_forwarded(&mut parts.headers);
+        parts.headers.insert("x-forwarded-for", peer);
         if let Ok(value) = HeaderValue::from_str(place.namespace().as_str()) {
             parts.headers.insert("micro-namespace", value);
         }
@@ -101,16 +122,22 @@ impl Gateway {
         let path = parts.uri.path();
         let matched = resolve(&snapshot, place, parts.method.as_str(), &host_name(host), path)?;
         let entry = matched.entry;
+        if parts.method == Method::OPTIONS && matched.handler != Handler::Http {
+            // A question about an endpoint is no call of it.
+            let mut response = respond::empty(StatusCode::OK);
+            response.headers_mut().insert(header::ALLOW, METHODS);
+            return Ok(response);
+        }
         let response = match matched.handler {
             Handler::Http => {
                 let context = self.context(&parts, id, self.config.http_time_max);
                 http_handler::handle(&self.runtime, &self.config, &entry, parts, host, incoming, context)
                     .await?
             }
-            Handler::Rpc { endpoint, params } => {
+            Handler::Rpc { endpoint, fields } => {
                 let bytes = self.message(incoming, &entry).await?;
                 let context = self.context(&parts, id, self.config.call_time_max);
-                rpc::handle(&self.runtime, &entry, &endpoint, &parts, params, bytes, context).await?
+                rpc::handle(&self.runtime, &entry, &endpoint, &parts, fields, bytes, context).await?
             }
             Handler::Api { endpoint } => {
                 let bytes = self.message(incoming, &entry).await?;
@@ -146,10 +173,10 @@ impl Gateway {
         }
     }
 
+    /// A manifest lowers the limits, never raises them.
     async fn message(&self, incoming: Incoming, entry: &crate::Entry) -> Result<bytes::Bytes, Error> {
-        let lowered =
-            entry.manifest().settings.limits.request_bytes().and_then(|bytes| usize::try_from(bytes).ok());
-        let bytes_max = lowered.unwrap_or(self.config.message_bytes_max);
+        let service = usize::try_from(entry.revision.limits().request_bytes).unwrap_or(usize::MAX);
+        let bytes_max = service.min(self.config.message_bytes_max);
         body::read(incoming, bytes_max, self.config.message_time_max).await
     }
 }

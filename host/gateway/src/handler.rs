@@ -21,3 +21,9 @@ fn codec_of(content_type: &str) -> Codec {
         _ => Codec::Json,
     }
 }
+
+/// Whether a body is a form's fields.
+fn is_form(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}

@@ -1,5 +1,7 @@
 //! What of a request's headers a service sees, and what of its answer a client sees.
 
+use std::net::IpAddr;
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Headers that belong to one connection and travel no further (RFC 9110, 7.6.1).
@@ -15,10 +17,7 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 
 /// Removes every `Micro-*` header from outside: only the platform sets them.
 pub(crate) fn strip_micro(headers: &mut HeaderMap) {
-    let names: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("micro-")).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
+    strip_prefixed(headers, "micro-");
 }
 
 /// Removes what belongs to the connection, and what `Connection` names.
@@ -35,9 +34,22 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// The address of a client as `X-Forwarded-For` has it.
+pub(crate) fn address(peer: IpAddr) -> HeaderValue {
+    HeaderValue::from_str(&peer.to_canonical().to_string()).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
 /// Client addresses and schemes that anyone can claim: nothing that we put in front of this gateway set them.
 pub(crate) fn strip_forwarded(headers: &mut HeaderMap) {
-    for name in ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"] {
+    strip_prefixed(headers, "x-forwarded-");
+    for name in ["forwarded", "x-real-ip"] {
+        headers.remove(name);
+    }
+}
+
+fn strip_prefixed(headers: &mut HeaderMap, prefix: &str) {
+    let names: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with(prefix)).cloned().collect();
+    for name in names {
         headers.remove(name);
     }
 }
@@ -84,6 +96,7 @@ mod tests {
             ("connection", "close, x-mine"),
             ("x-mine", "1"),
             ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-port", "443"),
             ("te", "trailers"),
             ("accept", "*/*"),
         ] {

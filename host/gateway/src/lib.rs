@@ -8,10 +8,11 @@
 //! 4. `resolve`: path and method find the service (`route` has Micro's tables) and one of three handlers.
 //! 5. `handler/{api,rpc,http}`: body, query and headers become a call, translated by the service's schema (`transcode`).
 //! 6. `dispatch`: the call enters the runtime; calls between services start here.
-//! 7. `respond`: the reply or the error object goes out; `metrics` counts it.
+//! 7. `respond`: the reply or the error object goes out; `metrics` counts it, `access_log` tells it.
 //!
 //! The crate knows no database and no control plane: all it needs arrives in a [`Snapshot`].
 
+mod access_log;
 mod admit;
 mod body;
 mod config;

@@ -18,13 +18,15 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::Gateway;
 use crate::config::Config;
+use crate::{Gateway, headers};
 
 /// Wait after a failed accept, which is mostly a lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// HTTP/2 requests of one connection at once.
 const STREAMS_MAX: u32 = 128;
+/// What an HTTP/2 connection begins with (RFC 9113, 3.4).
+const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl Gateway {
     /// Serves connections until `stop`, then lets the open ones finish their requests.
@@ -53,7 +55,7 @@ impl Gateway {
             let (gateway, server, stop) = (Arc::clone(&self), Arc::clone(&server), stop.clone());
             tasks.spawn(async move {
                 let _place = place;
-                gateway.connection(&server, stream, stop).await;
+                gateway.connection(&server, stream, peer.ip(), stop).await;
             });
         }
         drop(listener);
@@ -67,13 +69,15 @@ impl Gateway {
         self: Arc<Self>,
         server: &auto::Builder<TokioExecutor>,
         stream: TcpStream,
+        peer: IpAddr,
         stop: CancellationToken,
     ) {
         let _ = stream.set_nodelay(true);
-        let io = TokioIo::new(Stalling::new(stream, self.config.body_idle_max));
+        let io = TokioIo::new(Stalling::new(stream, &self.config));
+        let peer = headers::address(peer);
         let service = service_fn(move |request| {
-            let gateway = Arc::clone(&self);
-            async move { gateway.handle(request).await }
+            let (gateway, peer) = (Arc::clone(&self), peer.clone());
+            async move { gateway.handle(request, peer).await }
         });
         let mut connection = std::pin::pin!(server.serve_connection(io, service));
         let ended = tokio::select! {
@@ -153,16 +157,39 @@ impl Drop for TakenPlace {
     }
 }
 
-/// A stream that fails when the client takes nothing for `stall_max`: an answer must not wait for ever to be read.
+/// A stream that fails when the client takes nothing for `stall_max`, since an answer must not wait for ever to be
+/// read, or when it does not say in time which version of HTTP it speaks: the server's own clocks run from then on.
 struct Stalling {
     stream: TcpStream,
     stall_max: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    greeting: Option<Greeting>,
+}
+
+/// The first bytes of a connection.
+struct Greeting {
+    seen: usize,
+    due: Pin<Box<Sleep>>,
+}
+
+impl Greeting {
+    /// Whether `bytes` end it: they are no HTTP/2 preface, or they complete one.
+    fn ends_with(&mut self, bytes: &[u8]) -> bool {
+        let rest = H2_PREFACE.get(self.seen..).unwrap_or_default();
+        self.seen += bytes.len();
+        bytes.len() >= rest.len() || !rest.starts_with(bytes)
+    }
 }
 
 impl Stalling {
-    fn new(stream: TcpStream, stall_max: Duration) -> Self {
-        Self { stream, stall_max, stalled: None }
+    fn new(stream: TcpStream, config: &Config) -> Self {
+        let due = Box::pin(tokio::time::sleep(config.header_time_max));
+        Self {
+            stream,
+            stall_max: config.body_idle_max,
+            stalled: None,
+            greeting: Some(Greeting { seen: 0, due }),
+        }
     }
 
     fn watch<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -185,7 +212,16 @@ impl AsyncRead for Stalling {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let Some(greeting) = &mut self.greeting else { return polled };
+        if polled.is_pending() {
+            return greeting.due.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()));
+        }
+        if greeting.ends_with(buffer.filled().get(before..).unwrap_or_default()) {
+            self.greeting = None;
+        }
+        polled
     }
 }
 

@@ -8,7 +8,7 @@ use micro_api::{Error, Namespace};
 use crate::dispatch::no_endpoint;
 use crate::handler::api;
 use crate::place::{GATEWAY, Place};
-use crate::route::{Params, proxy_route, rpc_route};
+use crate::route::{Params, clean, proxy_route, rpc_route};
 use crate::snapshot::{Entry, Snapshot};
 
 /// Who answers, and by which handler.
@@ -23,9 +23,18 @@ pub(crate) enum Handler {
     /// The whole request as one message.
     Api { endpoint: String },
     /// Body, query and path fields as the endpoint's message.
-    Rpc { endpoint: String, params: Params },
+    Rpc { endpoint: String, fields: Fields },
     /// The request itself.
     Http,
+}
+
+/// What a declared route says of the message's fields.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Fields {
+    /// Captured by the path.
+    pub(crate) params: Params,
+    /// The field that the body is; none: the body is the message.
+    pub(crate) body: Option<String>,
 }
 
 /// Finds who answers.
@@ -49,7 +58,8 @@ pub(crate) fn resolve(
             }
             match found.find(|entry| entry.manifest().exports.http.is_some()) {
                 Some(entry) => Ok(Matched { entry: Arc::clone(entry), handler: Handler::Http }),
-                None => by_path(snapshot, namespace, method, host, &format!("/{alias}{path}")),
+                // Cleaned first: `..` must not lead to a neighbour on this service's origin.
+                None => by_path(snapshot, namespace, method, host, &format!("/{alias}{}", clean(path))),
             }
         }
     }
@@ -67,7 +77,8 @@ fn by_path(
     }
     let rpc = rpc_route(path);
     let proxy = proxy_route(path);
-    let aliases = [rpc.as_ref().map(|(alias, _)| alias.as_str()), proxy.as_deref()];
+    let rpc_alias = rpc.as_ref().map(|(alias, _)| alias.as_str());
+    let aliases = [rpc_alias, proxy.as_deref().filter(|alias| rpc_alias != Some(*alias))];
     let mut named: Option<&Arc<Entry>> = None;
     // Two aliases at most, in the order of types: an api service hides a web page of the same name.
     let mut candidates: Vec<&Arc<Entry>> = Vec::with_capacity(4);
@@ -83,7 +94,7 @@ fn by_path(
         {
             named = Some(entry);
             if entry.has_endpoint(endpoint) {
-                return Ok(rpc_match(entry, endpoint, None, Params::new()));
+                return Ok(rpc_match(entry, endpoint, None, Fields::default()));
             }
         }
         if proxy.as_deref() == Some(alias) && entry.manifest().exports.http.is_some() {
@@ -118,14 +129,15 @@ fn by_declared_route(
             if !entry.has_endpoint(&route.endpoint) {
                 return Some(Err(no_endpoint(entry, &route.endpoint)));
             }
-            return Some(Ok(rpc_match(entry, &route.endpoint, route.handler.as_deref(), params)));
+            let fields = Fields { params, body: route.body.clone() };
+            return Some(Ok(rpc_match(entry, &route.endpoint, route.handler.as_deref(), fields)));
         }
     }
     None
 }
 
 /// An endpoint whose request is `go.api.Request` is one of handler `api`, whatever else was said.
-fn rpc_match(entry: &Arc<Entry>, endpoint: &str, handler: Option<&str>, params: Params) -> Matched {
+fn rpc_match(entry: &Arc<Entry>, endpoint: &str, handler: Option<&str>, fields: Fields) -> Matched {
     let takes_requests = || {
         let schema = entry.schema().ok().flatten();
         let input = schema.as_ref().and_then(|schema| schema.method(endpoint)).map(|method| method.input());
@@ -135,7 +147,7 @@ fn rpc_match(entry: &Arc<Entry>, endpoint: &str, handler: Option<&str>, params: 
     let handler = if handler == Some("api") || takes_requests() {
         Handler::Api { endpoint }
     } else {
-        Handler::Rpc { endpoint, params }
+        Handler::Rpc { endpoint, fields }
     };
     Matched { entry: Arc::clone(entry), handler }
 }

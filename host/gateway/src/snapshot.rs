@@ -13,6 +13,11 @@ use micro_runtime::Revision;
 use crate::route::MetaRoute;
 use crate::transcode::Schema;
 
+/// Bytes of a name that is compared with what exists, and how many names it is compared with: answering a wrong
+/// request must stay cheap.
+const NEAR_BYTES_MAX: usize = 64;
+const NEAR_NAMES_MAX: usize = 1_000;
+
 /// The version label that a call without a version filter reaches.
 const LATEST: &str = "latest";
 
@@ -155,9 +160,14 @@ impl Snapshot {
 
 /// `: did you mean …?` for the nearest of `known`, or nothing.
 pub(crate) fn did_you_mean(name: &str, known: impl Iterator<Item = String>) -> String {
-    let near = known.map(|known| (strsim::damerau_levenshtein(name, &known), known)).min();
+    if name.len() > NEAR_BYTES_MAX {
+        return String::new();
+    }
+    let distance_max = 2.max(name.len() / 4);
+    let similar = known.filter(|known| known.len().abs_diff(name.len()) <= distance_max).take(NEAR_NAMES_MAX);
+    let near = similar.map(|known| (strsim::damerau_levenshtein(name, &known), known)).min();
     match near {
-        Some((distance, known)) if distance > 0 && distance <= 2.max(name.len() / 4) => {
+        Some((distance, known)) if distance > 0 && distance <= distance_max => {
             format!(": did you mean `{known}`?")
         }
         _ => String::new(),

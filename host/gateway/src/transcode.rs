@@ -45,14 +45,21 @@ pub(crate) fn parse_object(body: &[u8]) -> Result<Map<String, Value>, String> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Map::new());
     }
+    match parse_value(body)? {
+        Value::Object(object) => Ok(object),
+        other => Err(format!("the request must be a JSON object, not {}", kind(&other))),
+    }
+}
+
+/// A JSON body of any kind; empty is `null`.
+pub(crate) fn parse_value(body: &[u8]) -> Result<Value, String> {
+    if body.is_empty() {
+        return Ok(Value::Null);
+    }
     if let Err(error) = std::str::from_utf8(body) {
         return Err(format!("the request is not UTF-8: invalid byte at offset {}", error.valid_up_to()));
     }
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => Err(format!("the request must be a JSON object, not {}", kind(&other))),
-        Err(error) => Err(format!("the request is not JSON: {error}")),
-    }
+    serde_json::from_slice(body).map_err(|error| format!("the request is not JSON: {error}"))
 }
 
 fn kind(value: &Value) -> &'static str {

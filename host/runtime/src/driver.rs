@@ -5,6 +5,7 @@
 //! The deadline is watched out here because a timer inside the store's event loop may never be polled, and because
 //! wasmtime cannot cancel one call: dropping the store is what stops it.
 
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -246,9 +247,20 @@ impl Drop for Driver {
     }
 }
 
+thread_local! {
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// This thread is polling a guest's call: what runs now is a host function of that guest.
+pub(crate) fn is_inside_call() -> bool {
+    INSIDE.get()
+}
+
 /// A panic of the host ends this one call and nothing else.
 fn poll_call(call: &mut Call, meter: &Meter, cx: &mut Context<'_>) -> Poll<Ended> {
+    let outer = INSIDE.replace(true);
     let polled = std::panic::catch_unwind(AssertUnwindSafe(|| meter.poll(call.as_mut(), cx)));
+    INSIDE.set(outer);
     polled.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();

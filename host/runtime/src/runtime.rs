@@ -32,6 +32,7 @@ use crate::stats::RevisionStats;
 
 /// Runs revisions. One per process.
 pub struct Runtime {
+    me: Weak<Self>,
     pub(crate) config: Config,
     capabilities: Arc<Capabilities>,
     pub(crate) loader: Loader,
@@ -84,7 +85,8 @@ impl Runtime {
             service_queue: config.queue_per_service,
         };
         let gate = Gate::new(caps, Arc::clone(&node_memory));
-        let runtime = Arc::new(Self {
+        let runtime = Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             config,
             capabilities,
             loader,
@@ -187,6 +189,17 @@ impl Runtime {
     /// # Errors
     /// [`Fault::Guest`] is the handler's own answer; all others are the platform's.
     pub async fn call(&self, revision: &Arc<Revision>, call: Call) -> Result<Bytes, Fault> {
+        if !crate::driver::is_inside_call() {
+            return self.call_counted(revision, call).await;
+        }
+        // A guest calls another service. wasmtime runs one event loop a thread at a time, and calls inside calls would
+        // pile up on one stack: the inner call gets a task of its own, which ends with the outer one.
+        let runtime = self.me.upgrade().ok_or_else(|| Fault::Host("the runtime is gone".to_owned()))?;
+        let revision = Arc::clone(revision);
+        wasmtime_wasi::runtime::spawn(async move { runtime.call_counted(&revision, call).await }).await
+    }
+
+    async fn call_counted(&self, revision: &Arc<Revision>, call: Call) -> Result<Bytes, Fault> {
         let began = Instant::now();
         let _activity = revision.activity();
         let result = self.call_inner(revision, call).await;

@@ -1,5 +1,6 @@
 //! Handler `http`: the request itself, streamed to a service that exports `wasi:http`, path as sent.
 
+use bytes::Bytes;
 use http::{Request, Response, Uri, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -8,9 +9,9 @@ use micro_runtime::{Body, Context, Runtime};
 
 use crate::body::{Guarded, too_large};
 use crate::config::Config;
-use crate::headers;
 use crate::place::GATEWAY;
 use crate::snapshot::Entry;
+use crate::{headers, respond};
 
 /// Streams a request to the service and its answer back.
 pub(crate) async fn handle(
@@ -22,13 +23,18 @@ pub(crate) async fn handle(
     body: Incoming,
     context: Context,
 ) -> Result<Response<Body>, Error> {
-    let bytes_max = entry.manifest().settings.limits.request_bytes().unwrap_or(config.body_bytes_max);
+    let bytes_max = entry.revision.limits().request_bytes.min(config.body_bytes_max);
     let declared = http_body::Body::size_hint(&body).lower();
     if declared > bytes_max {
         return Err(too_large(bytes_max));
     }
     let request_id = context.request_id.clone();
-    let request = inside(parts, host, Guarded::new(body, bytes_max, config.body_idle_max).boxed_unsync())?;
+    let body = if http_body::Body::is_end_stream(&body) {
+        respond::full(Bytes::new())
+    } else {
+        Guarded::new(body, bytes_max, config.body_idle_max).boxed_unsync()
+    };
+    let request = inside(parts, host, body)?;
     let answer = runtime.http(&entry.revision, request, context).await;
     let mut response = answer.map_err(|fault| fault.error(&entry.error_id(), &request_id))?;
     headers::strip_hop_by_hop(response.headers_mut());

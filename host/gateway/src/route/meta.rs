@@ -15,6 +15,8 @@ pub(crate) struct MetaRoute {
     pub(crate) endpoint: String,
     /// `rpc` (absent too), `api` or `http`.
     pub(crate) handler: Option<String>,
+    /// The field that the body is; none: the body is the message.
+    pub(crate) body: Option<String>,
     methods: Vec<String>,
     hosts: Vec<String>,
     paths: Vec<(Regex, Vec<String>)>,
@@ -26,6 +28,7 @@ impl MetaRoute {
         Ok(Self {
             endpoint: route.endpoint.clone(),
             handler: route.handler.clone(),
+            body: route.body.clone().filter(|body| !body.is_empty() && body != "*"),
             methods: route.method.iter().map(|method| method.to_ascii_uppercase()).collect(),
             hosts: route.host.iter().map(|host| host.to_ascii_lowercase()).collect(),
             paths,

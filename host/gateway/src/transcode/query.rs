@@ -54,13 +54,14 @@ fn insert(
         None => None,
     };
     if !rest.is_empty() {
-        let inner = field.as_ref().map(FieldDescriptor::kind);
-        let inner = match &inner {
-            Some(Kind::Message(message)) if !field.as_ref().is_some_and(FieldDescriptor::is_list) => {
-                Some(message)
+        let kind = field.as_ref().map(FieldDescriptor::kind);
+        let inner = match (&field, &kind) {
+            (Some(field), Some(Kind::Message(entry))) if field.is_map() => {
+                return insert_entry(object, name, rest, value, &entry.map_entry_value_field());
             }
-            Some(_) => return,
-            None => None,
+            (Some(field), Some(Kind::Message(message))) if !field.is_list() => Some(message),
+            (Some(_), _) => return,
+            (None, _) => None,
         };
         let slot = object.entry((*name).to_owned()).or_insert_with(|| Value::Object(Map::new()));
         if let Value::Object(nested) = slot {
@@ -82,6 +83,23 @@ fn insert(
         _ => {
             object.insert((*name).to_owned(), value);
         }
+    }
+}
+
+/// `labels[a]=x` of a map field; the rest of the key is the entry's, dots and all.
+fn insert_entry(
+    object: &mut Map<String, Value>,
+    name: &str,
+    key: &[&str],
+    text: String,
+    field: &FieldDescriptor,
+) {
+    if matches!(field.kind(), Kind::Message(_)) {
+        return;
+    }
+    let slot = object.entry(name.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(entries) = slot {
+        entries.insert(key.join("."), coerce(text, &field.kind()));
     }
 }
 

@@ -107,7 +107,8 @@ fn limit(command: &mut Command, limits: &Limits, host: &Host) {
         "--core=0".to_owned(),
         format!("--fsize={}", limits.disk_bytes),
         format!("--nofile={}", limits.files),
-        format!("--cpu={}", limits.cpu_seconds),
+        // At the soft limit a signal that says so, a second later the one that nothing survives.
+        format!("--cpu={}:{}", limits.cpu_seconds, limits.cpu_seconds.saturating_add(1)),
     ]);
     if host.root {
         // Counted by user: only a user of the run's own can have a limit of its own.

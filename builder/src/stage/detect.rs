@@ -189,7 +189,7 @@ mod tests {
         );
         assert!(say(&[]).starts_with("the source is no service"));
         assert!(say(&[("a.wasm", ""), ("b.wasm", "")]).contains("several components (a.wasm, b.wasm)"));
-        assert!(say(&[("micro.toml", "[build]\ncommand = \"make\"")]).contains("needs path"));
+        assert!(say(&[("micro.toml", "[build]\ncommand = \"make\"")]).contains("needs `path`"));
         assert!(say(&[("micro.toml", "[build]\nlang = \"component\"\npath = \"../x\"")]).contains("path"));
         assert!(say(&[("micro.toml", "[servce]")]).starts_with("micro.toml:1:"));
     }

@@ -119,6 +119,11 @@ impl Db {
         report: StageReport,
     ) -> Result<(), Error> {
         let (mut tx, held) = self.held_by(job).await?;
+        // Only complete, fail, kill and supersede end a build: they take its job along.
+        if !is_building(state) {
+            let record = &held.record().deployment;
+            return Err(Error::Illegal { deployment: record.id.clone(), from: record.state, to: state });
+        }
         held.step(&mut tx, state, |record| note_stage(&mut record.deployment.stages, report)).await?;
         tx.commit().await
     }

@@ -177,6 +177,11 @@ fn is_stack_overflow(trap: Option<&wasmtime::Trap>, error: &wasmtime::Error) -> 
     }
 }
 
+/// What a guest hands to the host at once is bounded by the fuel of host calls; wasmtime has no type for its end.
+fn is_message_too_large(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls has been exhausted"))
+}
+
 /// Turns what wasmtime says about a failed call into what the platform says.
 pub(crate) fn call_fault(error: &wasmtime::Error, meter: &Meter) -> Fault {
     match meter.met() {
@@ -192,6 +197,9 @@ pub(crate) fn call_fault(error: &wasmtime::Error, meter: &Meter) -> Fault {
     }
     if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
         return Fault::TableLimit;
+    }
+    if is_message_too_large(error) {
+        return Fault::ResponseLimit;
     }
     let trap = error.downcast_ref::<wasmtime::Trap>();
     if is_stack_overflow(trap, error) {

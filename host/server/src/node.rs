@@ -47,6 +47,8 @@ struct Known {
     entry: Option<Arc<Entry>>,
     /// `<service>-<uuid>`.
     id: String,
+    /// When this node took it up, Unix milliseconds.
+    started_ms: i64,
 }
 
 impl Node {
@@ -84,7 +86,7 @@ impl Node {
             Some(Arc::new(entry.map_err(|detail| Error::bad_request(&service, detail))?))
         };
         let id = format!("{service}-{}", uuid::Uuid::new_v4());
-        Ok(Known { active: active.clone(), revision, entry, id })
+        Ok(Known { active: active.clone(), revision, entry, id, started_ms: micro_db::now_ms() })
     }
 
     /// Micro's three lines of a service's start, in its own log.
@@ -261,7 +263,7 @@ impl micro_control::Node for Node {
 impl Node {
     fn read_stats(&self, service: &ServiceName, known: &Known) -> NodeStats {
         let stats = self.parts.runtime.stats(&known.revision);
-        let started_ms = known.active.started_ms;
+        let started_ms = known.started_ms;
         NodeStats {
             service: service.to_string(),
             version: known.active.version.clone(),

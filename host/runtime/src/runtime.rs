@@ -202,7 +202,12 @@ impl Runtime {
     async fn call_counted(&self, revision: &Arc<Revision>, call: Call) -> Result<Bytes, Fault> {
         let began = Instant::now();
         let _activity = revision.activity();
-        let result = self.call_inner(revision, call).await;
+        let result = if call.context.deadline <= began {
+            // Nobody waits for the answer any more.
+            Err(Fault::WallLimit)
+        } else {
+            self.call_inner(revision, call).await
+        };
         revision.stats_cells().record(began.elapsed(), result.is_err());
         result
     }

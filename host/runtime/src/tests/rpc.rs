@@ -53,7 +53,7 @@ async fn an_import_that_was_not_granted_keeps_it_from_starting() {
 }
 
 #[tokio::test]
-async fn code_of_another_engine_is_refused() {
+async fn a_call_that_is_late_does_not_run() {
     let fixture = Fixture::new();
     let revision = fixture.hostile(Manifest::default());
     let mut call = call("Echo.Call", b"x");

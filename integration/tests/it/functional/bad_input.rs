@@ -111,7 +111,6 @@ async fn run_folder(platform: &Platform, folder: &Path, reasons: &[&str]) -> Res
 
 /// What the repository's own cargo configuration names is never started, and the compiler's lines are shown.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to pass yet"]
 async fn a_source_that_does_not_compile_shows_the_compilers_lines_and_starts_no_program() -> Result<()> {
     let platform = Platform::start().await?;
     let folder = platform.scratch().join("broken");

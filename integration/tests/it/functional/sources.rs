@@ -37,7 +37,6 @@ async fn works(platform: &Platform, source: &str, service: &str, version: &str) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to pass yet"]
 async fn smart_http_serves_branches_tags_commits_and_folders() -> Result<()> {
     let scratch = tempdir()?;
     let repo = repository(&scratch.path().join("org/repo"))?;
@@ -54,7 +53,6 @@ async fn smart_http_serves_branches_tags_commits_and_folders() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to pass yet"]
 async fn a_private_repository_needs_the_operators_credential() -> Result<()> {
     let scratch = tempdir()?;
     repository(&scratch.path().join("private/repo"))?;
@@ -73,7 +71,6 @@ async fn a_private_repository_needs_the_operators_credential() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to pass yet"]
 async fn ssh_and_the_git_protocol_and_files_serve_too() -> Result<()> {
     let scratch = tempdir()?;
     let repo = repository(&scratch.path().join("srv/repo"))?;
@@ -90,7 +87,6 @@ async fn ssh_and_the_git_protocol_and_files_serve_too() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to pass yet"]
 async fn submodules_come_along() -> Result<()> {
     let scratch = tempdir()?;
     let part = repository(&scratch.path().join("part"))?;

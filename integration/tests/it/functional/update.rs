@@ -15,7 +15,6 @@ fn duration() -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to pass yet"]
 async fn no_request_fails_while_versions_change() -> Result<()> {
     let platform = Platform::start().await?;
     let folder = platform.scratch().join("steady");

@@ -18,7 +18,6 @@ async fn deploy(platform: &Platform, guest: Guest, name: &str) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to pass yet"]
 async fn version_0_2_runs_unmodified() -> Result<()> {
     let platform = Platform::start().await?;
     deploy(&platform, Guest::HttpP2, "plain").await?;
@@ -34,7 +33,6 @@ async fn version_0_3_runs_unmodified() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to pass yet"]
 async fn javascript_runs_unmodified() -> Result<()> {
     let platform = Platform::start().await?;
     deploy(&platform, Guest::JsWeb, "plain").await?;

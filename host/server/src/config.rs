@@ -59,16 +59,16 @@ pub(crate) struct Options {
     #[arg(long, env = "MICRO_STORE", default_value = "sqlite")]
     pub(crate) store: String,
     /// Let services with a grant reach loopback addresses. For development.
-    #[arg(long, env = "MICRO_ALLOW_LOOPBACK")]
+    #[arg(long = "allow_loopback", alias = "allow-loopback", env = "MICRO_ALLOW_LOOPBACK")]
     pub(crate) allow_loopback: bool,
     /// Loaded components at once.
-    #[arg(long, env = "MICRO_LOADED_MAX", default_value_t = 2_000)]
+    #[arg(long = "loaded_max", alias = "loaded-max", env = "MICRO_LOADED_MAX", default_value_t = 2_000)]
     pub(crate) loaded_max: usize,
     /// Bytes of guest memory of this node; 0 is half of what the machine (or its cgroup) has.
-    #[arg(long, env = "MICRO_MEMORY_BUDGET", default_value_t = 0)]
+    #[arg(long = "memory_budget", alias = "memory-budget", env = "MICRO_MEMORY_BUDGET", default_value_t = 0)]
     pub(crate) memory_budget: u64,
     /// Do not start a builder: `run` and `update` wait until one is there.
-    #[arg(long, env = "MICRO_NO_BUILDER")]
+    #[arg(long = "no_builder", alias = "no-builder", env = "MICRO_NO_BUILDER")]
     pub(crate) no_builder: bool,
     /// Flags handed to the builder, as one would type them.
     #[arg(
@@ -126,6 +126,16 @@ mod tests {
         assert!(options(&[]).check().is_ok());
         let error = options(&["--api_address", "0.0.0.0:8080"]).check().unwrap_err();
         assert!(error.to_string().contains("--api_address 0.0.0.0:8080 is not a loopback address"));
+    }
+
+    #[test]
+    fn flags_are_spelled_as_messages_name_them_and_with_hyphens_too() {
+        assert!(
+            options(&["--allow_loopback"]).allow_loopback && options(&["--allow-loopback"]).allow_loopback
+        );
+        assert_eq!(options(&["--loaded_max", "7"]).loaded_max, 7);
+        assert_eq!(options(&["--memory-budget", "9"]).memory_budget, 9);
+        assert!(options(&["--no_builder"]).no_builder);
     }
 
     #[test]

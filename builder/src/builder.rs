@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use micro_artifact::{Digest, Key, Store};
 
-use crate::config::Config;
+use crate::config::{Config, Toolchain};
+use crate::error::{Doing, Error};
 use crate::folders::Folders;
 use crate::inside;
 use crate::sandbox::{self, Mount};
@@ -30,6 +32,8 @@ pub(crate) struct Builder {
     pub(crate) store: Store,
     pub(crate) key: Key,
     pub(crate) sdk: Option<Sdk>,
+    /// Empty while there is none: components that are there already need no compiler.
+    toolchain: OnceLock<Toolchain>,
     /// Files that are mounted at [`CONFIG`].
     files: PathBuf,
 }
@@ -66,7 +70,30 @@ impl Builder {
         };
         let files = folders.build().join("config");
         write_files(&files, &config, sdk.as_ref())?;
-        Ok(Self { config, host, folders, store, key, sdk, files })
+        let toolchain = OnceLock::new();
+        let builder = Self { config, host, folders, store, key, sdk, toolchain, files };
+        if let Err(error) = builder.toolchain().await {
+            tracing::warn!("{error}");
+        }
+        Ok(builder)
+    }
+
+    /// The compiler. One that was missing is looked for again, so that installing it needs no restart.
+    pub(crate) async fn toolchain(&self) -> Result<&Toolchain, Error> {
+        if let Some(found) = self.toolchain.get() {
+            return Ok(found);
+        }
+        let named = self.config.toolchain.clone();
+        let found = tokio::task::spawn_blocking(move || Toolchain::find(named.as_deref()));
+        match found.await.doing("look for a Rust toolchain")? {
+            Ok(found) => Ok(self.toolchain.get_or_init(|| found)),
+            Err(error) => Err(Error::Toolchain(format!("{error:#}"))),
+        }
+    }
+
+    /// The compiler's name for cache keys; empty while there is none.
+    pub(crate) fn toolchain_version(&self) -> &str {
+        self.toolchain.get().map(|toolchain| toolchain.version.as_str()).unwrap_or_default()
     }
 
     /// This program inside.
@@ -109,11 +136,10 @@ impl Builder {
 
     /// The compiler and the SDK.
     pub(crate) fn toolchain_mounts(&self) -> Vec<Mount> {
-        let toolchain = &self.config.toolchain.folder;
         let mut mounts = Vec::new();
         // A system's own compiler is there already.
-        if !toolchain.starts_with("/usr") {
-            mounts.push(Mount::read(toolchain, toolchain.display().to_string()));
+        if let Some(toolchain) = self.toolchain.get().filter(|found| !found.folder.starts_with("/usr")) {
+            mounts.push(Mount::read(&toolchain.folder, toolchain.folder.display().to_string()));
         }
         mounts.extend(self.sdk.as_ref().map(|sdk| Mount::read(&sdk.folder, sdk.inside())));
         mounts.extend(
@@ -124,8 +150,8 @@ impl Builder {
 
     /// The environment of every sandbox.
     pub(crate) fn env(&self) -> Vec<(String, String)> {
-        let path =
-            format!("{BIN}:{}/bin:/usr/local/bin:/usr/bin:/bin", self.config.toolchain.folder.display());
+        let toolchain = self.toolchain.get().map(|found| format!("{}/bin:", found.folder.display()));
+        let path = format!("{BIN}:{}/usr/local/bin:/usr/bin:/bin", toolchain.unwrap_or_default());
         [
             ("PATH", path.as_str()),
             ("HOME", "/tmp"),

@@ -121,7 +121,8 @@ pub(crate) struct Config {
     pub(crate) micro: PathBuf,
     /// This program.
     pub(crate) builder: PathBuf,
-    pub(crate) toolchain: Toolchain,
+    /// The toolchain that the operator named; else the default of `rustc` on `PATH` is.
+    pub(crate) toolchain: Option<PathBuf>,
     pub(crate) cargo: CargoConfig,
     pub(crate) builds: usize,
     pub(crate) mirrors: Vec<(String, String)>,
@@ -172,7 +173,7 @@ impl Options {
             db: self.db.clone().unwrap_or_else(|| format!("sqlite://{}/control.db", data.display())),
             micro: self.micro.clone().unwrap_or(beside),
             builder,
-            toolchain: Toolchain::find(self.toolchain.as_deref())?,
+            toolchain: self.toolchain.clone(),
             cargo,
             builds: if self.builds == 0 { (cpus() / 2).max(1) } else { self.builds },
             mirrors: self.mirrors.iter().map(|text| mirror(text)).collect::<Result<_>>()?,

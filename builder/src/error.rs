@@ -18,6 +18,12 @@ pub(crate) enum Error {
     /// The machine's disk is full.
     #[error("the builder's disk is full")]
     Full,
+    /// There is no compiler; the text says why.
+    #[error(
+        "Rust services cannot be built here: {0}\nthe operator installs Rust (https://rustup.rs, `rustup default \
+         stable`) and `rustup target add wasm32-wasip2`, or names a toolchain with --toolchain"
+    )]
+    Toolchain(String),
     /// The job was killed, superseded, claimed by another builder, or this one stops.
     #[error("the build was given up")]
     Abandoned,
@@ -63,6 +69,7 @@ impl Error {
         };
         match self {
             Self::Source { code, text } => micro_api::Error::new(ID, *code, format!("{prefix}: {text}")),
+            Self::Toolchain(_) => micro_api::Error::new(ID, 503, format!("{prefix}: {self}")),
             Self::Refused(error) => error.to_api(ID),
             Self::Full => micro_api::Error::new(ID, 507, format!("{prefix}: {self}: ask the operator")),
             Self::Platform(error) if is_full(error) => micro_api::Error::new(

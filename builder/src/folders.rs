@@ -10,7 +10,9 @@
 //!
 //! As root each cached folder belongs to a user id of its own, taken from a range that no account of the machine uses;
 //! the folder's owner is the record of it. Runs in a folder use its id, so no build can touch another service's files
-//! even if the mounts failed. Caches are bounded: the least recently used folder goes first.
+//! even if the mounts failed. Each data folder begins elsewhere in the range: processes are counted by user, so a fork
+//! bomb below one server would starve the builds of another that used the same ids. Caches are bounded: the least
+//! recently used folder goes first.
 
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -44,6 +46,8 @@ pub(crate) struct Folders {
     /// As root: the ids that folders have. Otherwise all folders are ours.
     uids: Option<Mutex<HashSet<u32>>>,
     uid_base: u32,
+    /// Where in the range the search for a free id begins.
+    uid_offset: u32,
     locks: Mutex<HashMap<PathBuf, Arc<RwLock<()>>>>,
 }
 
@@ -63,6 +67,7 @@ impl Folders {
         let folders = Self {
             uids: root.then(Mutex::default),
             uid_base: if maps_uid(UID_BASE + UIDS) { UID_BASE } else { UID_BASE_SMALL },
+            uid_offset: offset(&build),
             locks: Mutex::default(),
             build,
         };
@@ -209,7 +214,8 @@ impl Folders {
         }
         let uid = {
             let mut uids = uids.lock();
-            let Some(free) = range.into_iter().find(|uid| !uids.contains(uid)) else {
+            let mut all = (0..UIDS).map(|n| self.uid_base + (self.uid_offset + n) % UIDS);
+            let Some(free) = all.find(|uid| !uids.contains(uid)) else {
                 bail!("all {UIDS} user ids of sandboxes are taken: lower --cache_max");
             };
             uids.insert(free);
@@ -259,6 +265,15 @@ fn make_with(path: &Path, mode: u32) -> Result<()> {
             .with_context(|| format!("restrict {}", path.display()))?;
     }
     Ok(())
+}
+
+/// A number below [`UIDS`] that other folders are unlikely to have. The owners of folders are the record of what was
+/// chosen, so it may change.
+fn offset(folder: &Path) -> u32 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    folder.hash(&mut hasher);
+    u32::try_from(hasher.finish() % u64::from(UIDS)).unwrap_or(0)
 }
 
 /// Whether this process's user namespace knows an id.

@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 
 /// Bytes of messages in one build; what follows is dropped, and the database's own, lower bound says so in the log.
 const BYTES_MAX: usize = 2 * micro_db::build_log::BUILD_LOG_BYTES_MAX as usize;
+/// Lines of one build, likewise: each takes far more memory than an empty message shows.
+const LINES_MAX: usize = micro_db::build_log::BUILD_LOG_LINES_MAX as usize + 1;
 
 /// Collects lines until somebody takes them.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(crate) struct Log {
 struct Pending {
     records: Vec<LogRecord>,
     bytes: usize,
+    lines: usize,
 }
 
 impl Log {
@@ -38,12 +41,13 @@ impl Log {
     }
 
     fn add(&self, stage: Stage, level: &str, text: &str) {
-        let message = printable(text);
         let mut pending = self.pending.lock();
-        if pending.bytes > BYTES_MAX {
+        if pending.bytes > BYTES_MAX || pending.lines >= LINES_MAX {
             return;
         }
+        let message = printable(text);
         pending.bytes += message.len() + 1;
+        pending.lines += 1;
         let metadata = BTreeMap::from(
             [("level", level), ("stage", stage.as_str()), ("stream", "build"), ("version", &self.version)]
                 .map(|(key, value)| (key.to_owned(), value.to_owned())),
@@ -93,5 +97,8 @@ mod tests {
         let line = "x".repeat(1 << 16);
         (0..100).for_each(|_| log.info(Stage::Build, &line));
         assert!(log.take().len() <= BYTES_MAX / line.len() + 1);
+        let log = Log::new("latest");
+        (0..3 * LINES_MAX).for_each(|_| log.info(Stage::Build, "y"));
+        assert_eq!(log.take().len(), LINES_MAX);
     }
 }

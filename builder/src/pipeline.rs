@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::folders::Job;
 use crate::log::Log;
 use crate::sandbox::{End, Spec, Stream};
-use crate::stage::{build, detect, fetch, precompile, publish, validate};
+use crate::stage::{build, detect, fetch, precompile, publish, recompile, validate};
 
 /// How long a phase may take to notice that it is to stop.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -34,6 +34,8 @@ pub(crate) struct Build<'a> {
     pub(crate) builder: &'a Builder,
     pub(crate) namespace: &'a Namespace,
     pub(crate) request: &'a RunRequest,
+    /// The revision to compile again, in place of building the request's source.
+    pub(crate) recompile: Option<Digest>,
     pub(crate) job: Job,
     pub(crate) log: &'a Log,
     pub(crate) reporter: &'a dyn Reporter,
@@ -50,11 +52,15 @@ pub(crate) struct Failure {
 impl Build<'_> {
     /// The phases in order.
     pub(crate) async fn run(&self) -> Result<Digest, Failure> {
+        if let Some(revision) = &self.recompile {
+            let recompiled = self.stage(Stage::Precompile, recompile::run(self, revision)).await?;
+            return self.stage(Stage::Publish, recompile::publish(self, recompiled)).await;
+        }
         let fetched = self.stage(Stage::Fetch, fetch::run(self)).await?;
         let detected = self.stage(Stage::Detect, detect::run(self, &fetched)).await?;
         let built = self.stage(Stage::Build, build::run(self, &fetched, &detected)).await?;
         let valid = self.stage(Stage::Validate, validate::run(self, &built, &detected)).await?;
-        let native = self.stage(Stage::Precompile, precompile::run(self, &built, &valid)).await?;
+        let native = self.stage(Stage::Precompile, precompile::run(self, &built, valid.kind)).await?;
         self.stage(Stage::Publish, publish::run(self, &fetched, &detected, &built, valid, native)).await
     }
 

@@ -11,3 +11,5 @@ pub(crate) mod validate;
 pub(crate) mod precompile;
 
 pub(crate) mod publish;
+
+pub(crate) mod recompile;

@@ -1,8 +1,11 @@
 //! Claims jobs and builds them, as many at once as the operator allows.
 //!
 //! Standard input is the server's: a line means that a job may wait, its end that the server is gone. Then every run is
-//! killed and every job given back. A job is a lease: while it is built the lease is renewed; when renewing says that
-//! the job is no longer ours (killed, superseded, taken over) its run is killed.
+//! killed and every job given back. A job is a lease: while it is built the lease is renewed, by a task that waits for
+//! nothing else; when renewing says that the job is no longer ours (killed, superseded, taken over) its run is killed.
+//!
+//! Whatever writes to the database is awaited to its end: a future that is left behind in a transaction, neither polled
+//! nor dropped, holds the lock that all writers of all processes wait for.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,13 +99,19 @@ impl Shared {
         tracing::info!(deployment = job.deployment, service, attempt = job.attempt, "Building");
         let log = Log::new(&job.request.version);
         let stop = self.stop.child_token();
-        let keeping = self.keep(job, &log, &stop, lease_ms);
-        let building = self.pipeline(job, &log, &stop);
-        tokio::pin!(keeping);
-        let result = tokio::select! {
-            result = building => result,
-            never = &mut keeping => match never {},
+        let built = CancellationToken::new();
+        // Ends with this function, however that ends.
+        let _keeping = {
+            let ended = CancellationToken::new();
+            tokio::spawn(Arc::clone(self).keep(job.clone(), stop.clone(), ended.clone(), lease_ms));
+            ended.drop_guard()
         };
+        let building = async {
+            let result = self.pipeline(job, &log, &stop).await;
+            built.cancel();
+            result
+        };
+        let (result, ()) = tokio::join!(building, self.write_log(job, &log, &built));
         let from_git = matches!(job.request.source, Source::Git { .. });
         if let Err(failure) = &result
             && !matches!(failure.error, Error::Abandoned)
@@ -152,6 +161,7 @@ impl Shared {
             builder: &self.builder,
             namespace: &job.namespace,
             request: &job.request,
+            recompile: job.recompile,
             job: self.builder.folders.job(&job.id).map_err(failed)?,
             log,
             reporter: &reporter,
@@ -188,26 +198,39 @@ impl Shared {
         self.db.fail(job, failure.stage, failure.error.to_api(failure.stage, from_git)).await
     }
 
-    /// Renews the lease and writes the log while the job is built.
+    /// Renews the lease until the job has `ended`.
     async fn keep(
-        &self,
-        job: &BuildJob,
-        log: &Log,
-        stop: &CancellationToken,
+        self: Arc<Self>,
+        job: BuildJob,
+        stop: CancellationToken,
+        ended: CancellationToken,
         lease_ms: i64,
-    ) -> std::convert::Infallible {
+    ) {
         let mut beat = tokio::time::interval(self.builder.config.lease / 3);
-        let mut flush = tokio::time::interval(FLUSH);
         loop {
             tokio::select! {
-                _ = beat.tick() => match self.db.heartbeat(job, lease_ms).await {
-                    Ok(true) => {}
-                    Ok(false) => stop.cancel(),
-                    // The lease may outlive a short outage; if not, the fence keeps this builder from doing harm.
-                    Err(error) => tracing::warn!(error = %chain(&error), "Cannot renew a lease"),
-                },
-                _ = flush.tick() => self.flush(job, log).await,
+                _ = beat.tick() => {}
+                () = ended.cancelled() => return,
             }
+            match self.db.heartbeat(&job, lease_ms).await {
+                Ok(true) => {}
+                Ok(false) => stop.cancel(),
+                // The lease may outlive a short outage; if not, the fence keeps this builder from doing harm.
+                Err(error) => tracing::warn!(error = %chain(&error), "Cannot renew a lease"),
+            }
+        }
+    }
+
+    /// Writes the log while the job is built. What comes last is left to the caller.
+    async fn write_log(&self, job: &BuildJob, log: &Log, built: &CancellationToken) {
+        let mut flush = tokio::time::interval(FLUSH);
+        flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = flush.tick() => {}
+                () = built.cancelled() => return,
+            }
+            self.flush(job, log).await;
         }
     }
 

@@ -88,6 +88,16 @@ pub(crate) fn usage(folder: &Path, max: u64) -> u64 {
     if whole || bytes > max { bytes } else { u64::MAX }
 }
 
+/// Whether what lies below `folder` reached a bound of `max` bytes, as one file or together.
+pub(crate) fn is_full(folder: &Path, max: u64) -> bool {
+    let mut largest = 0;
+    walk(folder, &mut |entry| {
+        largest = largest.max(u64::try_from(entry.stat.st_size).unwrap_or(0));
+        largest < max
+    });
+    largest >= max || usage(folder, max) > max
+}
+
 /// Gives `folder` and all below it to `uid`.
 pub(crate) fn give(folder: &Path, uid: u32) -> std::io::Result<()> {
     let owner = Some(rustix::fs::Uid::from_raw(uid));
@@ -226,5 +236,6 @@ mod tests {
         std::fs::write(scratch.path().join("deep/file"), vec![1; 1 << 20]).unwrap();
         let used = usage(scratch.path(), u64::MAX);
         assert!((1 << 20..2 << 20).contains(&used), "{used}");
+        assert!(is_full(scratch.path(), 1 << 20) && !is_full(scratch.path(), 2 << 20));
     }
 }

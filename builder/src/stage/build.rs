@@ -12,6 +12,7 @@ use super::detect::{Detected, Recipe};
 use super::fetch::dependencies::{self, Trusted};
 use super::fetch::{Fetched, Known, remember};
 use crate::builder::{Builder, CARGO_HOME, SOURCE, TARGET as TARGET_FOLDER};
+use crate::config::Toolchain;
 use crate::error::{Doing, Error};
 use crate::folders::Owned;
 use crate::pipeline::{Build, Cached};
@@ -33,6 +34,13 @@ pub(crate) struct Built {
     cached: bool,
 }
 
+impl Built {
+    /// A component that is in the store already.
+    pub(crate) fn stored(component: Digest, wasm: Vec<u8>, uid: u32) -> Self {
+        Self { component, wasm, uid, cached: true }
+    }
+}
+
 impl Cached for Built {
     fn is_cached(&self) -> bool {
         self.cached
@@ -44,7 +52,7 @@ pub(crate) async fn run(build: &Build<'_>, fetched: &Fetched, detected: &Detecte
     let service = builder.folders.service(build.namespace, &detected.service)?;
     if let Some(known) = &fetched.known {
         let wasm = builder.store.get(&known.component).doing("read a component")?;
-        return Ok(Built { component: known.component, wasm, uid: service.uid, cached: true });
+        return Ok(Built::stored(known.component, wasm, service.uid));
     }
     let _lock = builder.folders.lock(&service.path).await;
     let compiling = Compiling { build, fetched, detected, service: &service };
@@ -83,10 +91,11 @@ impl Compiling<'_> {
         if !features.is_empty() {
             arguments.extend(["--features".to_owned(), features.join(",")]);
         }
+        let toolchain = self.build.builder.toolchain().await?;
         if *test {
-            self.compile(&self.cargo_program(&["test".to_owned()], false)).await?;
+            self.compile(&self.cargo_program(toolchain, &["test".to_owned()], false)).await?;
         }
-        let answers = self.compile(&self.cargo_program(&arguments, true)).await?;
+        let answers = self.compile(&self.cargo_program(toolchain, &arguments, true)).await?;
         let made = match path {
             // A path of the service's own counts from its folder, where a shared target folder does not lie.
             Some(path) => path.strip_prefix("target").unwrap_or(path).to_owned(),
@@ -128,11 +137,11 @@ impl Compiling<'_> {
         tree::open(&self.fetched.root, &manifest).is_ok_and(|found| found.is_some())
     }
 
-    fn cargo_program(&self, arguments: &[String], for_guest: bool) -> Vec<String> {
+    fn cargo_program(&self, toolchain: &Toolchain, arguments: &[String], for_guest: bool) -> Vec<String> {
         let builder = self.build.builder;
-        let target = if for_guest { crate::config::TARGET } else { &builder.config.toolchain.host };
+        let target = if for_guest { crate::config::TARGET } else { &toolchain.host };
         let manifest = Path::new(SOURCE).join(&self.fetched.folder).join("Cargo.toml");
-        let mut program = vec![builder.config.toolchain.cargo()];
+        let mut program = vec![toolchain.cargo()];
         program.extend(arguments.iter().cloned());
         program.extend(["--offline", "--target", target, "--manifest-path"].map(str::to_owned));
         program.push(manifest.display().to_string());

@@ -64,7 +64,7 @@ fn key(build: &Build<'_>, content: &str, folder: &std::path::Path) -> String {
     let format = FORMAT.to_string();
     let folder = folder.to_string_lossy();
     let mut hasher = Hasher::new();
-    for part in [&format, content, &folder, &build.builder.config.toolchain.version, &sdk] {
+    for part in [format.as_str(), content, &folder, build.builder.toolchain_version(), &sdk] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }

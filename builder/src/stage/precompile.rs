@@ -6,7 +6,7 @@ use std::path::Path;
 use micro_api::deployment::Stage;
 use micro_artifact::Digest;
 use micro_db::CacheEntry;
-use micro_engine::{Inspection, engine_id};
+use micro_engine::{EngineKind, engine_id};
 
 use super::build::Built;
 use crate::builder::{Builder, OUT};
@@ -31,8 +31,7 @@ impl Cached for Native {
     }
 }
 
-pub(crate) async fn run(build: &Build<'_>, built: &Built, valid: &Inspection) -> Result<Native, Error> {
-    let kind = valid.kind;
+pub(crate) async fn run(build: &Build<'_>, built: &Built, kind: EngineKind) -> Result<Native, Error> {
     let engine = tokio::task::spawn_blocking(move || engine_id(kind)).await.doing("name the engine")?;
     let key = format!("native:{}:{engine}", built.component.hex());
     if let Some(entry) = build.reporter.cached(&key).await?

@@ -111,7 +111,6 @@ async fn links_and_submodules_stay_inside() {
 }
 
 #[tokio::test]
-#[ignore = "the source is refused, but by git's words instead of the limit's name"]
 async fn a_source_has_a_size() {
     let mut platform = Platform::start(&["--source_max", "2MiB"]).await;
     let folder = component_repository(&platform, "large");

@@ -5,7 +5,9 @@
 mod fetch;
 mod harness;
 mod hostile;
+mod recompile;
 mod recover;
 mod rust;
 mod ssh;
+mod toolchain;
 mod upload;

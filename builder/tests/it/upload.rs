@@ -41,7 +41,7 @@ async fn upload(platform: &Platform, id: &str, entries: &[Entry<'_>]) -> Source 
     let folder = platform.data().join("uploads");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join(format!("{id}.tar.gz")), &bytes).unwrap();
-    platform.db.insert_upload(&Namespace::default(), id, bytes.len() as u64).await.unwrap();
+    platform.db.insert_upload(&Namespace::default(), id, bytes.len() as u64, u64::MAX).await.unwrap();
     Source::Upload { upload: id.to_owned(), folder: String::new() }
 }
 

@@ -18,12 +18,16 @@ pub struct Config {
     pub uploads: PathBuf,
     /// Bytes of one upload.
     pub upload_bytes_max: u64,
+    /// Bytes of all uploads of a namespace that lie on disk: what no build has used yet, or one still needs.
+    pub uploads_bytes_max: u64,
     /// Bytes of any other request body.
     pub body_bytes_max: usize,
     /// Where revisions lie.
     pub artifacts: Store,
     /// What signs them.
     pub key: Key,
+    /// The engines of this node. What was compiled for another is compiled again at the start. Empty: not looked at.
+    pub engines: Vec<String>,
     /// How long a revision may take to load and warm.
     pub start_timeout: Duration,
     /// How long a drained revision may finish its calls.
@@ -33,7 +37,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults: loopback names, 100 MiB uploads, 16 MiB bodies, 60 s to start, 60 s to drain, 200 ms backoff.
+    /// The defaults: loopback names, 100 MiB an upload, 1 GiB of them, 16 MiB bodies, 60 s to start, 60 s to drain,
+    /// 200 ms backoff.
     pub fn new(version: impl Into<String>, uploads: PathBuf, artifacts: Store, key: Key) -> Self {
         Self {
             version: version.into(),
@@ -41,9 +46,11 @@ impl Config {
             origins: Vec::new(),
             uploads,
             upload_bytes_max: 100 * 1024 * 1024,
+            uploads_bytes_max: 1024 * 1024 * 1024,
             body_bytes_max: 16 * 1024 * 1024,
             artifacts,
             key,
+            engines: Vec::new(),
             start_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(60),
             backoff: Duration::from_millis(200),

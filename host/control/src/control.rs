@@ -23,6 +23,8 @@ pub struct Control {
     builder: Arc<Notify>,
     /// Counts changes of the rows, whoever made them.
     changes: watch::Sender<u64>,
+    /// What the rows say is active has been routed to once.
+    resumed: watch::Sender<bool>,
     /// Something is under way, so changes of others are expected soon.
     pub(crate) busy: AtomicBool,
     /// Deployments that the node routes to. Held while what is routed and what the rows say are brought together.
@@ -39,6 +41,7 @@ impl Control {
             node,
             builder,
             changes: watch::Sender::new(0),
+            resumed: watch::Sender::new(false),
             busy: AtomicBool::new(true),
             routed: Mutex::default(),
             uploads: Semaphore::new(UPLOADS_AT_ONCE),
@@ -56,6 +59,22 @@ impl Control {
         let sweeper = task::sweep::run(Arc::clone(&self), stop.clone());
         let reconciler = task::reconcile::run(Arc::clone(&self), stop);
         tokio::join!(watcher, sweeper, reconciler);
+    }
+
+    /// Waits until [`Control::run`] has routed what the rows say is active: before that a call of a running service
+    /// would find nothing.
+    pub async fn resumed(&self) {
+        // The sender lives in `self`, so this ends only with the change.
+        let _ = self.resumed.subscribe().wait_for(|resumed| *resumed).await;
+    }
+
+    /// Whether [`Control::resumed`] would return at once.
+    pub fn is_resumed(&self) -> bool {
+        *self.resumed.borrow()
+    }
+
+    pub(crate) fn mark_resumed(&self) {
+        self.resumed.send_replace(true);
     }
 
     /// Wakes the reconciler and all who wait for a deployment.

@@ -59,6 +59,7 @@ impl Fixture {
         let mut config = Config::new("0.1.0", path.join("uploads"), store, key);
         config.backoff = Duration::from_millis(1);
         config.upload_bytes_max = 64 * 1024;
+        config.uploads_bytes_max = 160 * 1024;
         config.body_bytes_max = 64 * 1024;
         config.drain_timeout = Duration::from_secs(5);
         let builder = Arc::new(Notify::new());

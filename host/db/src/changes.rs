@@ -36,9 +36,9 @@ impl Db {
     pub async fn changes(&self) -> Result<Changes, Error> {
         let failed = |source| Error::Sql { doing: "listen", source };
         match self {
-            Self::Sqlite(pool) => {
+            Self::Sqlite { read, .. } => {
                 let mut connection =
-                    SqliteConnection::connect_with(&pool.connect_options()).await.map_err(failed)?;
+                    SqliteConnection::connect_with(&read.connect_options()).await.map_err(failed)?;
                 let seen = data_version(&mut connection).await?;
                 Ok(Changes(Source::Sqlite { connection, seen }))
             }

@@ -1,7 +1,7 @@
 //! All that differs between SQLite and PostgreSQL: opening, transactions, locks, claims, wake-ups.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
@@ -16,6 +16,8 @@ use crate::query::query;
 const CONNECTIONS_MAX: u32 = 8;
 /// How long a SQLite writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause before a new SQLite file is opened again that another process is just making.
+const OPEN_RETRY: Duration = Duration::from_millis(20);
 /// How long a caller waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// PostgreSQL channel that carries wake-ups.
@@ -25,7 +27,14 @@ pub(crate) const CHANNEL: &str = "micro_changes";
 #[derive(Debug, Clone)]
 pub enum Db {
     /// A file of this machine.
-    Sqlite(SqlitePool),
+    Sqlite {
+        /// Readers disturb nobody.
+        read: SqlitePool,
+        /// One connection. SQLite has one writer at a time and lets the others ask again and again, so that who asks
+        /// often starves who waits; here the writers of a process stand in a queue, and only those of other processes
+        /// have to be waited for that way.
+        write: SqlitePool,
+    },
     /// A server.
     Postgres(PgPool),
 }
@@ -49,13 +58,9 @@ impl Db {
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(BUSY_TIMEOUT)
                 .foreign_keys(true);
-            let pool = SqlitePoolOptions::new()
-                .max_connections(CONNECTIONS_MAX)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .connect_with(options)
-                .await
-                .map_err(failed)?;
-            return Ok(Self::Sqlite(pool));
+            let write = open_sqlite(&options, 1).await.map_err(failed)?;
+            let read = open_sqlite(&options, CONNECTIONS_MAX).await.map_err(failed)?;
+            return Ok(Self::Sqlite { read, write });
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = PgConnectOptions::from_str(url).map_err(failed)?;
@@ -73,7 +78,10 @@ impl Db {
     /// Closes all connections.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite(pool) => pool.close().await,
+            Self::Sqlite { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
             Self::Postgres(pool) => pool.close().await,
         }
     }
@@ -83,7 +91,8 @@ impl Db {
         query("db.ping", "SELECT CAST(1 AS BIGINT)").read_first::<(i64,)>(self).await.map(drop)
     }
 
-    /// A write transaction that excludes all others of `namespace`.
+    /// A write transaction that excludes all others of `namespace`. Whoever has one begins no second, and awaits
+    /// nothing but the database until it ends: all other writers wait for it.
     pub(crate) async fn begin(&self, namespace: &str) -> Result<Tx, Error> {
         let mut tx = self.begin_unlocked().await?;
         tx.lock(namespace).await?;
@@ -95,7 +104,9 @@ impl Db {
         let failed = |source| Error::Sql { doing: "begin", source };
         match self {
             // A deferred transaction that reads first and writes later fails with SQLITE_BUSY instead of waiting.
-            Self::Sqlite(pool) => pool.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite).map_err(failed),
+            Self::Sqlite { write, .. } => {
+                write.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite).map_err(failed)
+            }
             Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres).map_err(failed),
         }
     }
@@ -117,20 +128,29 @@ impl Tx {
         }
     }
 
-    /// The oldest job that nobody holds, so that no two workers take the same: (id, deployment, namespace, attempt).
-    pub(crate) async fn free_job(
-        &mut self,
-        now_ms: i64,
-    ) -> Result<Option<(String, String, String, i64)>, Error> {
+    /// The next job that nobody holds, so that no two workers take the same: (id, deployment, namespace, attempt,
+    /// recompile).
+    ///
+    /// It is the oldest of the namespace with the fewest jobs in work, and among those of the one whose last turn was
+    /// longest ago: a namespace that queues a hundred jobs at once delays another by those that it has in work.
+    pub(crate) async fn free_job(&mut self, now_ms: i64) -> Result<Option<FreeJob>, Error> {
+        macro_rules! free {
+            ($lock:literal) => {
+                concat!(
+                    "SELECT j.id, j.deployment, j.namespace, j.attempt, j.recompile FROM jobs j
+                     LEFT JOIN build_turns t ON t.namespace = j.namespace
+                     WHERE j.lease_until_ms <= $1
+                     ORDER BY
+                       (SELECT COUNT(*) FROM jobs w WHERE w.namespace = j.namespace AND w.lease_until_ms > $1),
+                       COALESCE(t.claimed_ms, 0), j.created_ms, j.id
+                     LIMIT 1",
+                    $lock
+                )
+            };
+        }
         let sql = match self {
-            Self::Sqlite(_) => {
-                "SELECT id, deployment, namespace, attempt FROM jobs WHERE lease_until_ms <= $1
-                 ORDER BY created_ms, id LIMIT 1"
-            }
-            Self::Postgres(_) => {
-                "SELECT id, deployment, namespace, attempt FROM jobs WHERE lease_until_ms <= $1
-                 ORDER BY created_ms, id LIMIT 1 FOR UPDATE SKIP LOCKED"
-            }
+            Self::Sqlite(_) => free!(""),
+            Self::Postgres(_) => free!(" FOR UPDATE OF j SKIP LOCKED"),
         };
         query("jobs.free", sql).bind(now_ms).first(self).await
     }
@@ -147,6 +167,29 @@ impl Tx {
             Self::Postgres(tx) => tx.commit().await.map_err(failed),
         }
     }
+}
+
+/// A job as [`Tx::free_job`] reads it.
+pub(crate) type FreeJob = (String, String, String, i64, Option<String>);
+
+async fn open_sqlite(options: &SqliteConnectOptions, connections: u32) -> Result<SqlitePool, sqlx::Error> {
+    let started = Instant::now();
+    loop {
+        let pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        match pool.connect_with(options.clone()).await {
+            // A new file is switched to its journal without waiting for another process that does the same.
+            Err(error) if is_busy(&error) && started.elapsed() < BUSY_TIMEOUT => {
+                tokio::time::sleep(OPEN_RETRY).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// SQLITE_BUSY and its finer codes.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i64>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 /// The address as it may appear in a log.

@@ -58,6 +58,13 @@ pub enum Error {
     /// The request names an upload that is not there, or another namespace's.
     #[error("the upload has expired: send the source again")]
     NoUpload,
+    /// The namespace's uploads hold this many bytes, or would.
+    #[error(
+        "the uploads of this namespace that no build has used yet may hold {} MiB together: wait for the builds \
+         under way, or an hour",
+        .0 >> 20
+    )]
+    UploadsFull(u64),
     /// Too many jobs wait.
     #[error("{0} builds are waiting already: try again later")]
     QueueFull(i64),
@@ -73,7 +80,7 @@ impl Error {
             Self::NoDeployment | Self::NotRunning { .. } | Self::InError { .. } => Api::not_found(id, detail),
             Self::Illegal { .. } | Self::LeaseLost => Api::conflict(id, detail),
             Self::NoUpload => Api::bad_request(id, detail),
-            Self::QueueFull(_) => Api::new(id, 429, detail),
+            Self::QueueFull(_) | Self::UploadsFull(_) => Api::new(id, 429, detail),
             Self::Sql { source, .. } if is_full(source) => Api::new(id, 507, "the platform's disk is full"),
             Self::Connect { .. } | Self::Address(_) | Self::Migrate(_) | Self::Sql { .. } => {
                 Api::new(id, 503, "the platform's database is not available")

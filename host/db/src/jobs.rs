@@ -28,19 +28,27 @@ pub struct BuildJob {
     pub namespace: Namespace,
     /// What was asked for.
     pub request: RunRequest,
+    /// The revision whose component is compiled again for the engine of today, with nothing fetched or built.
+    pub recompile: Option<Digest>,
     /// 1 for the first claim. The fence: only the holder of the newest attempt can change anything.
     pub attempt: i64,
     worker: String,
 }
 
 impl Db {
-    /// Takes the oldest free job for `worker`, an id of one process. Lives `lease_ms` unless beaten.
+    /// Takes a free job for `worker`, an id of one process. Lives `lease_ms` unless beaten. Namespaces take turns; in
+    /// each the oldest job is the first.
     ///
     /// A job that was claimed before and whose builder died starts anew: its state is `queued` and its stages are empty.
     pub async fn claim_job(&self, worker: &str, lease_ms: i64) -> Result<Option<BuildJob>, Error> {
+        // Most questions find nothing: they should not make writers wait.
+        let waits = query("jobs.waits", "SELECT id FROM jobs WHERE lease_until_ms <= $1 LIMIT 1");
+        if waits.bind(now_ms()).read_first::<(String,)>(self).await?.is_none() {
+            return Ok(None);
+        }
         loop {
             let mut tx = self.begin_unlocked().await?;
-            let Some((id, deployment, namespace, attempts)) = tx.free_job(now_ms()).await? else {
+            let Some((id, deployment, namespace, attempts, recompile)) = tx.free_job(now_ms()).await? else {
                 return Ok(None);
             };
             tx.lock(&namespace).await?;
@@ -62,6 +70,15 @@ impl Db {
             .bind(attempt)
             .execute(&mut tx)
             .await?;
+            query(
+                "build_turns.take",
+                "INSERT INTO build_turns (namespace, claimed_ms) VALUES ($1, $2)
+                 ON CONFLICT (namespace) DO UPDATE SET claimed_ms = excluded.claimed_ms",
+            )
+            .bind(&namespace)
+            .bind(now_ms())
+            .execute(&mut tx)
+            .await?;
             let held = if attempts > 0 {
                 held.step(&mut tx, DeploymentState::Queued, |record| record.deployment.stages.clear()).await?
             } else {
@@ -73,12 +90,16 @@ impl Db {
                 what: "namespace",
                 text: record.deployment.namespace.clone(),
             })?;
+            let recompile = recompile
+                .map(|text| text.parse().map_err(|_| Error::Malformed { what: "digest", text }))
+                .transpose()?;
             let worker = worker.to_owned();
             return Ok(Some(BuildJob {
                 id,
                 deployment,
                 namespace,
                 request: record.request,
+                recompile,
                 attempt,
                 worker,
             }));
@@ -197,17 +218,23 @@ impl Db {
     }
 }
 
-/// Adds a job for `deployment`.
-pub(crate) async fn insert(tx: &mut Tx, namespace: &str, deployment: &str) -> Result<(), Error> {
+/// Adds a job for `deployment`, to build its source or to compile the component of a revision again.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    namespace: &str,
+    deployment: &str,
+    recompile: Option<String>,
+) -> Result<(), Error> {
     query(
         "jobs.insert",
-        "INSERT INTO jobs (id, deployment, namespace, worker, lease_until_ms, attempt, created_ms)
-         VALUES ($1, $2, $3, NULL, 0, 0, $4)",
+        "INSERT INTO jobs (id, deployment, namespace, worker, lease_until_ms, attempt, created_ms, recompile)
+         VALUES ($1, $2, $3, NULL, 0, 0, $4, $5)",
     )
     .bind(uuid::Uuid::now_v7().to_string())
     .bind(deployment)
     .bind(namespace)
     .bind(now_ms())
+    .bind(recompile)
     .execute(tx)
     .await
     .map(drop)
@@ -222,10 +249,10 @@ pub(crate) async fn remove(tx: &mut Tx, deployment: &str) -> Result<(), Error> {
         .map(drop)
 }
 
-/// Jobs that wait or are being worked on.
-pub(crate) async fn count(tx: &mut Tx) -> Result<i64, Error> {
-    let count = query("jobs.count", "SELECT COUNT(*) FROM jobs").first::<(i64,)>(tx).await?;
-    Ok(count.map_or(0, |(count,)| count))
+/// Jobs that wait or are being worked on: of all, and of `namespace`.
+pub(crate) async fn count(tx: &mut Tx, namespace: &Namespace) -> Result<(i64, i64), Error> {
+    let count = query("jobs.count", "SELECT COUNT(*), COUNT(CASE WHEN namespace = $1 THEN 1 END) FROM jobs");
+    Ok(count.bind(namespace).first::<(i64, i64)>(tx).await?.unwrap_or_default())
 }
 
 async fn give_up(tx: &mut Tx, held: Held, job: &str) -> Result<(), Error> {

@@ -16,19 +16,27 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: &[Step] = &[Step {
-    number: 1,
-    name: "control",
-    sqlite: include_str!("../migrations/sqlite/0001_control.sql"),
-    postgres: include_str!("../migrations/postgres/0001_control.sql"),
-}];
+const STEPS: &[Step] = &[
+    Step {
+        number: 1,
+        name: "control",
+        sqlite: include_str!("../migrations/sqlite/0001_control.sql"),
+        postgres: include_str!("../migrations/postgres/0001_control.sql"),
+    },
+    Step {
+        number: 2,
+        name: "turns",
+        sqlite: include_str!("../migrations/sqlite/0002_turns.sql"),
+        postgres: include_str!("../migrations/postgres/0002_turns.sql"),
+    },
+];
 
 impl Db {
     /// Brings the schema up to date. Safe to call at each start, by several processes at once on PostgreSQL; on SQLite
-    /// by the one that owns the data folder.
+    /// by the one that owns the data folder: builders do not migrate.
     pub async fn migrate(&self) -> Result<(), Error> {
         let text = |step: &Step| match self {
-            Self::Sqlite(_) => step.sqlite,
+            Self::Sqlite { .. } => step.sqlite,
             Self::Postgres(_) => step.postgres,
         };
         let migrations = STEPS.iter().map(|step| {
@@ -37,7 +45,7 @@ impl Db {
         });
         let migrator = Migrator::with_migrations(migrations.collect());
         match self {
-            Self::Sqlite(pool) => migrator.run(pool).await,
+            Self::Sqlite { write, .. } => migrator.run(write).await,
             Self::Postgres(pool) => migrator.run(pool).await,
         }
         .map_err(Error::Migrate)

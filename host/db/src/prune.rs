@@ -30,6 +30,10 @@ impl Db {
         .bind(before_ms)
         .execute(&mut tx)
         .await?;
+        query("build_turns.prune", "DELETE FROM build_turns WHERE claimed_ms < $1")
+            .bind(before_ms)
+            .execute(&mut tx)
+            .await?;
         tx.commit().await?;
         Ok(removed)
     }

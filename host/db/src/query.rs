@@ -84,9 +84,9 @@ impl Query {
     pub(crate) async fn read_all<T: Record>(self, db: &Db) -> Result<Vec<T>, Error> {
         let fail = self.failed();
         match db {
-            Db::Sqlite(pool) => {
+            Db::Sqlite { read, .. } => {
                 let query = sqlx::query_as_with::<Sqlite, T, _>(self.sql, self.sqlite()?);
-                query.fetch_all(pool).await.map_err(fail)
+                query.fetch_all(read).await.map_err(fail)
             }
             Db::Postgres(pool) => {
                 let query = sqlx::query_as_with::<Postgres, T, _>(self.sql, self.postgres()?);

@@ -2,14 +2,14 @@
 //!
 //! Every function can be repeated. After a crash the rows say what is left to do.
 
-use micro_api::deployment::{DeploymentState, Stage, StageReport};
+use micro_api::deployment::{Deployment, DeploymentState, Stage, StageReport};
 
 use crate::dialect::Tx;
 use crate::query::query;
 use crate::row::{DeploymentRow, Record, select_deployment};
 use crate::services::VersionKey;
 use crate::state::Held;
-use crate::{Db, Error, jobs, now_ms};
+use crate::{Db, Error, jobs, now_ms, submit};
 
 /// Deployments handled in one round; the next round takes the rest.
 const ROUND_MAX: i64 = 256;
@@ -195,6 +195,45 @@ impl Db {
             return Err(Error::Illegal { deployment: id, from, to: DeploymentState::Running });
         }
         tx.commit().await
+    }
+
+    /// The code of `record`'s revision was made for another engine than the node's: a new deployment takes its place,
+    /// whose job only compiles the revision's component again. What ran is `stopping`, what was about to is
+    /// `superseded`.
+    ///
+    /// `None`: a newer attempt is under way, which brings code of its own; nothing was changed.
+    pub async fn recompile(&self, record: &Record) -> Result<Option<Deployment>, Error> {
+        let (mut tx, held) = self.held(record).await?;
+        let from = [DeploymentState::Built, DeploymentState::Starting, DeploymentState::Running];
+        let held = held.only_from(&from, DeploymentState::Superseded)?;
+        let old = held.record().clone();
+        let id = &old.deployment.id;
+        let key = VersionKey::of(&old);
+        let version = key.find(&mut tx).await?.ok_or(Error::NoDeployment)?;
+        if version.deployment != *id {
+            let newest = Held::load(&mut tx, &version.deployment).await?.state();
+            if !newest.is_settled() {
+                return Ok(None);
+            }
+        }
+        let new = uuid::Uuid::now_v7().to_string();
+        submit::insert(&mut tx, &new, &key, old.action, &old.request).await?;
+        // The source is not looked at again, so what was learnt of it is passed on.
+        let commit = query("deployments.set_commit", "UPDATE deployments SET commit_id = $2 WHERE id = $1");
+        commit.bind(&new).bind(old.deployment.commit.clone()).execute(&mut tx).await?;
+        let to = match held.state() {
+            DeploymentState::Running => DeploymentState::Stopping,
+            _ => DeploymentState::Superseded,
+        };
+        held.step(&mut tx, to, |record| record.successor = Some(new.clone())).await?;
+        key.set_deployment(&mut tx, &new).await?;
+        if version.active.as_ref() == Some(id) {
+            key.set_active(&mut tx, None).await?;
+        }
+        jobs::insert(&mut tx, &key.namespace, &new, old.deployment.revision.clone()).await?;
+        let made = Held::load(&mut tx, &new).await?.into_record();
+        tx.commit().await?;
+        Ok(Some(made.deployment))
     }
 
     async fn held(&self, record: &Record) -> Result<(Tx, Held), Error> {

@@ -12,6 +12,8 @@ use crate::{Db, Error, jobs, now_ms};
 
 /// Jobs that may wait at once.
 pub const JOBS_MAX: i64 = 1_000;
+/// Those of one namespace: it cannot fill the queue for the others.
+pub const JOBS_OF_NAMESPACE_MAX: i64 = JOBS_MAX / 2;
 
 /// How a deployment was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +54,12 @@ impl Db {
         request: &RunRequest,
     ) -> Result<Deployment, Error> {
         let mut tx = self.begin(namespace.as_str()).await?;
-        if jobs::count(&mut tx).await? >= JOBS_MAX {
-            return Err(Error::QueueFull(JOBS_MAX));
+        let (all, own) = jobs::count(&mut tx, namespace).await?;
+        if all >= JOBS_MAX || own >= JOBS_OF_NAMESPACE_MAX {
+            return Err(Error::QueueFull(if all >= JOBS_MAX { all } else { own }));
         }
         if let Source::Upload { upload, .. } = &request.source {
-            crate::uploads::check(&mut tx, namespace, upload).await?;
+            crate::uploads::take(&mut tx, namespace, upload).await?;
         }
         let asked = request.name.to_string();
         let mut key = VersionKey {
@@ -80,7 +83,7 @@ impl Db {
         }
         insert(&mut tx, &id, &key, action, request).await?;
         key.claim(&mut tx, &id, &asked).await?;
-        jobs::insert(&mut tx, namespace.as_str(), &id).await?;
+        jobs::insert(&mut tx, namespace.as_str(), &id, None).await?;
         let record = Held::load(&mut tx, &id).await?.into_record();
         tx.commit().await?;
         Ok(record.deployment)
@@ -170,7 +173,8 @@ async fn stop(tx: &mut Tx, deployment: &str) -> Result<Deployment, Error> {
     Ok(held.step(tx, to, |_| ()).await?.into_record().deployment)
 }
 
-async fn insert(
+/// Adds a deployment in state `queued`.
+pub(crate) async fn insert(
     tx: &mut Tx,
     id: &str,
     key: &VersionKey,

@@ -1,12 +1,15 @@
 //! Every test runs on SQLite, and on PostgreSQL when `MICRO_TEST_POSTGRES` names a server.
 
 mod builder;
+mod contention;
 mod killed;
 mod life;
 mod property;
+mod recompile;
 mod recovery;
 mod schema;
 mod tables;
+mod turns;
 
 use std::collections::BTreeMap;
 

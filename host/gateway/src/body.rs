@@ -1,6 +1,7 @@
 //! Request bodies: read whole under a cap and a clock, or streamed to a service under both.
 
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,14 +10,18 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use micro_api::Error;
-use micro_runtime::BoxError;
+use micro_runtime::{Body, BoxError};
 use tokio::time::{Instant, Sleep};
 
 use crate::place::GATEWAY;
 
 /// Reads a message whole; 413 above `bytes_max`, 408 when it takes longer than `time_max`, 400 when the client breaks
 /// off.
-pub(crate) async fn read(body: Incoming, bytes_max: usize, time_max: Duration) -> Result<Bytes, Error> {
+pub(crate) async fn read<B>(body: B, bytes_max: usize, time_max: Duration) -> Result<Bytes, Error>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large(bytes_max as u64));
     }
@@ -41,18 +46,28 @@ pub(crate) fn too_large(bytes_max: u64) -> Error {
     Error::new(GATEWAY, 413, format!("limit: request: the body is larger than {bytes_max} bytes"))
 }
 
+/// Why a request's body broke off; empty while it has not.
+pub(crate) type Broken = Arc<OnceLock<Error>>;
+
 /// A body on its way to a service: ends with an error above its cap, or when no piece comes for too long.
 pub(crate) struct Guarded {
     body: Incoming,
+    bytes_max: u64,
     left: u64,
     idle_max: Duration,
+    broken: Broken,
     /// Runs while the client is waited for.
     idle: Option<Pin<Box<Sleep>>>,
 }
 
 impl Guarded {
-    pub(crate) fn new(body: Incoming, bytes_max: u64, idle_max: Duration) -> Self {
-        Self { body, left: bytes_max, idle_max, idle: None }
+    pub(crate) fn new(body: Incoming, bytes_max: u64, idle_max: Duration, broken: Broken) -> Self {
+        Self { body, bytes_max, left: bytes_max, idle_max, broken, idle: None }
+    }
+
+    fn fail(&self, error: Error) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let error = self.broken.get_or_init(|| error).clone();
+        Poll::Ready(Some(Err(error.into())))
     }
 }
 
@@ -69,7 +84,8 @@ impl HttpBody for Guarded {
             let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle_max)));
             return match idle.as_mut().poll(context) {
                 Poll::Ready(()) => {
-                    Poll::Ready(Some(Err("limit: body idle: the client sends nothing".into())))
+                    let detail = format!("limit: body idle: the client sends nothing for {idle_max:?}");
+                    self.fail(Error::timeout(GATEWAY, detail))
                 }
                 Poll::Pending => Poll::Pending,
             };
@@ -89,12 +105,49 @@ impl HttpBody for Guarded {
                 self.left = left;
                 Poll::Ready(Some(Ok(frame)))
             }
-            None => Poll::Ready(Some(Err("limit: request: the body is too large".into()))),
+            None => self.fail(too_large(self.bytes_max)),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The answer to a request whose body may break off while it is sent: it ends with an error then, since a service may
+/// take what it got for the whole.
+pub(crate) struct Answer {
+    body: Body,
+    broken: Broken,
+}
+
+impl Answer {
+    pub(crate) fn new(body: Body, broken: Broken) -> Self {
+        Self { body, broken }
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match (&polled, self.broken.get()) {
+            (Poll::Ready(None), Some(error)) => Poll::Ready(Some(Err(error.clone().into()))),
+            _ => polled,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream() && self.broken.get().is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -21,7 +21,7 @@ pub struct Config {
     pub body_bytes_max: u64,
     /// From the first byte of a request to its last header.
     pub header_time_max: Duration,
-    /// Between two pieces of a request body.
+    /// Between two pieces of a body, a request's or an answer's.
     pub body_idle_max: Duration,
     /// For all of a message that is read whole.
     pub message_time_max: Duration,
@@ -33,6 +33,10 @@ pub struct Config {
     pub connections_max: usize,
     /// Connections of one client address at once.
     pub connections_per_address_max: usize,
+    /// HTTP/2 requests of one connection at once.
+    pub streams_per_connection_max: u32,
+    /// A connection without a request; HTTP/1 closes it after `header_time_max` already.
+    pub connection_idle_max: Duration,
     /// Requests being answered at once.
     pub requests_max: usize,
     /// Requests of one namespace being answered at once.
@@ -58,6 +62,8 @@ impl Default for Config {
             http_time_max: Duration::from_secs(300),
             connections_max: 10_000,
             connections_per_address_max: 2_000,
+            streams_per_connection_max: 128,
+            connection_idle_max: Duration::from_secs(60),
             requests_max: 8_192,
             requests_per_namespace_max: 4_096,
             drain_time_max: Duration::from_secs(30),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use micro_api::name::ServiceName;
 use micro_api::{Error, ServiceKey};
 use micro_capability::client::{CallOptions, CallOrigin, Caller, Codec as ClientCodec};
-use micro_runtime::{Call, Codec, Context, Runtime};
+use micro_runtime::{Call, Codec, Context, Fault, Runtime};
 use tokio::sync::watch;
 
 use crate::snapshot::{Entry, Snapshot, did_you_mean};
@@ -24,6 +24,26 @@ pub(crate) struct Message {
     pub(crate) bytes: Bytes,
 }
 
+/// Why a call has no reply.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    /// Not of a service's own error that has none; `error` says 500 then.
+    pub(crate) has_code: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, has_code: true }
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        failed.error
+    }
+}
+
 /// Calls `endpoint` of `entry`; the reply comes in codec `wanted`, whatever the guest speaks. A guest's reply of no
 /// bytes stays one in every codec: it is the empty message.
 pub(crate) async fn call(
@@ -33,16 +53,19 @@ pub(crate) async fn call(
     request: Message,
     wanted: Codec,
     context: Context,
-) -> Result<Message, Error> {
+) -> Result<Message, Failed> {
     if !entry.has_endpoint(endpoint) {
-        return Err(no_endpoint(entry, endpoint));
+        return Err(no_endpoint(entry, endpoint).into());
     }
     let inside = to_guest(entry, endpoint, request)?;
     let (codec, request_id) = (inside.codec, context.request_id.clone());
     let call = Call { endpoint: endpoint.to_owned(), codec, request: inside.bytes, context };
     let reply = runtime.call(&entry.revision, call).await;
-    let bytes = reply.map_err(|fault| fault.error(&entry.error_id(), &request_id))?;
-    from_guest(entry, endpoint, Message { codec, bytes }, wanted)
+    let bytes = reply.map_err(|fault| Failed {
+        error: fault.error(&entry.error_id(), &request_id),
+        has_code: !matches!(&fault, Fault::Guest(error) if error.code == 0),
+    })?;
+    Ok(from_guest(entry, endpoint, Message { codec, bytes }, wanted)?)
 }
 
 /// 404, with the nearest endpoint of the service.
@@ -155,14 +178,14 @@ impl Caller for Dispatcher {
         };
         let message = Message { codec, bytes: request };
         let first = call(&runtime, entry, &endpoint, message.clone(), codec, context.clone()).await;
-        match first {
+        match first.map_err(Error::from) {
             Err(error) if matches!(error.code, 408 | 500) && repeatable(entry, &endpoint) => {
                 let backoff = BACKOFF_MAX.mul_f64(rand::random::<f64>());
                 if Instant::now() + backoff >= options.deadline {
                     return Err(error);
                 }
                 tokio::time::sleep(backoff).await;
-                call(&runtime, entry, &endpoint, message, codec, context).await.map(|reply| reply.bytes)
+                Ok(call(&runtime, entry, &endpoint, message, codec, context).await?.bytes)
             }
             first => first.map(|reply| reply.bytes),
         }

@@ -1,14 +1,16 @@
 //! One request, phase by phase. The page to read first.
 
 use std::convert::Infallible;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use hyper::body::Incoming;
-use micro_api::Error;
-use micro_runtime::{Body, Context};
+use micro_api::{Error, Namespace};
+use micro_runtime::{Body, BoxError, Context};
 
+use crate::exchanges::Exchange;
 use crate::handler::{api, http as http_handler, rpc, rpc_endpoint};
 use crate::place::{GATEWAY, Place, host_name};
 use crate::resolve::{Handler, resolve};
@@ -23,10 +25,11 @@ impl Gateway {
         &self,
         request: Request<Incoming>,
         peer: HeaderValue,
+        exchange: Exchange,
     ) -> Result<Response<Body>, Infallible> {
         let began = Instant::now();
         let (mut parts, body) = request.into_parts();
-        let id = uuid::Uuid::new_v4().simple().to_string();
+        let id = request_id();
         let line = access_log::Line::new(&parts, &peer);
         let answered = match self.place(&mut parts, peer) {
             Ok((place, host)) => match self.built_in(&parts, &place) {
@@ -35,16 +38,27 @@ impl Gateway {
             },
             Err(error) => Err(error),
         };
-        let mut response = answered.unwrap_or_else(|error| respond::error(&error));
-        if let Ok(value) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert("micro-id", value);
-        }
         let took = began.elapsed();
-        self.metrics.answered(response.status(), took);
+        let response = self.finish(answered, &id, took);
         if let Some(line) = line {
             line.write(&id, response.status(), took);
         }
-        Ok(response)
+        Ok(exchange.into_response(response))
+    }
+
+    /// The answer or the error, with the request's id, counted.
+    pub(crate) fn finish(
+        &self,
+        answered: Result<Response<Body>, Error>,
+        id: &str,
+        took: Duration,
+    ) -> Response<Body> {
+        let mut response = answered.unwrap_or_else(|error| respond::error(&error));
+        if let Ok(value) = HeaderValue::from_str(id) {
+            response.headers_mut().insert("micro-id", value);
+        }
+        self.metrics.answered(response.status(), took);
+        response
     }
 
     /// Checks what the request says of itself and removes what only the platform may say.
@@ -98,7 +112,6 @@ impl Gateway {
                 Some(respond::json(StatusCode::OK, version))
             }
             ("/", &Method::OPTIONS) | ("/favicon.ico", _) => Some(respond::empty(StatusCode::OK)),
-            ("/rpc", method) => rpc_endpoint::check_method(method),
             _ => None,
         }
     }
@@ -111,13 +124,10 @@ impl Gateway {
         host: &str,
         id: &str,
     ) -> Result<Response<Body>, Error> {
-        let admitted = self.gate.admit(place.namespace())?;
-        if parts.uri.path() == "/rpc" && matches!(place, Place::Namespace(_)) {
-            return self
-                .rpc(parts, incoming, place, id)
-                .await
-                .map(|response| admitted.into_response(response));
+        if let ("/rpc", Place::Namespace(namespace)) = (parts.uri.path(), place) {
+            return self.rpc(namespace, &parts, incoming, id).await;
         }
+        let admitted = self.gate.admit(place.namespace())?;
         let snapshot = self.snapshot();
         let path = parts.uri.path();
         let matched = resolve(&snapshot, place, parts.method.as_str(), &host_name(host), path)?;
@@ -148,22 +158,34 @@ impl Gateway {
         Ok(admitted.into_response(response))
     }
 
-    async fn rpc(
+    /// One call by `/rpc`, whichever listener it came by.
+    pub(crate) async fn rpc<B>(
         &self,
-        parts: Parts,
-        incoming: Incoming,
-        place: &Place,
+        namespace: &Namespace,
+        parts: &Parts,
+        body: B,
         id: &str,
-    ) -> Result<Response<Body>, Error> {
-        let bytes = body::read(incoming, self.config.message_bytes_max, self.config.message_time_max).await?;
+    ) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
+        if let Some(refused) = rpc_endpoint::check_method(&parts.method) {
+            return Ok(refused);
+        }
+        let admitted = self.gate.admit(namespace)?;
+        let read = body::read(body, self.config.message_bytes_max, self.config.message_time_max).await;
+        let bytes = read.map_err(rpc_endpoint::own)?;
         let time = rpc_endpoint::timeout(&parts.headers, self.config.call_time_max);
-        let context = self.context(&parts, id, time);
+        let context = self.context(parts, id, time);
         let snapshot = self.snapshot();
-        rpc_endpoint::handle(&self.runtime, &snapshot, place.namespace(), &parts, &bytes, context).await
+        let response =
+            rpc_endpoint::handle(&self.runtime, &snapshot, namespace, parts, &bytes, context).await?;
+        Ok(admitted.into_response(response))
     }
 
     /// The clock of a call starts here, after its body was read: a slow client costs the service nothing.
-    fn context(&self, parts: &Parts, id: &str, time: std::time::Duration) -> Context {
+    fn context(&self, parts: &Parts, id: &str, time: Duration) -> Context {
         Context {
             account: None,
             metadata: headers::metadata(&parts.headers),
@@ -174,11 +196,16 @@ impl Gateway {
     }
 
     /// A manifest lowers the limits, never raises them.
-    async fn message(&self, incoming: Incoming, entry: &crate::Entry) -> Result<bytes::Bytes, Error> {
+    async fn message(&self, incoming: Incoming, entry: &crate::Entry) -> Result<Bytes, Error> {
         let service = usize::try_from(entry.revision.limits().request_bytes).unwrap_or(usize::MAX);
         let bytes_max = service.min(self.config.message_bytes_max);
         body::read(incoming, bytes_max, self.config.message_time_max).await
     }
+}
+
+/// What a request is called in answers and logs.
+pub(crate) fn request_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
 /// The host that the client names: the target's in HTTP/2 and absolute form, else the one `Host` header.

@@ -2,7 +2,7 @@
 //!
 //! # Life of a request
 //!
-//! 1. `listen`: a connection takes a place; headers, bodies and idle time have limits.
+//! 1. `listen`: a connection takes a place; headers, bodies and idle time have limits (`exchanges` knows what is open).
 //! 2. `handle`: the host names a namespace (`place`); what only the platform may say is removed (`headers`).
 //! 3. `admit`: a permit that ends with the answer's body.
 //! 4. `resolve`: path and method find the service (`route` has Micro's tables) and one of three handlers.
@@ -17,6 +17,7 @@ mod admit;
 mod body;
 mod config;
 mod dispatch;
+mod exchanges;
 mod handle;
 mod handler;
 mod headers;
@@ -33,9 +34,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, request::Parts};
-use micro_api::{Error, Namespace};
-use micro_runtime::{Body, Context, Runtime};
+use http::{Request, Response};
+use micro_api::Namespace;
+use micro_runtime::{Body, BoxError, Runtime};
 use tokio::sync::watch;
 
 pub use config::Config;
@@ -62,22 +63,19 @@ impl Gateway {
         Arc::clone(&self.snapshot.borrow())
     }
 
-    /// Answers `POST /rpc` for another listener, which has read the body under its own limits.
-    pub async fn rpc_call(&self, namespace: &Namespace, parts: &Parts, body: &Bytes) -> Response<Body> {
-        let answered = async {
-            if let Some(refused) = handler::rpc_endpoint::check_method(&parts.method) {
-                return Ok(refused);
-            }
-            let admitted = self.gate.admit(namespace)?;
-            let time = handler::rpc_endpoint::timeout(&parts.headers, self.config.call_time_max);
-            let context = call_context(&parts.headers, Instant::now() + time);
-            let snapshot = self.snapshot();
-            let called =
-                handler::rpc_endpoint::handle(&self.runtime, &snapshot, namespace, parts, body, context)
-                    .await;
-            called.map(|response| admitted.into_response(response))
-        };
-        answered.await.unwrap_or_else(|error: Error| respond::error(&error))
+    /// Answers `/rpc` for another listener as for this gateway's own, under the same limits.
+    pub async fn rpc_call<B>(&self, namespace: &Namespace, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
+        let began = Instant::now();
+        let (mut parts, body) = request.into_parts();
+        headers::strip_micro(&mut parts.headers);
+        headers::strip_forwarded(&mut parts.headers);
+        let id = handle::request_id();
+        let answered = self.rpc(namespace, &parts, body, &id).await;
+        self.finish(answered, &id, began.elapsed())
     }
 
     /// What the gateway counts, as Prometheus text.
@@ -86,15 +84,5 @@ impl Gateway {
     }
 }
 
-fn call_context(headers: &HeaderMap, deadline: Instant) -> Context {
-    let mut own = headers.clone();
-    headers::strip_micro(&mut own);
-    headers::strip_forwarded(&mut own);
-    Context {
-        account: None,
-        metadata: headers::metadata(&own),
-        deadline,
-        traceparent: headers::traceparent(&own),
-        request_id: uuid::Uuid::new_v4().simple().to_string(),
-    }
-}
+#[cfg(test)]
+mod tests;

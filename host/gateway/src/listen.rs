@@ -14,17 +14,18 @@ use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Sleep;
+use tokio::time::{Instant, MissedTickBehavior, Sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::exchanges::{Exchanges, Verdict};
 use crate::{Gateway, headers};
 
 /// Wait after a failed accept, which is mostly a lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-/// HTTP/2 requests of one connection at once.
-const STREAMS_MAX: u32 = 128;
+/// Between two looks at what a connection has open, at least.
+const LOOK_AFTER_MIN: Duration = Duration::from_millis(10);
 /// What an HTTP/2 connection begins with (RFC 9113, 3.4).
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -34,6 +35,9 @@ impl Gateway {
         let server = Arc::new(server(&self.config));
         let places = Arc::new(Places::new(&self.config));
         let tasks = TaskTracker::new();
+        // What has not finished in time ends with this function.
+        let over = CancellationToken::new();
+        let _ends = over.clone().drop_guard();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -52,10 +56,11 @@ impl Gateway {
                 self.metrics.refused();
                 continue;
             };
-            let (gateway, server, stop) = (Arc::clone(&self), Arc::clone(&server), stop.clone());
+            let (gateway, server) = (Arc::clone(&self), Arc::clone(&server));
+            let (stop, over) = (stop.clone(), over.clone());
             tasks.spawn(async move {
                 let _place = place;
-                gateway.connection(&server, stream, peer.ip(), stop).await;
+                over.run_until_cancelled(gateway.connection(&server, stream, peer.ip(), stop)).await;
             });
         }
         drop(listener);
@@ -75,20 +80,43 @@ impl Gateway {
         let _ = stream.set_nodelay(true);
         let io = TokioIo::new(Stalling::new(stream, &self.config));
         let peer = headers::address(peer);
+        let exchanges = Exchanges::new();
+        let (idle_max, stall_max) = (self.config.connection_idle_max, self.config.body_idle_max);
+        let begun = Arc::clone(&exchanges);
         let service = service_fn(move |request| {
-            let (gateway, peer) = (Arc::clone(&self), peer.clone());
-            async move { gateway.handle(request, peer).await }
+            let (gateway, peer, exchange) = (Arc::clone(&self), peer.clone(), begun.begin());
+            async move { gateway.handle(request, peer, exchange).await }
         });
         let mut connection = std::pin::pin!(server.serve_connection(io, service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let mut leaving = false;
+        let look_after = (idle_max.min(stall_max) / 2).max(LOOK_AFTER_MIN);
+        let mut look = tokio::time::interval_at(Instant::now() + look_after, look_after);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error, "Connection ended");
+                    }
+                    return;
+                }
+                () = stop.cancelled(), if !leaving => {
+                    leaving = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = look.tick() => match exchanges.verdict(idle_max, stall_max) {
+                    Verdict::Alive => {}
+                    Verdict::Idle if !leaving => {
+                        leaving = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    // Its other requests end with it: the server cannot end one of them from here.
+                    Verdict::Idle | Verdict::Stalled => {
+                        tracing::debug!("Connection cut: the client neither asks nor reads");
+                        return;
+                    }
+                },
             }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(error, "Connection ended");
         }
     }
 }
@@ -105,7 +133,7 @@ fn server(config: &Config) -> auto::Builder<TokioExecutor> {
     server
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
+        .max_concurrent_streams(config.streams_per_connection_max)
         .max_header_list_size(u32::try_from(config.header_bytes_max).unwrap_or(u32::MAX))
         .keep_alive_interval(config.body_idle_max)
         .keep_alive_timeout(config.header_time_max);

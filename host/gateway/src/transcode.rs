@@ -13,6 +13,7 @@ use prost_reflect::{
     DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions,
 };
 use serde_json::{Map, Value};
+use serde_path_to_error::Track;
 
 pub(crate) use query::{form_fields, nest, nest_flat};
 
@@ -73,12 +74,23 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A JSON object as the bytes of `message`.
+/// A JSON object as the bytes of `message`. What does not fit is told with its field: `a.b[1].c: invalid type: …`.
 pub(crate) fn to_protobuf(message: &MessageDescriptor, object: Map<String, Value>) -> Result<Bytes, String> {
     let options = DeserializeOptions::new().deny_unknown_fields(true);
-    let parsed = DynamicMessage::deserialize_with_options(message.clone(), Value::Object(object), &options);
-    let parsed = parsed.map_err(|error| format!("the request does not fit {}: {error}", message.name()))?;
-    Ok(parsed.encode_to_vec().into())
+    let mut track = Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(Value::Object(object), &mut track);
+    match DynamicMessage::deserialize_with_options(message.clone(), tracked, &options) {
+        Ok(parsed) => Ok(parsed.encode_to_vec().into()),
+        Err(error) => {
+            let path = track.path();
+            let whole = path.iter().next().is_none();
+            Err(if whole {
+                format!("not a valid {}: {error}", message.name())
+            } else {
+                format!("{path}: {error}")
+            })
+        }
+    }
 }
 
 /// The bytes of `message` as compact JSON.

@@ -18,7 +18,7 @@ use wasmtime::AsContextMut;
 use wasmtime::component::Accessor;
 
 use crate::driver::{Driver, Ended, Threads};
-use crate::fault::Fault;
+use crate::fault::{Fault, Place};
 use crate::http::{self, Inbound, finish_p3, prepare_p3};
 use crate::instance::{Bound, Export, Start, call_fault};
 use crate::meter::{Met, Meter};
@@ -124,9 +124,9 @@ impl Worker {
     /// Why the calls of an instance that ended early failed.
     fn fault(&self) -> Fault {
         match self.meter.met() {
-            Met::Cpu => Fault::CpuLimit,
-            Met::Memory => Fault::MemoryLimit,
-            Met::Table => Fault::TableLimit,
+            Met::Cpu => Fault::CpuLimit(Place::default()),
+            Met::Memory => Fault::MemoryLimit(Place::default()),
+            Met::Table => Fault::TableLimit(Place::default()),
             Met::NodeMemory => Fault::Saturated("memory of the node"),
             Met::Cancelled => Fault::WallLimit,
             Met::Nothing => Fault::Trap("the instance that served the call trapped".to_owned()),

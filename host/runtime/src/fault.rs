@@ -15,20 +15,20 @@ pub enum Fault {
     #[error("{0}")]
     Trap(String),
     /// CPU time of the call is used up.
-    #[error("limit: cpu")]
-    CpuLimit,
+    #[error("limit: cpu{0}")]
+    CpuLimit(Place),
     /// The call took longer than it may.
     #[error("limit: wall")]
     WallLimit,
     /// The guest ran into its memory limit and trapped.
-    #[error("limit: memory")]
-    MemoryLimit,
+    #[error("limit: memory{0}")]
+    MemoryLimit(Place),
     /// The guest ran into its table limit and trapped.
-    #[error("limit: table")]
-    TableLimit,
+    #[error("limit: table{0}")]
+    TableLimit(Place),
     /// The guest's stack overflowed.
-    #[error("limit: stack")]
-    StackLimit,
+    #[error("limit: stack{0}")]
+    StackLimit(Place),
     /// The request is larger than the service takes.
     #[error("limit: request")]
     RequestLimit,
@@ -58,6 +58,32 @@ pub enum Fault {
     Host(String),
 }
 
+/// Where in the guest it happened, for the service's log; empty where that is not known.
+#[derive(Debug, Default)]
+pub struct Place(String);
+
+/// Frames of a backtrace that a log keeps: the innermost ones.
+const FRAMES_MAX: usize = 24;
+
+impl Place {
+    pub(crate) fn of(error: &wasmtime::Error) -> Self {
+        let Some(backtrace) = error.downcast_ref::<wasmtime::WasmBacktrace>() else { return Self::default() };
+        let mut text = backtrace.to_string();
+        // A frame's first line begins with its number, further lines of it do not.
+        if let Some((end, _)) = text.match_indices(&format!("\n{FRAMES_MAX:>5}: ")).next() {
+            text.truncate(end);
+            text.push_str("\n    and so on");
+        }
+        Self(text)
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, "\n{}", self.0) }
+    }
+}
+
 impl Fault {
     /// Micro's error object for the caller. `service` is who failed, `request` the id to look up in the log.
     pub fn error(&self, service: &str, request: &str) -> Error {
@@ -77,13 +103,13 @@ impl Fault {
                 error
             }
             Self::Trap(_) => Error::internal(service, see("the service trapped; its log has the backtrace")),
-            Self::CpuLimit => Error::timeout(service, see("limit: cpu: the call used all its CPU time")),
+            Self::CpuLimit(_) => Error::timeout(service, see("limit: cpu: the call used all its CPU time")),
             Self::WallLimit => Error::timeout(service, see("limit: wall: the call took too long")),
-            Self::MemoryLimit => {
+            Self::MemoryLimit(_) => {
                 Error::internal(service, see("limit: memory: the service ran out of memory"))
             }
-            Self::TableLimit => Error::internal(service, see("limit: table: a table grew too large")),
-            Self::StackLimit => Error::internal(service, see("limit: stack: the call recursed too deep")),
+            Self::TableLimit(_) => Error::internal(service, see("limit: table: a table grew too large")),
+            Self::StackLimit(_) => Error::internal(service, see("limit: stack: the call recursed too deep")),
             Self::RequestLimit => Error::new(service, 413, see("limit: request: the request is too large")),
             Self::ResponseLimit => Error::new(service, 502, see("limit: response: the answer is too large")),
             Self::NoAnswer(_) => Error::new(service, 502, see("the service ended without an answer")),

@@ -9,7 +9,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::{I32Exit, WasiCtx};
 use wasmtime_wasi_http::{p2, p3};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Place};
 use crate::gate::Permit;
 use crate::limits::Limiter;
 use crate::meter::{Met, Meter, on_epoch};
@@ -177,42 +177,46 @@ fn is_stack_overflow(trap: Option<&wasmtime::Trap>, error: &wasmtime::Error) -> 
     }
 }
 
-/// What a guest hands to the host at once is bounded by the fuel of host calls; wasmtime has no type for its end.
-fn is_message_too_large(error: &wasmtime::Error) -> bool {
-    error.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls has been exhausted"))
+/// The fuel of host calls, which bounds what a guest hands to the host at once.
+const FUEL_IS_GONE: &str = "fuel allocated for hostcalls has been exhausted";
+/// A component's handles of resources, tasks, streams and futures.
+const HANDLES_ARE_GONE: &str = "store handle limit exceeded";
+
+/// Limits of wasmtime's own, which have no type; a test meets each.
+fn says(error: &wasmtime::Error, text: &str) -> bool {
+    error.chain().any(|cause| cause.to_string().contains(text))
 }
 
 /// Turns what wasmtime says about a failed call into what the platform says.
 pub(crate) fn call_fault(error: &wasmtime::Error, meter: &Meter) -> Fault {
     match meter.met() {
-        Met::Cpu => return Fault::CpuLimit,
+        Met::Cpu => return Fault::CpuLimit(Place::of(error)),
         Met::Cancelled => return Fault::WallLimit,
-        Met::Memory => return Fault::MemoryLimit,
-        Met::Table => return Fault::TableLimit,
+        Met::Memory => return Fault::MemoryLimit(Place::of(error)),
+        Met::Table => return Fault::TableLimit(Place::of(error)),
         Met::NodeMemory => return Fault::Saturated("memory of the node"),
         Met::Nothing => {}
     }
     if let Some(I32Exit(code)) = error.downcast_ref() {
         return Fault::Trap(format!("the service called exit({code}) in a call"));
     }
-    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
-        return Fault::TableLimit;
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) || says(error, HANDLES_ARE_GONE) {
+        return Fault::TableLimit(Place::of(error));
     }
-    if is_message_too_large(error) {
+    if says(error, FUEL_IS_GONE) {
         return Fault::ResponseLimit;
     }
     let trap = error.downcast_ref::<wasmtime::Trap>();
     if is_stack_overflow(trap, error) {
-        return Fault::StackLimit;
+        return Fault::StackLimit(Place::of(error));
     }
-    let backtrace =
-        error.downcast_ref::<wasmtime::WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+    let place = Place::of(error);
     match trap {
-        Some(trap) => Fault::Trap(format!("trap: {trap}\n{backtrace}")),
+        Some(trap) => Fault::Trap(format!("trap: {trap}{place}")),
         None => {
             // Text of host functions may name what a guest should not know: it stays with the operator.
             tracing::warn!(error = format!("{error:#}"), "a host function ended a call");
-            Fault::Trap(format!("trap: a host function refused its arguments\n{backtrace}"))
+            Fault::Trap(format!("trap: a host function refused its arguments{place}"))
         }
     }
 }

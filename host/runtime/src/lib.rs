@@ -32,7 +32,7 @@ mod stats;
 mod sweep;
 
 pub use config::{Config, ServiceLimits};
-pub use fault::Fault;
+pub use fault::{Fault, Place};
 pub use http::{Body, BoxError};
 pub use micro_artifact::Codec;
 pub use micro_capability::{Account, Context};

@@ -44,3 +44,6 @@ fn run(cli: Cli) -> Result<()> {
         wire::run(options, stop).await
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,14 +6,15 @@ use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body as AxumBody;
 use axum::extract::Request;
-use axum::response::Response;
 use axum::routing::any;
 use futures::future::BoxFuture;
+use micro_api::Namespace;
 use micro_artifact::{Key, Store};
 use micro_capability::store::{Admin, Backend, Memory, Sqlite, SqliteConfig};
 use micro_capability::{Capabilities, http, log};
 use micro_control::Control;
 use micro_db::Db;
+use micro_engine::{EngineKind, engine_id};
 use micro_gateway::{Dispatcher, Gateway, Snapshot};
 use micro_runtime::Runtime;
 use tokio::net::TcpListener;
@@ -21,7 +22,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::builder::{self, BuilderCommand};
+use crate::builder::{self, BuilderCommand, Condition};
 use crate::config::Options;
 use crate::data::{Addresses, DataFolder};
 use crate::directory::Directory;
@@ -32,8 +33,6 @@ use crate::node::{Node, Parts};
 const MEMORY_STORE_BYTES_MAX: u64 = 256 << 20;
 /// How long requests may take to finish when the process stops; the gateway's connections have 30 s of their own.
 const STOP_GRACE: std::time::Duration = std::time::Duration::from_secs(35);
-/// Bytes of a `/rpc` body.
-const RPC_BYTES_MAX: usize = 4 << 20;
 
 /// Everything of the `all` role, until `stop`.
 pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()> {
@@ -89,20 +88,35 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let gateway_config = micro_gateway::Config { domain: options.domain.clone(), ..Default::default() };
     let gateway = Gateway::new(gateway_config, Arc::clone(&runtime), snapshots);
     let job = Arc::new(Notify::new());
-    let control_config =
+    let mut control_config =
         micro_control::Config::new(env!("CARGO_PKG_VERSION"), data.join("uploads"), artifacts, key);
+    control_config.engines = EngineKind::ALL.map(engine_id).to_vec();
     let control = Control::new(control_config, db.clone(), node, Arc::clone(&job));
 
     let tasks = TaskTracker::new();
     tasks.spawn(Arc::clone(&control).run(stop.clone()));
+    let mut condition = None;
     if !options.no_builder {
         let command = builder_command(&options, &data, db_url)?;
-        tasks.spawn(builder::supervise(command, Arc::clone(&job), stop.clone()));
+        let watched = condition.insert(Condition::default());
+        tasks.spawn(builder::supervise(command, Arc::clone(&job), watched.clone(), stop.clone()));
+    }
+    let probe: Arc<dyn Probe> = Arc::new(Platform {
+        db: db.clone(),
+        control: Arc::clone(&control),
+        gateway: Arc::clone(&gateway),
+        runtime,
+        builder: condition,
+    });
+    tasks.spawn(serve(health, health::router(probe), stop.clone()));
+    // Whoever connects meanwhile waits in the listeners' queues, rather than being told that a running service is
+    // unknown.
+    tokio::select! {
+        () = control.resumed() => {}
+        () = stop.cancelled() => {}
     }
     tasks.spawn(Arc::clone(&gateway).serve(api, stop.clone()));
-    tasks.spawn(serve(proxy, control.router(rpc_route(Arc::clone(&gateway))), stop.clone()));
-    let probe: Arc<dyn Probe> = Arc::new(Platform { db: db.clone(), gateway, runtime });
-    tasks.spawn(serve(health, health::router(probe), stop.clone()));
+    tasks.spawn(serve(proxy, control.router(rpc_route(gateway)), stop.clone()));
     folder.write_addresses(&addresses)?;
     announce(&addresses);
 
@@ -174,30 +188,19 @@ fn rpc_route(gateway: Arc<Gateway>) -> Router {
         micro_api::routes::RPC,
         any(move |request: Request| {
             let gateway = Arc::clone(&gateway);
-            async move { answer_rpc(&gateway, request).await }
+            async move { gateway.rpc_call(&Namespace::default(), request).await.map(AxumBody::new) }
         }),
     )
-}
-
-async fn answer_rpc(gateway: &Gateway, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let Ok(bytes) = axum::body::to_bytes(body, RPC_BYTES_MAX).await else {
-        let detail = format!("limit: request: the body is larger than {RPC_BYTES_MAX} bytes, or broke off");
-        let error = micro_api::Error::new("go.micro.rpc", 413, detail);
-        let mut response = Response::new(AxumBody::from(error.to_json()));
-        *response.status_mut() = axum::http::StatusCode::PAYLOAD_TOO_LARGE;
-        let json = axum::http::HeaderValue::from_static("application/json");
-        response.headers_mut().insert(axum::http::header::CONTENT_TYPE, json);
-        return response;
-    };
-    gateway.rpc_call(&micro_api::Namespace::default(), &parts, &bytes).await.map(AxumBody::new)
 }
 
 /// What the health address tells of this process.
 struct Platform {
     db: Db,
+    control: Arc<Control>,
     gateway: Arc<Gateway>,
     runtime: Arc<Runtime>,
+    /// `None`: this process has none to start.
+    builder: Option<Condition>,
 }
 
 impl Probe for Platform {
@@ -207,7 +210,11 @@ impl Probe for Platform {
                 Ok(()) => Check { name: "database", ok: true, detail: String::new() },
                 Err(error) => Check { name: "database", ok: false, detail: error.to_string() },
             };
-            vec![database]
+            let detail = if self.control.is_resumed() { "" } else { "running services are being taken up" };
+            let routes = Check { name: "routes", ok: detail.is_empty(), detail: detail.to_owned() };
+            let mut checks = vec![database, routes];
+            checks.extend(self.builder.as_ref().map(Condition::check));
+            checks
         })
     }
 

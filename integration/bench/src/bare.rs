@@ -4,19 +4,65 @@ use std::sync::mpsc::RecvTimeoutError;
 
 use micro_capability::{platform, platform_sync};
 use micro_engine::{EngineConfig, EngineKind};
-use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Engine, Result, Store};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
+use wasmtime::{Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
 
 /// What a bare store holds.
 pub(crate) struct State {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    hooks: Hooks,
     table: ResourceTable,
+}
+
+/// Outbound HTTP, which no guest of this benchmark uses.
+struct Hooks;
+
+type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Sent = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Done), Error>> + Send>;
+
+impl WasiHttpHooks for Hooks {
+    fn send_request(&mut self, _: http::Request<WasiBody>, _: Option<RequestOptions>, _: Done) -> Sent {
+        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+    }
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl platform::micro::platform::log::Host for State {
+    fn write(
+        &mut self,
+        _level: platform::micro::platform::log::Level,
+        _message: String,
+        _fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl platform_sync::micro::platform_sync::log::Host for State {
+    fn write(
+        &mut self,
+        _level: platform_sync::micro::platform_sync::log::Level,
+        _message: String,
+        _fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        Ok(())
     }
 }
 
@@ -44,7 +90,7 @@ pub(crate) struct Instance {
 }
 
 impl Bare {
-    pub(crate) fn new(wasm: &[u8], kind: EngineKind) -> Result<Self> {
+    pub(crate) fn new(wasm: &[u8], kind: EngineKind) -> wasmtime::Result<Self> {
         let engine = micro_engine::engine(kind, &EngineConfig::default())?;
         let component = Component::new(&engine, wasm)?;
         let mut linker = Linker::new(&engine);
@@ -52,7 +98,15 @@ impl Bare {
         if kind == EngineKind::Async {
             wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         }
-        linker.define_unknown_imports_as_traps(&component)?;
+        // The guest logs a line a call: that costs the floor what the way out of the guest costs.
+        match kind {
+            EngineKind::Async => platform::micro::platform::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?,
+            EngineKind::Sync => {
+                platform_sync::micro::platform_sync::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
+            }
+        }
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+        refuse_the_rest(&mut linker, &component)?;
         let pre = linker.instantiate_pre(&component)?;
         let pre = match kind {
             EngineKind::Async => Pre::Async(platform::ServicePre::new(pre)?),
@@ -69,8 +123,13 @@ impl Bare {
         Ok(Self { engine, pre, _epoch: sender })
     }
 
-    pub(crate) async fn instance(&self) -> Result<Instance> {
-        let state = State { wasi: WasiCtx::builder().build(), table: ResourceTable::new() };
+    pub(crate) async fn instance(&self) -> wasmtime::Result<Instance> {
+        let state = State {
+            wasi: WasiCtx::builder().build(),
+            http: WasiHttpCtx::new(),
+            hooks: Hooks,
+            table: ResourceTable::new(),
+        };
         let mut store = Store::new(&self.engine, state);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(wasmtime::UpdateDeadline::Yield(1)));
@@ -82,8 +141,27 @@ impl Bare {
     }
 }
 
+/// Our interfaces that a guest imports and does not use in a call: componentize-js imports all of them.
+fn refuse_the_rest(linker: &mut Linker<State>, component: &Component) -> wasmtime::Result<()> {
+    let engine = linker.engine().clone();
+    for (name, item) in component.component_type().imports(&engine) {
+        let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
+        if !name.starts_with("micro:") || name.contains("/log@") {
+            continue;
+        }
+        let mut linked = linker.instance(name)?;
+        for (function, item) in instance.exports(&engine) {
+            if matches!(item.ty, ComponentItem::ComponentFunc(_)) {
+                let refused = format!("{name} {function}");
+                linked.func_new(function, move |_, _, _, _| Err(wasmtime::format_err!("{refused} is not here")))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 impl Instance {
-    pub(crate) async fn call(&mut self, endpoint: &str, request: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) async fn call(&mut self, endpoint: &str, request: &[u8]) -> wasmtime::Result<Vec<u8>> {
         let answer = match &self.service {
             Service::Async(service) => {
                 use platform::micro::platform::types::{Codec, Context};

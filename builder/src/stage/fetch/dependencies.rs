@@ -83,15 +83,16 @@ async fn download(
     door: &Door,
 ) -> Result<(Spec, End, Vec<String>), Error> {
     let builder = build.builder;
+    let toolchain = builder.toolchain().await?;
     let mut mounts = builder.mounts();
     mounts.extend(builder.toolchain_mounts());
     mounts.push(Mount::write(&fetched.root, SOURCE));
     mounts.push(Mount::write(&cargo.path, CARGO_HOME));
     mounts.push(Mount::read(door.folder(), DOOR));
     let mut program = Builder::inside(&["door", "--"]);
-    program.extend([builder.config.toolchain.cargo(), "fetch".to_owned(), "--manifest-path".to_owned()]);
+    program.extend([toolchain.cargo(), "fetch".to_owned(), "--manifest-path".to_owned()]);
     program.push(Path::new(SOURCE).join(&fetched.folder).join("Cargo.toml").display().to_string());
-    for target in [TARGET, &builder.config.toolchain.host] {
+    for target in [TARGET, &toolchain.host] {
         program.extend(["--target".to_owned(), target.to_owned()]);
     }
     program.extend(builder.cargo_config());

@@ -6,11 +6,28 @@ use crate::source::GitUrl;
 /// Lines of git that are kept where nothing better is known.
 const LINES_MAX: usize = 3;
 
-/// Says what a failed fetch means for the one who asked for it.
-pub(super) fn explain(text: &str, url: &GitUrl, refusals: &[String]) -> Error {
+/// What was seen from outside of a fetch that failed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    /// What the door refused.
+    pub(super) refusals: Vec<String>,
+    /// The source's bound in bytes, when the fetch reached it. Git is stopped at a write then and reports only that.
+    pub(super) reached: Option<u64>,
+}
+
+/// A source above its bound.
+pub(super) fn too_large(url: &GitUrl, bytes_max: u64) -> Error {
+    Error::Source { code: 413, text: format!("{} is larger than {} MiB", url.shown(), bytes_max >> 20) }
+}
+
+/// Says what a failed fetch means for the one who asked for it. What was seen counts before git's words.
+pub(super) fn explain(text: &str, url: &GitUrl, seen: &Seen) -> Error {
     let shown = url.shown();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if let Some(refusal) = refusals.first() {
+    if let Some(bytes_max) = seen.reached {
+        return too_large(url, bytes_max);
+    }
+    if let Some(refusal) = seen.refusals.first() {
         return if refusal.starts_with("no such host") {
             Error::missing(format!("cannot reach {shown}: {refusal}"))
         } else {
@@ -74,7 +91,7 @@ mod tests {
         let url = GitUrl::parse("https://user:pw@h/a").unwrap();
         let say = |text: &str, refusals: &[&str]| {
             let refusals: Vec<String> = refusals.iter().map(|text| (*text).to_owned()).collect();
-            match explain(text, &url, &refusals) {
+            match explain(text, &url, &Seen { refusals, reached: None }) {
                 Error::Source { code, text } => format!("{code} {text}"),
                 other => other.to_string(),
             }
@@ -93,5 +110,8 @@ mod tests {
             say("fatal: odd\n\nmore", &[]),
             "400 git cannot fetch https://user:***@h/a: fatal: odd; more"
         );
+        let seen = Seen { refusals: vec!["any".to_owned()], reached: Some(2 << 20) };
+        let large = explain("error: unpack-objects died of signal 25: repository not found", &url, &seen);
+        assert_eq!(large.to_string(), "https://user:***@h/a is larger than 2 MiB");
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use micro_api::deployment::Stage;
 use micro_api::name::DEFAULT_NAMESPACE;
 
-use super::explain::explain;
+use super::explain::{Seen, explain, too_large};
 use super::{Fetched, key, known};
 use crate::builder::{Builder, SOURCE};
 use crate::door::{Door, Rules, Trust};
@@ -52,6 +52,8 @@ pub(super) async fn run(
 struct Git<'a> {
     build: &'a Build<'a>,
     url: GitUrl,
+    /// Where it is checked out.
+    root: PathBuf,
     door: Door,
     owner: Owned,
     mounts: Vec<Mount>,
@@ -80,7 +82,7 @@ impl<'a> Git<'a> {
         if operator {
             mounts.extend(secrets(build, owner.uid)?);
         }
-        Ok(Self { build, url, door, owner, mounts })
+        Ok(Self { build, url, root: root.to_owned(), door, owner, mounts })
     }
 
     /// The commit that a reference names, and the ref it was found at. A short commit comes back as given.
@@ -98,7 +100,7 @@ impl<'a> Git<'a> {
                 self.url.shown(),
                 if known.is_empty() { String::new() } else { format!("; it has {}", known.join(", ")) }
             ))),
-            Resolved::Failed { text } => Err(explain(&text, &self.url, &self.door.refusals())),
+            Resolved::Failed { text } => Err(explain(&text, &self.url, &self.seen().await?)),
         }
     }
 
@@ -122,7 +124,7 @@ impl<'a> Git<'a> {
                 serde_json::from_str(&answer).doing("read the answer of a fetch")?;
             let mut next = Vec::new();
             for ((url, path, checkout), answer) in level.into_iter().zip(answers) {
-                let (found, submodules) = self.done(&url, &checkout, answer)?;
+                let (found, submodules) = self.done(&url, &checkout, answer).await?;
                 whole.get_or_insert(found);
                 for submodule in submodules {
                     count += 1;
@@ -142,7 +144,7 @@ impl<'a> Git<'a> {
         Err(Error::source(format!("submodules lie in each other more than {SUBMODULE_DEPTH_MAX} deep")))
     }
 
-    fn done(
+    async fn done(
         &self,
         url: &GitUrl,
         checkout: &Checkout,
@@ -153,8 +155,17 @@ impl<'a> Git<'a> {
             CheckedOut::Missing => {
                 Err(Error::missing(format!("{} has no commit {}", url.shown(), checkout.commit)))
             }
-            CheckedOut::Failed { text } => Err(explain(&text, url, &self.door.refusals())),
+            CheckedOut::Failed { text } => Err(explain(&text, url, &self.seen().await?)),
         }
+    }
+
+    /// What is known of a fetch that failed. A program of git's that writes more than the bound is killed and leaves
+    /// its file behind; git goes on without it, so the run itself does not end with a limit.
+    async fn seen(&self) -> Result<Seen, Error> {
+        let (root, max) = (self.root.clone(), self.build.builder.config.source_bytes_max);
+        let full = tokio::task::spawn_blocking(move || tree::is_full(&root, max)).await;
+        let reached = full.doing("look at a source")?.then_some(max);
+        Ok(Seen { refusals: self.door.refusals(), reached })
     }
 
     fn submodule(
@@ -214,9 +225,7 @@ impl<'a> Git<'a> {
             })
             .await?;
         if self.door.is_exhausted() || matches!(end, End::Limit(Limit::Disk | Limit::FileSize)) {
-            let mib = build.builder.config.source_bytes_max >> 20;
-            let shown = self.url.shown();
-            return Err(Error::Source { code: 413, text: format!("{shown} is larger than {mib} MiB") });
+            return Err(too_large(&self.url, build.builder.config.source_bytes_max));
         }
         match end {
             End::Exit(0) => Ok(answer),

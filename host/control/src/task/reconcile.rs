@@ -3,11 +3,12 @@
 //! It takes no input: woken by a change or by time, it reads the rows, and starts one task for each deployment that has
 //! none. A step that was cut short by a crash is found in the rows and done again; each step can be.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use micro_artifact::Digest;
 use micro_db::deployments::Record;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
@@ -42,10 +43,9 @@ pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
         stopping: HashMap::new(),
         starts: Arc::new(Semaphore::new(STARTS_AT_ONCE)),
     };
-    let mut resumed = false;
     loop {
         changes.mark_unchanged();
-        if let Err(error) = round(&control, &mut tasks, &mut resumed).await {
+        if let Err(error) = round(&control, &mut tasks).await {
             tracing::warn!(error = chain(&error), "The reconciler cannot read its rows");
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -80,10 +80,10 @@ impl Tasks {
 }
 
 /// Reads the rows once and starts what is missing.
-async fn round(control: &Arc<Control>, tasks: &mut Tasks, resumed: &mut bool) -> Result<(), micro_db::Error> {
-    if !*resumed {
+async fn round(control: &Arc<Control>, tasks: &mut Tasks) -> Result<(), micro_db::Error> {
+    if !control.is_resumed() {
         resume(control, tasks).await?;
-        *resumed = true;
+        control.mark_resumed();
     }
     let work = control.db.work().await?;
     control.busy.store(control.db.is_busy().await?, Ordering::Relaxed);
@@ -112,6 +112,7 @@ async fn round(control: &Arc<Control>, tasks: &mut Tasks, resumed: &mut bool) ->
 
 /// After a start of this process: routes what is active and takes up the jobs that ran.
 async fn resume(control: &Arc<Control>, tasks: &mut Tasks) -> Result<(), micro_db::Error> {
+    recompile(control).await?;
     for unservable in control.route().await? {
         tracing::error!(deployment = unservable.deployment, error = %unservable.error, "A service cannot be loaded any more");
         if let Some(record) = control.db.deployment_by_id(&unservable.deployment).await? {
@@ -125,6 +126,54 @@ async fn resume(control: &Arc<Control>, tasks: &mut Tasks) -> Result<(), micro_d
         }
     }
     Ok(())
+}
+
+/// What was compiled for an engine that this node has no more goes to a builder before anything is routed or started:
+/// the platform was updated. Only at a start of the process, so that a builder of another version cannot make this go
+/// round in circles.
+async fn recompile(control: &Control) -> Result<(), micro_db::Error> {
+    if control.config.engines.is_empty() {
+        return Ok(());
+    }
+    let mut wanted: Vec<(String, Digest)> = Vec::new();
+    for row in control.db.active().await? {
+        wanted.extend(row.revision.parse().ok().map(|digest| (row.deployment, digest)));
+    }
+    for record in control.db.work().await?.start {
+        wanted.extend(revision_of(&record).map(|revision| (revision.deployment, revision.revision)));
+    }
+    for deployment in foreign(control, wanted).await {
+        let Some(record) = control.db.deployment_by_id(&deployment).await? else { continue };
+        match control.db.recompile(&record).await {
+            Ok(Some(new)) => {
+                let service = new.service;
+                tracing::info!(service, deployment = new.id, "Compiling for this version of the platform");
+                control.poke_builder();
+            }
+            // What is under way brings code of its own.
+            Ok(None) => {}
+            Err(error @ (micro_db::Error::Illegal { .. } | micro_db::Error::NoDeployment)) => {
+                tracing::debug!(error = chain(&error), "A deployment moved on meanwhile");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The deployments whose revision is for another engine. What cannot be read is none of them: routing tells.
+async fn foreign(control: &Control, wanted: Vec<(String, Digest)>) -> Vec<String> {
+    let (store, key) = (control.config.artifacts.clone(), control.config.key.clone());
+    let engines: HashSet<String> = control.config.engines.iter().cloned().collect();
+    let read = tokio::task::spawn_blocking(move || {
+        let is_foreign = |revision: &Digest| {
+            micro_artifact::read_manifest(&store, &key, revision)
+                .is_ok_and(|manifest| !engines.contains(&manifest.engine))
+        };
+        wanted.into_iter().filter(|(_, revision)| is_foreign(revision)).map(|(id, _)| id).collect()
+    });
+    // It fails only when the process is ending.
+    read.await.unwrap_or_default()
 }
 
 /// Takes the routes away from what stops, before it is drained.

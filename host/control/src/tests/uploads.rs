@@ -49,6 +49,35 @@ async fn an_upload_is_stored_and_can_be_run() {
 }
 
 #[tokio::test]
+async fn uploads_of_a_namespace_are_bounded_together() {
+    // The fixture's bound is 160 KiB.
+    let fixture = Fixture::without_tasks().await;
+    let send = |size: usize| upload(&fixture, "application/gzip", Body::from(archive(size)));
+    let (_, first) = send(60 * 1024).await;
+    assert_eq!(send(60 * 1024).await.0, StatusCode::CREATED);
+    let full = send(60 * 1024).await;
+    let says = "the uploads of this namespace that no build has used yet may hold 0 MiB together";
+    let (code, detail) = error(&full);
+    assert_eq!((code, detail.starts_with(says)), (429, true), "{detail}");
+    // Without a length, it is noticed at the end; nothing is left of it.
+    let chunks = (0..60).map(|_| Ok::<_, std::io::Error>(Bytes::from(archive(1024))));
+    let full = upload(&fixture, "application/gzip", Body::from_stream(stream::iter(chunks))).await;
+    assert_eq!(error(&full).0, 429);
+    assert_eq!(files(&fixture).len(), 2);
+
+    // A build that ended makes room at once.
+    let id = first["id"].as_str().unwrap().to_owned();
+    let mut wish = request("helloworld");
+    wish.source = Source::Upload { upload: id.clone(), folder: String::new() };
+    fixture.send("POST", "/v1/services", Some(json!(wish))).await;
+    assert_eq!(error(&send(60 * 1024).await).0, 429, "its build needs it");
+    fixture.fail_build("boom").await;
+    assert_eq!(send(60 * 1024).await.0, StatusCode::CREATED);
+    let files = files(&fixture);
+    assert!(files.len() == 2 && !files.contains(&format!("{id}.tar.gz")), "{files:?}");
+}
+
+#[tokio::test]
 async fn what_is_too_large_or_no_archive_leaves_nothing() {
     let fixture = Fixture::without_tasks().await;
     let large = upload(&fixture, "application/gzip", Body::from(archive(65 * 1024))).await;

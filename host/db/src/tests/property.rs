@@ -165,7 +165,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let fixture = sqlite().await;
-            let Db::Sqlite(pool) = &fixture.db else { panic!("not SQLite") };
+            let Db::Sqlite { write: pool, .. } = &fixture.db else { panic!("not SQLite") };
             // Thousands of commits: what is tested here is logic, not the disk.
             sqlx::query("PRAGMA synchronous = OFF").execute(pool).await.unwrap();
             let (mut jobs, mut ids) = (Vec::new(), Vec::new());

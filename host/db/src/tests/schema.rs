@@ -11,7 +11,7 @@ async fn both_databases_have_one_schema() {
     let mut schemas = Vec::new();
     for fixture in &fixtures {
         let columns = match &fixture.db {
-            Db::Sqlite(_) => query(
+            Db::Sqlite { .. } => query(
                 "test.columns",
                 "SELECT m.name, c.name, LOWER(c.type), CASE c.\"notnull\" WHEN 0 THEN 1 ELSE 0 END, c.pk
                  FROM sqlite_master m JOIN pragma_table_info(m.name) c
@@ -33,7 +33,7 @@ async fn both_databases_have_one_schema() {
         let mut columns = columns.read_all::<Column>(&fixture.db).await.unwrap();
         columns.sort();
         let indexes = match &fixture.db {
-            Db::Sqlite(_) => query(
+            Db::Sqlite { .. } => query(
                 "test.indexes",
                 "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
             ),
@@ -50,7 +50,7 @@ async fn both_databases_have_one_schema() {
     assert!(
         first.0.iter().any(|column| column.0 == "deployments" && column.1 == "state" && column.2 == "text")
     );
-    assert_eq!(first.1.len(), 6);
+    assert_eq!(first.1.len(), 8);
     for other in &schemas {
         assert_eq!(other, first);
     }

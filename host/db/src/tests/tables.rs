@@ -19,7 +19,7 @@ async fn caches_are_private_and_bounded() {
     }
     // The bound, on the fast one only.
     let fixture = sqlite().await;
-    let Db::Sqlite(pool) = &fixture.db else { panic!("not SQLite") };
+    let Db::Sqlite { write: pool, .. } = &fixture.db else { panic!("not SQLite") };
     sqlx::query(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= $1)
          INSERT INTO build_cache (namespace, cache_key, value, artifacts, used_ms)
@@ -44,14 +44,42 @@ async fn an_upload_stays_while_a_build_needs_it() {
         wish.source = Source::Upload { upload: used.clone(), folder: String::new() };
         let missing = db.submit(&namespace(), Action::Run, &wish).await.unwrap_err();
         assert!(matches!(missing, Error::NoUpload));
-        db.insert_upload(&namespace(), &used, 10).await.unwrap();
-        db.insert_upload(&namespace(), &unused, 10).await.unwrap();
+        db.insert_upload(&namespace(), &used, 10, 20).await.unwrap();
+        db.insert_upload(&namespace(), &unused, 10, 20).await.unwrap();
         let foreign = db.submit(&"other".parse().unwrap(), Action::Run, &wish).await.unwrap_err();
         assert!(matches!(foreign, Error::NoUpload), "another namespace's upload is not there");
         db.submit(&namespace(), Action::Run, &wish).await.unwrap();
         assert_eq!(db.sweep_uploads(now_ms() + 1).await.unwrap(), [used]);
         fixture.build().await;
         assert!(db.sweep_uploads(now_ms() + 1).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn uploads_of_a_namespace_are_bounded_together() {
+    for fixture in each().await {
+        let db = &fixture.db;
+        let id = || uuid::Uuid::new_v4().to_string();
+        let (first, second) = (id(), id());
+        db.insert_upload(&namespace(), &first, 60, 100).await.unwrap();
+        let full = db.insert_upload(&namespace(), &second, 41, 100).await.unwrap_err();
+        assert!(matches!(full, Error::UploadsFull(100)), "{full:?}");
+        assert_eq!(full.to_api("uploads").code, 429);
+        assert!(db.check_upload(&namespace(), 41, 100).await.is_err());
+        db.check_upload(&namespace(), 40, 100).await.unwrap();
+        // Another namespace has its own bound, and what was not stored does not count.
+        db.insert_upload(&"other".parse().unwrap(), &id(), 100, 100).await.unwrap();
+        db.insert_upload(&namespace(), &second, 40, 100).await.unwrap();
+
+        // Only what was used, by builds that ended, makes room.
+        assert!(db.forget_used_uploads(&namespace()).await.unwrap().is_empty());
+        let mut wish = request("helloworld");
+        wish.source = Source::Upload { upload: first.clone(), folder: String::new() };
+        db.submit(&namespace(), Action::Run, &wish).await.unwrap();
+        assert!(db.forget_used_uploads(&namespace()).await.unwrap().is_empty());
+        fixture.build().await;
+        assert_eq!(db.forget_used_uploads(&namespace()).await.unwrap(), [first]);
+        db.check_upload(&namespace(), 60, 100).await.unwrap();
     }
 }
 
@@ -77,7 +105,7 @@ async fn what_ended_long_ago_is_forgotten() {
 #[tokio::test]
 async fn ten_thousand_services_are_listed_at_once() {
     let fixture = sqlite().await;
-    let Db::Sqlite(pool) = &fixture.db else { panic!("not SQLite") };
+    let Db::Sqlite { write: pool, .. } = &fixture.db else { panic!("not SQLite") };
     let wish = serde_json::to_string(&request("many")).unwrap();
     for (table, values) in [
         (

@@ -1,5 +1,7 @@
 //! Handler `http`: the request itself, streamed to a service that exports `wasi:http`, path as sent.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Request, Response, Uri, header, request::Parts};
 use http_body_util::BodyExt;
@@ -7,7 +9,7 @@ use hyper::body::Incoming;
 use micro_api::Error;
 use micro_runtime::{Body, Context, Runtime};
 
-use crate::body::{Guarded, too_large};
+use crate::body::{Answer, Broken, Guarded, too_large};
 use crate::config::Config;
 use crate::place::GATEWAY;
 use crate::snapshot::Entry;
@@ -29,16 +31,22 @@ pub(crate) async fn handle(
         return Err(too_large(bytes_max));
     }
     let request_id = context.request_id.clone();
-    let body = if http_body::Body::is_end_stream(&body) {
-        respond::full(Bytes::new())
+    let has_body = !http_body::Body::is_end_stream(&body);
+    let broken = Broken::default();
+    let body = if has_body {
+        Guarded::new(body, bytes_max, config.body_idle_max, Arc::clone(&broken)).boxed_unsync()
     } else {
-        Guarded::new(body, bytes_max, config.body_idle_max).boxed_unsync()
+        respond::full(Bytes::new())
     };
     let request = inside(parts, host, body)?;
     let answer = runtime.http(&entry.revision, request, context).await;
+    // Whatever the service made of a part: the request was not whole.
+    if let Some(error) = broken.get() {
+        return Err(error.clone());
+    }
     let mut response = answer.map_err(|fault| fault.error(&entry.error_id(), &request_id))?;
     headers::strip_hop_by_hop(response.headers_mut());
-    Ok(response)
+    Ok(if has_body { response.map(|body| Answer::new(body, broken).boxed_unsync()) } else { response })
 }
 
 /// The request as the service sees it: an absolute URI with the host that the client named.
@@ -52,4 +60,30 @@ fn inside(mut parts: Parts, host: &str, body: Body) -> Result<Request<Body>, Err
     // The server has answered it by reading the body.
     parts.headers.remove(header::EXPECT);
     Ok(Request::from_parts(parts, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_sees_the_host_that_the_client_named() {
+        for (uri, named, host) in [
+            ("/a?b=1", Some("web--default.localhost:8080"), "web--default.localhost:8080"),
+            // In HTTP/2 there is an authority only.
+            ("http://localhost:8080/a?b=1", None, "localhost:8080"),
+            ("http://localhost/a?b=1", Some("other"), "localhost"),
+        ] {
+            let mut request = Request::get(uri);
+            if let Some(named) = named {
+                request = request.header(header::HOST, named);
+            }
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            parts.headers.insert(header::EXPECT, "100-continue".parse().unwrap());
+            let inside = inside(parts, host, respond::full("")).unwrap();
+            assert_eq!(inside.uri().to_string(), format!("http://{host}/a?b=1"));
+            assert_eq!(inside.headers().get_all(header::HOST).iter().collect::<Vec<_>>(), [host]);
+            assert!(!inside.headers().contains_key(header::EXPECT));
+        }
+    }
 }

@@ -9,7 +9,7 @@ use micro_api::{Error, ServiceKey};
 use micro_runtime::{Body, Codec, Context, Runtime};
 use serde_json::Value;
 
-use crate::dispatch::{self, Message};
+use crate::dispatch::{self, Failed, Message};
 use crate::respond;
 use crate::snapshot::Snapshot;
 use crate::transcode;
@@ -30,6 +30,11 @@ pub(crate) fn timeout(headers: &HeaderMap, max: Duration) -> Duration {
     seconds.filter(|seconds| *seconds > 0).map_or(max, |seconds| Duration::from_secs(seconds).min(max))
 }
 
+/// An error of the gateway in this endpoint's name.
+pub(crate) fn own(error: Error) -> Error {
+    Error { id: RPC.to_owned(), ..error }
+}
+
 /// Answers one call with the reply's JSON.
 pub(crate) async fn handle(
     runtime: &Runtime,
@@ -46,9 +51,19 @@ pub(crate) async fn handle(
         .find(&key, call.version.as_deref())
         .ok_or_else(|| snapshot.not_found(&call.service, namespace, &key.name.to_string()))?;
     let message = Message { codec: Codec::Json, bytes: call.request };
-    let reply = dispatch::call(runtime, entry, &call.endpoint, message, Codec::Json, context).await?;
+    let called = dispatch::call(runtime, entry, &call.endpoint, message, Codec::Json, context).await;
+    let reply = called.map_err(failure)?;
     let bytes = if reply.bytes.is_empty() { Bytes::from_static(EMPTY_OBJECT) } else { reply.bytes };
     Ok(respond::json(StatusCode::OK, bytes))
+}
+
+/// A service's error as it is; one that has no code with Micro's words before it.
+fn failure(failed: Failed) -> Error {
+    if failed.has_code {
+        failed.error
+    } else {
+        Error::internal(RPC, format!("error during request: {}", failed.error.detail))
+    }
 }
 
 #[derive(Debug, PartialEq)]

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
-use prost_types::{MethodDescriptorProto, ServiceDescriptorProto};
+use prost_types::{MessageOptions, MethodDescriptorProto, ServiceDescriptorProto};
 use serde_json::json;
 
 use super::*;
@@ -38,7 +38,18 @@ fn schema() -> Schema {
                     field("on", 4, Type::Bool, None, false),
                     field("tags", 5, Type::String, None, true),
                     field("inner", 6, Type::Message, Some(".test.Request"), false),
+                    field("list", 7, Type::Message, Some(".test.Request"), true),
+                    field("counts", 8, Type::Message, Some(".test.Request.CountsEntry"), true),
                 ],
+                nested_type: vec![DescriptorProto {
+                    name: Some("CountsEntry".to_owned()),
+                    field: vec![
+                        field("key", 1, Type::String, None, false),
+                        field("value", 2, Type::Int32, None, false),
+                    ],
+                    options: Some(MessageOptions { map_entry: Some(true), ..Default::default() }),
+                    ..Default::default()
+                }],
                 ..Default::default()
             },
             DescriptorProto { name: Some("Empty".to_owned()), ..Default::default() },
@@ -85,10 +96,24 @@ fn proto_names_are_used_and_defaults_omitted() {
 
 #[test]
 fn bad_bodies_are_named() {
-    assert!(bytes(json!({"nmae": "x"})).unwrap_err().contains("nmae"));
-    let wrong = bytes(json!({"max_count": "many"})).unwrap_err();
-    assert!(wrong.starts_with("the request does not fit Request: "), "{wrong}");
-    assert!(bytes(json!({"name": 3})).is_err());
+    for (json, error) in [
+        (json!({"name": 7}), "name: invalid type: integer `7`, expected a string"),
+        (json!({"maxCount": "many"}), "maxCount: invalid digit found in string"),
+        (
+            json!({"inner": {"inner": {"on": "x"}}}),
+            "inner.inner.on: invalid type: string \"x\", expected a boolean",
+        ),
+        (json!({"tags": ["a", 7]}), "tags[1]: invalid type: integer `7`, expected a string"),
+        (json!({"list": [{}, {"name": []}]}), "list[1].name: invalid type: sequence, expected a string"),
+        (
+            json!({"counts": {"a": 1, "b": {}}}),
+            "counts.b: invalid type: map, expected a 32-bit signed integer",
+        ),
+        (json!({"inner": {"nmae": "x"}}), "inner: unrecognized field name 'nmae'"),
+        (json!({"nmae": "x"}), "not a valid Request: unrecognized field name 'nmae'"),
+    ] {
+        assert_eq!(bytes(json).unwrap_err(), error);
+    }
     assert!(parse_object(b"\xff{").unwrap_err().contains("not UTF-8"));
     assert!(parse_object(b"[1]").unwrap_err().contains("must be a JSON object, not an array"));
     assert!(parse_object(b"{").unwrap_err().contains("not JSON"));

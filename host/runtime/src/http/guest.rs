@@ -36,7 +36,7 @@ pub(crate) type Answer = Result<Response<GuestBody>, Fault>;
 /// A body that the guest writes, and the means to tell the guest's side that nobody reads on.
 pub(crate) struct GuestBody {
     body: WasiBody,
-    end: Option<End>,
+    end: End,
 }
 
 impl GuestBody {
@@ -47,12 +47,10 @@ impl GuestBody {
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, wasmtime_wasi_http::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match (&polled, &self.end) {
-            (Poll::Ready(None), Some(end)) if end.0.failed.load(Acquire) => {
-                Poll::Ready(Some(Err(wasmtime_wasi_http::Error::HttpResponseIncomplete)))
-            }
-            _ => polled,
+        if matches!(polled, Poll::Ready(None)) && self.end.0.failed.load(Acquire) {
+            return Poll::Ready(Some(Err(wasmtime_wasi_http::Error::HttpResponseIncomplete)));
         }
+        polled
     }
 }
 
@@ -86,6 +84,11 @@ impl Drop for Writing {
 }
 
 impl Writing {
+    /// The call went well, so what it wrote is all that it wanted to.
+    fn is_whole(&self) {
+        self.0.ended.store(true, Release);
+    }
+
     async fn until_read(&self) {
         let ending = &self.0;
         std::future::poll_fn(|cx| {
@@ -142,14 +145,18 @@ async fn serve_p2(
     }
     let mut view = instance.store.data_mut().http();
     let request = view.new_incoming_request(scheme, request)?;
+    let writing = Writing(Arc::default());
+    let end = End(Arc::clone(&writing.0));
     let answered = Arc::clone(slot);
     let out = view.new_response_outparam_from_callback(move |answer| {
         answered.fill(match answer {
-            Ok(response) => Ok(response.map(|body| GuestBody { body, end: None })),
+            Ok(response) => Ok(response.map(|body| GuestBody { body, end })),
             Err(code) => Err(Fault::NoAnswer(format!("the service answered with the error {code:?}"))),
         });
     })?;
-    proxy.wasi_http_incoming_handler().call_handle(&mut instance.store, request, out).await
+    proxy.wasi_http_incoming_handler().call_handle(&mut instance.store, request, out).await?;
+    writing.is_whole();
+    Ok(())
 }
 
 async fn serve_p3(
@@ -222,7 +229,7 @@ pub(crate) async fn finish_p3(
     let writing = Writing(Arc::default());
     let end = End(Arc::clone(&writing.0));
     slot.fill(match response {
-        Ok(response) => Ok(response.map(|body| GuestBody { body, end: Some(end) })),
+        Ok(response) => Ok(response.map(|body| GuestBody { body, end })),
         Err(error) => Err(Fault::BadResponse(format!("{error:#}"))),
     });
     writing.until_read().await;

@@ -31,8 +31,10 @@ async fn fault_of(endpoint: &str, settings: Manifest, expected_log: &str) -> Fau
 async fn cpu() {
     let began = Instant::now();
     let fault = fault_of("loop", Manifest::default(), "limit: cpu").await;
-    assert!(matches!(fault, Fault::CpuLimit), "{fault:?}");
+    assert!(matches!(fault, Fault::CpuLimit(_)), "{fault:?}");
     assert_eq!(fault.error("hostile", "r").code, 408);
+    let line = fault.to_string();
+    assert!(line.starts_with("limit: cpu\nerror while executing at wasm backtrace:\n    0: "), "{line}");
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
@@ -47,19 +49,21 @@ async fn wall() {
 async fn memory() {
     let settings = limits(|limits| limits.memory = Some("4MiB".to_owned()));
     let fault = fault_of("allocate", settings, "limit: memory").await;
-    assert!(matches!(fault, Fault::MemoryLimit), "{fault:?}");
+    assert!(matches!(fault, Fault::MemoryLimit(_)), "{fault:?}");
 }
 
 #[tokio::test]
 async fn table() {
     let fault = fault_of("grow", Manifest::default(), "limit: table").await;
-    assert!(matches!(fault, Fault::TableLimit), "{fault:?}");
+    assert!(matches!(fault, Fault::TableLimit(_)), "{fault:?}");
 }
 
 #[tokio::test]
 async fn stack() {
     let fault = fault_of("recurse", Manifest::default(), "limit: stack").await;
-    assert!(matches!(fault, Fault::StackLimit), "{fault:?}");
+    assert!(matches!(fault, Fault::StackLimit(_)), "{fault:?}");
+    let line = fault.to_string();
+    assert!(line.contains("    0: ") && line.ends_with("and so on"), "{line}");
 }
 
 #[tokio::test]

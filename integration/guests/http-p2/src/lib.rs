@@ -23,7 +23,8 @@ impl wasip2::exports::http::incoming_handler::Guest for Guest {
             "trailers" => trailers(out),
             "early" => early(request, out),
             "trap" => trap(),
-            "trap-after" => trap_after(out),
+            "trap-after" => trap_after(out, None),
+            "trap-late" => trap_after(out, Some(100_000_000)),
             "proxy" => proxy(out, query),
             "about" => about(request, out),
             "headers" => headers(out, query.parse().unwrap_or(100)),
@@ -106,10 +107,13 @@ fn trap() {
     panic!("trapped on purpose");
 }
 
-/// Promises a body and fails within it.
-fn trap_after(out: ResponseOutparam) {
+/// Promises a body and fails within it, at once or after so many nanoseconds.
+fn trap_after(out: ResponseOutparam, nanoseconds: Option<u64>) {
     let body = respond(out, 200, Fields::new());
     write(&body, b"half");
+    if let Some(nanoseconds) = nanoseconds {
+        wasip2::clocks::monotonic_clock::subscribe_duration(nanoseconds).block();
+    }
     panic!("trapped on purpose");
 }
 

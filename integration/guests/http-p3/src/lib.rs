@@ -21,11 +21,12 @@ impl wasip3::exports::http::handler::Guest for Guest {
             "trailers" => Ok(trailers()),
             "early" => Ok(text(403, "not read")),
             "trap" => panic!("trapped on purpose"),
-            "trap-after" => Ok(trap_after()),
+            "trap-after" => Ok(trap_after(None)),
+            "trap-late" => Ok(trap_after(Some(100_000_000))),
             "proxy" => proxy(query).await,
             "about" => Ok(about(&request)),
             "headers" => Ok(headers(query.parse().unwrap_or(100))),
-            "status" => Ok(text(query.parse().unwrap_or(200), "as asked")),
+            "status" => status(query.parse().unwrap_or(200)),
             "hang" => loop {
                 monotonic_clock::wait_for(3_600_000_000_000).await;
             },
@@ -57,6 +58,16 @@ fn text(status: u16, message: &str) -> Response {
     respond(status, Fields::new(), None, async move |mut writer| {
         writer.write_all(bytes).await;
     })
+}
+
+/// An answer with any status, or an error if there can be none.
+fn status(status: u16) -> Result<Response, ErrorCode> {
+    let (end, end_reader) = wit_future::new(|| Ok(None));
+    drop(end);
+    let (response, _sent) = Response::new(Fields::new(), None, end_reader);
+    let refused = |()| ErrorCode::InternalError(Some(format!("status {status}")));
+    response.set_status_code(status).map_err(refused)?;
+    Ok(response)
 }
 
 /// Sends the request's body back while it arrives.
@@ -100,10 +111,13 @@ fn trailers() -> Response {
     })
 }
 
-/// Promises a body and fails within it.
-fn trap_after() -> Response {
+/// Promises a body and fails within it, at once or after so many nanoseconds.
+fn trap_after(nanoseconds: Option<u64>) -> Response {
     respond(200, Fields::new(), None, async move |mut writer| {
         writer.write_all(b"half".to_vec()).await;
+        if let Some(nanoseconds) = nanoseconds {
+            monotonic_clock::wait_for(nanoseconds).await;
+        }
         panic!("trapped on purpose");
     })
 }

@@ -159,7 +159,7 @@ impl World {
             }
         };
         let running = self.status().await?.iter().any(|row| row.name == *name && row.status == "running");
-        let answers = if running { answer(&self.platform, name).await.ok() } else { None };
+        let answers = if running { Some(answer(&self.platform, name).await?) } else { None };
         if acknowledged {
             ensure!(answers == number, "acknowledged {number:?} for {name}, found {answers:?}");
         }

@@ -118,7 +118,6 @@ async fn every_command_explains_itself() -> Result<()> {
 
 /// From the first `run` to the last `kill`, with one service built from source and the others from components.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to pass yet"]
 async fn commands_with_a_server() -> Result<()> {
     let mirror = tempdir()?;
     let services = Repo::init(&mirror.path().join("micro/services"))?;
@@ -142,7 +141,6 @@ async fn commands_with_a_server() -> Result<()> {
 
 /// What the gateway answers.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to pass yet"]
 async fn requests_to_the_gateway() -> Result<()> {
     let platform = Platform::start().await?;
     for example in ["helloworld", "greeter-srv", "greeter-api", "caller", "page"] {

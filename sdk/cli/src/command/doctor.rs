@@ -62,8 +62,12 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
         check::sandbox(),
         check::disk(),
     ];
-    findings.extend(check::ports(server.status == Status::Ok));
+    let is_running = server.status == Status::Ok;
+    findings.extend(check::ports(is_running));
     findings.push(server);
+    if is_running {
+        findings.extend(check::readiness().await);
+    }
     match args.format.is_json() {
         true => output::json(&findings)?,
         false => output::print(&render(&findings))?,

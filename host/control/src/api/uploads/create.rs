@@ -11,8 +11,8 @@ use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
-use micro_api::Error as Api;
 use micro_api::deployment::Upload;
+use micro_api::{Error as Api, Namespace};
 use tokio::io::AsyncWriteExt;
 
 use crate::Control;
@@ -30,17 +30,50 @@ pub(crate) async fn handler(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Upload>), Error> {
-    check(&headers, control.config.upload_bytes_max)?;
+    let length = check(&headers, control.config.upload_bytes_max)?;
     let Ok(_permit) = tokio::time::timeout(IDLE, control.uploads.acquire()).await else {
         return Err(Api::new(ID, 429, "too many uploads at once: try again").into());
     };
+    // Before the bytes, so that none are sent in vain, and after them, when their number is known for sure.
+    make_room(&control, &caller.namespace, length).await?;
     let id = uuid::Uuid::new_v4().to_string();
     let size = receive(&control, &id, body.into_data_stream()).await?;
-    control.db.insert_upload(&caller.namespace, &id, size).await.map_err(Error::db(ID))?;
+    if let Err(error) = keep(&control, &caller.namespace, &id, size).await {
+        remove(&control, &id).await;
+        return Err(error);
+    }
     Ok((StatusCode::CREATED, Json(Upload { id, size })))
 }
 
-fn check(headers: &HeaderMap, max: u64) -> Result<(), Error> {
+async fn keep(control: &Control, namespace: &Namespace, id: &str, size: u64) -> Result<(), Error> {
+    make_room(control, namespace, size).await?;
+    let max = control.config.uploads_bytes_max;
+    control.db.insert_upload(namespace, id, size, max).await.map_err(Error::db(ID))
+}
+
+/// Refuses what would be too much beside the namespace's other uploads. Those that were used go first.
+async fn make_room(control: &Control, namespace: &Namespace, size: u64) -> Result<(), Error> {
+    let max = control.config.uploads_bytes_max;
+    match control.db.check_upload(namespace, size, max).await {
+        Err(micro_db::Error::UploadsFull(_)) => {}
+        result => return result.map_err(Error::db(ID)),
+    }
+    for id in control.db.forget_used_uploads(namespace).await.map_err(Error::db(ID))? {
+        remove(control, &id).await;
+    }
+    control.db.check_upload(namespace, size, max).await.map_err(Error::db(ID))
+}
+
+/// Removes an archive that no row names. One that stays is swept later.
+async fn remove(control: &Control, id: &str) {
+    let path = control.config.uploads.join(format!("{id}.tar.gz"));
+    if let Err(error) = tokio::fs::remove_file(&path).await {
+        tracing::warn!(error = chain(&error), upload = id, "An upload was not removed");
+    }
+}
+
+/// The length that the client announces; 0 for none.
+fn check(headers: &HeaderMap, max: u64) -> Result<u64, Error> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !matches!(kind, "application/gzip" | "application/x-gzip") {
         return Err(Api::new(ID, 415, "send a tar.gz as application/gzip").into());
@@ -50,7 +83,7 @@ fn check(headers: &HeaderMap, max: u64) -> Result<(), Error> {
     if length.is_some_and(|length| length > max) {
         return Err(too_large(max));
     }
-    Ok(())
+    Ok(length.unwrap_or(0))
 }
 
 fn too_large(max: u64) -> Error {

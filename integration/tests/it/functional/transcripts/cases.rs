@@ -68,9 +68,8 @@ Request: {
 Response: {
 \tmsg string
 }
-";
 
-const STATUS: &str = "NAME\tVERSION\tSOURCE\tSTATUS\tBUILD\tUPDATED\tMETADATA";
+";
 
 /// Examples that are deployed as the components that set-up built: the folder, and the crate.
 pub(super) const PREBUILT: &[(&str, &str)] = &[
@@ -107,9 +106,9 @@ pub(super) const WITH_SERVER: &[Step] = &[
         "G-23",
         "logs helloworld",
         Pieces(&[
-            "Starting [service] <name>helloworld\n",
-            "Server [<kind>] Listening on <address>\n",
-            "Registry [service] Registering node: <name>helloworld-<uuid>",
+            "Starting [service] helloworld\n",
+            "Server [wasm] Listening on <address>\n",
+            "Registry [service] Registering node: helloworld-<uuid>",
         ]),
     ),
     prints("G-28", "logs --build helloworld", Pieces(&["Compiling helloworld"])),
@@ -141,7 +140,14 @@ pub(super) const WITH_SERVER: &[Step] = &[
         stdout: Nothing,
         stderr: Pieces(&["handler.rs"]),
     },
-    prints("G-31", "status broken", Pieces(&[STATUS, "broken", "error", "error="])),
+    prints(
+        "G-31",
+        "status broken",
+        Table(
+            "NAME\tVERSION\tSOURCE\tSTATUS\tBUILD\tUPDATED\tMETADATA\n\
+             broken\tlatest\t<folder>/broken\terror\tn/a\t<time> ago\towner=<o>,group=<g>,error=Error building service: <reason>",
+        ),
+    ),
     prints("G-31", "logs broken", Pieces(&["error", "handler.rs"])),
     prints("G-121", "run ./greeter-srv", Nothing),
     prints("G-121", "run ./greeter-api", Nothing),
@@ -160,7 +166,10 @@ pub(super) const WITH_SERVER: &[Step] = &[
     prints(
         "G-25",
         "status example-service",
-        Pieces(&[STATUS, "example-service", "latest", "stopped", "n/a"]),
+        Table(
+            "NAME\tVERSION\tSOURCE\tSTATUS\tBUILD\tUPDATED\tMETADATA\n\
+             example-service\tlatest\t<folder>/example-service\tstopped\tn/a\t<time> ago\towner=<o>,group=<g>",
+        ),
     ),
     prints("G-70", "store write key1 val1", Nothing),
     prints("G-71", "store read key1", Text("val1")),

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::Finding;
 use crate::command::build;
@@ -13,6 +14,9 @@ const TARGET: &str = "wasm32-wasip2";
 /// A first build fetches dependencies and compiles them once.
 const DISK_BYTES_MIN: u64 = 2 << 30;
 const DISK_BYTES_GOOD: u64 = 8 << 30;
+
+/// How long a server may take to say how it is.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// What listens, the variable that moves it, and its port.
 const PORTS: [(&str, &str, u16); 3] = [
@@ -193,6 +197,37 @@ pub(super) async fn server(selection: &Selection) -> Finding {
     }
 }
 
+/// A check of the server's own.
+#[derive(Debug, serde::Deserialize)]
+struct Check {
+    name: String,
+    ok: bool,
+    detail: String,
+}
+
+/// What a server of this machine says of itself; nothing when none answers at the health address.
+pub(super) async fn readiness() -> Vec<Finding> {
+    let (_, moved_by, port) = PORTS[2];
+    let address = variable(moved_by).unwrap_or_else(|| format!("127.0.0.1:{port}"));
+    let ask = async {
+        let client = reqwest::Client::builder().no_proxy().timeout(READY_WITHIN).build()?;
+        client.get(format!("http://{address}/readyz")).send().await?.json::<Vec<Check>>().await
+    };
+    let checks = ask.await.unwrap_or_default();
+    checks.into_iter().map(|check| verdict(&check, &address)).collect()
+}
+
+fn verdict(check: &Check, address: &str) -> Finding {
+    match check.ok {
+        true => Finding::ok("ready", format!("the server's {} is well", check.name)),
+        false => Finding::fail(
+            "ready",
+            format!("the server's {} is not well: {}", check.name, check.detail),
+            format!("the log of `micro server` says more; `curl http://{address}/readyz` tells when it is mended"),
+        ),
+    }
+}
+
 fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     let output = command(program).args(arguments).output().ok().filter(|output| output.status.success())?;
     String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
@@ -202,4 +237,19 @@ fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir("/").stdin(Stdio::null());
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Status;
+    use super::*;
+
+    #[test]
+    fn what_is_not_well_in_the_server_is_told() {
+        let check = |ok| Check { name: "builder".to_owned(), ok, detail: "it ended".to_owned() };
+        assert_eq!(verdict(&check(true), "h").status, Status::Ok);
+        let bad = verdict(&check(false), "h");
+        assert_eq!(bad.status, Status::Fail);
+        assert_eq!(bad.detail, "the server's builder is not well: it ended");
+    }
 }

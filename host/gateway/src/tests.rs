@@ -1,0 +1,6 @@
+//! The gateway over real sockets, with a runtime behind it.
+
+mod edge;
+mod fixture;
+mod limits;
+mod rpc;

@@ -1,0 +1,148 @@
+//! The parts of this process together, without its listeners.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use micro_api::Namespace;
+use micro_api::deployment::{DeploymentState, RunRequest, Source};
+use micro_api::manifest::Manifest;
+use micro_artifact::{Exports, Key, RevisionManifest, Store, Wasi, publish};
+use micro_capability::store::{Admin, Memory};
+use micro_capability::{Capabilities, http, log};
+use micro_control::Control;
+use micro_db::{Action, Db};
+use micro_engine::{EngineKind, engine_id, inspect, precompile};
+use micro_gateway::{Dispatcher, Snapshot};
+use micro_runtime::Runtime;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::directory::Directory;
+use crate::node::{Node, Parts};
+
+/// A component that exports `wasi:cli/run`.
+const JOB: &str = r#"(component
+    (core module $m (func (export "run") (result i32) i32.const 0))
+    (core instance $i (instantiate $m))
+    (func $run (result (result)) (canon lift (core func $i "run")))
+    (instance $inst (export "run" (func $run)))
+    (export "wasi:cli/run@0.2.0" (instance $inst)))"#;
+
+/// A node as `wire` makes it.
+fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
+    let (snapshot, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+    let directory = Directory::new("0.1.0", "127.0.0.1:0");
+    let dispatcher = Dispatcher::new(snapshots);
+    let logs = log::Logs::open(log::LogsConfig::new(data.join("logs"))).unwrap();
+    let store = Arc::new(Memory::new(1 << 20));
+    let capabilities = Arc::new(Capabilities {
+        store: Arc::clone(&store) as Arc<_>,
+        logs: Arc::clone(&logs),
+        client: dispatcher.clone(),
+        registry: directory.clone(),
+        egress: http::Egress::new(http::EgressConfig::default()).unwrap(),
+    });
+    let runtime = Runtime::new(micro_runtime::Config::default(), capabilities).unwrap();
+    dispatcher.bind(&runtime);
+    let (artifacts, key) = (artifacts.clone(), key.clone());
+    let address = "127.0.0.1:0".to_owned();
+    Node::new(Parts { runtime, logs, store: Admin::new(store), artifacts, key, snapshot, directory, address })
+}
+
+/// A revision as an earlier version of the platform left it.
+fn revision(artifacts: &Store, wasm: &[u8]) -> RevisionManifest {
+    RevisionManifest {
+        namespace: Namespace::default(),
+        service: "app".parse().unwrap(),
+        version: "latest".to_owned(),
+        component: artifacts.put(wasm).unwrap(),
+        native: artifacts.put(b"code of long ago").unwrap(),
+        engine: "sync-0000000000000000".to_owned(),
+        exports: Exports { run: Some(Wasi::P2), ..Exports::default() },
+        imports: Vec::new(),
+        descriptors: None,
+        codecs: Vec::new(),
+        endpoints: Vec::new(),
+        settings: Manifest::default(),
+        env: BTreeMap::new(),
+        args: Vec::new(),
+        commit: None,
+    }
+}
+
+fn request() -> RunRequest {
+    RunRequest {
+        source: Source::Git {
+            url: "https://git.invalid/app".to_owned(),
+            folder: String::new(),
+            reference: String::new(),
+        },
+        source_given: "git.invalid/app".to_owned(),
+        name: "app".parse().unwrap(),
+        name_forced: false,
+        r#type: None,
+        version: "latest".to_owned(),
+        env: BTreeMap::new(),
+        args: Vec::new(),
+        retries: 0,
+    }
+}
+
+async fn state(db: &Db, id: &str, wanted: DeploymentState) {
+    let waiting = async {
+        while db.deployment_by_id(id).await.unwrap().unwrap().deployment.state != wanted {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(30), waiting).await.is_err() {
+        panic!("it never became {wanted:?}: {:?}", db.deployment_by_id(id).await.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ran_on_another_engine_runs_again() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data = scratch.path();
+    let db = Db::connect(&format!("sqlite://{}", data.join("control.db").display())).await.unwrap();
+    db.migrate().await.unwrap();
+    let artifacts =
+        Store::open(&micro_artifact::Config::Filesystem { folder: data.join("artifacts") }).unwrap();
+    let key = Key::open(&data.join("artifact.key")).unwrap();
+    let wasm = wat::parse_str(JOB).unwrap();
+    let mut manifest = revision(&artifacts, &wasm);
+    let before = publish(&artifacts, &key, &manifest).unwrap();
+    db.submit(&Namespace::default(), Action::Run, &request()).await.unwrap();
+    let job = db.claim_job("builder", 60_000).await.unwrap().unwrap();
+    db.complete(&job, &before).await.unwrap();
+    let record = db.work().await.unwrap().start.remove(0);
+    let record = db.starting(&record).await.unwrap();
+    let record = db.running(&record, true).await.unwrap();
+
+    // The platform starts in its new version.
+    let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+    let mut config =
+        micro_control::Config::new("0.1.0", data.join("uploads"), artifacts.clone(), key.clone());
+    config.engines = EngineKind::ALL.map(engine_id).to_vec();
+    let node = Arc::new(node(data, &artifacts, &key));
+    let control = Control::new(config, db.clone(), node, Arc::clone(&wake));
+    let running = tokio::spawn(control.run(stop.clone()));
+    tokio::time::timeout(Duration::from_secs(30), wake.notified()).await.expect("a builder is asked");
+    let job = db.claim_job("builder", 60_000).await.unwrap().unwrap();
+    assert_eq!(job.recompile, Some(before));
+    state(&db, &record.deployment.id, DeploymentState::Superseded).await;
+    state(&db, &job.deployment, DeploymentState::Queued).await;
+
+    // What the builder does, without its sandbox.
+    let kind = inspect(&wasm).unwrap().kind;
+    manifest.native = artifacts.put(&precompile(&wasm, kind).unwrap()).unwrap();
+    manifest.engine = engine_id(kind);
+    db.complete(&job, &publish(&artifacts, &key, &manifest).unwrap()).await.unwrap();
+    // It is loaded, and runs to its end.
+    state(&db, &job.deployment, DeploymentState::Stopped).await;
+    let ended = db.deployment_by_id(&job.deployment).await.unwrap().unwrap();
+    assert!(ended.job && ended.deployment.error.is_none(), "{ended:?}");
+    stop.cancel();
+    running.await.unwrap();
+}

@@ -7,13 +7,75 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use micro_api::Error;
 use micro_runtime::{Body, BoxError};
 use tokio::time::{Instant, Sleep};
 
 use crate::place::GATEWAY;
+
+/// So long a client that was answered already may go on sending before its connection is closed, …
+const LINGER_TIME: Duration = Duration::from_secs(5);
+/// … and so many bytes.
+const LINGER_BYTES: usize = 64 << 20;
+
+/// The body of an HTTP/1 request. What is left of it when it is dropped is read and thrown away for a while: closing a
+/// connection on which a client still sends destroys the answer before the client has read it.
+pub(crate) struct Lingering {
+    body: Option<Incoming>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Lingering {
+    /// The body itself where nothing of it can be left: it is empty, or a stream of HTTP/2 ends by itself.
+    pub(crate) fn new(body: Incoming, version: http::Version) -> Inbound {
+        if version >= http::Version::HTTP_2 || body.is_end_stream() {
+            return Either::Right(body);
+        }
+        Either::Left(Self { body: Some(body), runtime: tokio::runtime::Handle::current() })
+    }
+}
+
+/// A request's body as it comes from the server.
+pub(crate) type Inbound = Either<Lingering, Incoming>;
+
+impl HttpBody for Lingering {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(context);
+        if let Poll::Ready(None | Some(Err(_))) = polled {
+            self.body = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
+        self.runtime.spawn(async move {
+            let mut rest = std::pin::pin!(Limited::new(body, LINGER_BYTES));
+            let read = async { while let Some(Ok(_)) = rest.frame().await {} };
+            // Whatever has not come by then is not waited for.
+            let _ = tokio::time::timeout(LINGER_TIME, read).await;
+        });
+    }
+}
 
 /// Reads a message whole; 413 above `bytes_max`, 408 when it takes longer than `time_max`, 400 when the client breaks
 /// off.
@@ -51,7 +113,7 @@ pub(crate) type Broken = Arc<OnceLock<Error>>;
 
 /// A body on its way to a service: ends with an error above its cap, or when no piece comes for too long.
 pub(crate) struct Guarded {
-    body: Incoming,
+    body: Inbound,
     bytes_max: u64,
     left: u64,
     idle_max: Duration,
@@ -61,7 +123,7 @@ pub(crate) struct Guarded {
 }
 
 impl Guarded {
-    pub(crate) fn new(body: Incoming, bytes_max: u64, idle_max: Duration, broken: Broken) -> Self {
+    pub(crate) fn new(body: Inbound, bytes_max: u64, idle_max: Duration, broken: Broken) -> Self {
         Self { body, bytes_max, left: bytes_max, idle_max, broken, idle: None }
     }
 
@@ -96,7 +158,7 @@ impl HttpBody for Guarded {
         }
         let frame = match frame {
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             None => return Poll::Ready(None),
         };
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);

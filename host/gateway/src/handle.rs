@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use micro_api::{Error, Namespace};
 use micro_runtime::{Body, BoxError, Context};
 
+use crate::body::{Inbound, Lingering};
 use crate::exchanges::Exchange;
 use crate::handler::{api, http as http_handler, rpc, rpc_endpoint};
 use crate::place::{GATEWAY, Place, host_name};
@@ -29,6 +30,7 @@ impl Gateway {
     ) -> Result<Response<Body>, Infallible> {
         let began = Instant::now();
         let (mut parts, body) = request.into_parts();
+        let body = Lingering::new(body, parts.version);
         let id = request_id();
         let line = access_log::Line::new(&parts, &peer);
         let answered = match self.place(&mut parts, peer) {
@@ -119,7 +121,7 @@ impl Gateway {
     async fn answer(
         &self,
         parts: Parts,
-        incoming: Incoming,
+        incoming: Inbound,
         place: &Place,
         host: &str,
         id: &str,
@@ -196,7 +198,7 @@ impl Gateway {
     }
 
     /// A manifest lowers the limits, never raises them.
-    async fn message(&self, incoming: Incoming, entry: &crate::Entry) -> Result<Bytes, Error> {
+    async fn message(&self, incoming: Inbound, entry: &crate::Entry) -> Result<Bytes, Error> {
         let service = usize::try_from(entry.revision.limits().request_bytes).unwrap_or(usize::MAX);
         let bytes_max = service.min(self.config.message_bytes_max);
         body::read(incoming, bytes_max, self.config.message_time_max).await

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response, Uri, header, request::Parts};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use micro_api::Error;
 use micro_runtime::{Body, Context, Runtime};
 
-use crate::body::{Answer, Broken, Guarded, too_large};
+use crate::body::{Answer, Broken, Guarded, Inbound, too_large};
 use crate::config::Config;
 use crate::place::GATEWAY;
 use crate::snapshot::Entry;
@@ -22,7 +21,7 @@ pub(crate) async fn handle(
     entry: &Entry,
     parts: Parts,
     host: &str,
-    body: Incoming,
+    body: Inbound,
     context: Context,
 ) -> Result<Response<Body>, Error> {
     let bytes_max = entry.revision.limits().request_bytes.min(config.body_bytes_max);

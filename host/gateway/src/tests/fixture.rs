@@ -154,10 +154,15 @@ impl Client {
         }
     }
 
-    pub(super) async fn ask(&mut self, request: &str) -> (u16, String) {
+    /// Sends a request; what is answered until the connection is closed, which may be nothing.
+    pub(super) async fn exchange(&mut self, request: &str) -> String {
         // The server may answer and close before it has read everything.
         let _ = self.stream.write_all(request.as_bytes()).await;
-        let answer = self.rest().await;
+        self.rest().await
+    }
+
+    pub(super) async fn ask(&mut self, request: &str) -> (u16, String) {
+        let answer = self.exchange(request).await;
         let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
         (status.unwrap_or_else(|| panic!("no answer: {answer:?}")), answer)
     }

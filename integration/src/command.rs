@@ -26,6 +26,13 @@ pub struct Output {
     pub code: i32,
 }
 
+/// So much of an output goes to the test's own: a log may have megabytes.
+const SHOWN_CHARS_MAX: usize = 8_000;
+
+fn beginning(text: &str) -> &str {
+    text.char_indices().nth(SHOWN_CHARS_MAX).map_or(text, |(end, _)| text.get(..end).unwrap_or(text))
+}
+
 impl Micro {
     /// With `home` as its own folder and as working directory.
     pub fn new(home: &Path) -> Self {
@@ -75,8 +82,8 @@ impl Micro {
             "micro {words:?} -> {} after {:?}\n{}{}",
             output.code,
             started.elapsed(),
-            output.stdout,
-            output.stderr
+            beginning(&output.stdout),
+            beginning(&output.stderr)
         );
         Ok(output)
     }

@@ -48,7 +48,7 @@ pub(crate) fn parse_object(body: &[u8]) -> Result<Map<String, Value>, String> {
     }
     match parse_value(body)? {
         Value::Object(object) => Ok(object),
-        other => Err(format!("the request must be a JSON object, not {}", kind(&other))),
+        other => Err(format!("a JSON object is needed, not {}", kind(&other))),
     }
 }
 

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,24 @@ pub(crate) struct Lane {
     started: Instant,
     /// Calls start slow until then, milliseconds after `started`.
     slow_until_ms: AtomicU64,
+    /// Calls in a row that were quick, up to [`PROVEN`].
+    quick: AtomicU32,
+    /// A call of a service that is not proven runs on a front thread.
+    on_trial: AtomicBool,
+}
+
+/// A service whose last so many calls were quick may have any number of calls on the front threads. Another may have
+/// one: what a guest does within one step of its own, such as filling much memory, cannot be interrupted, and would
+/// hold every front thread before the first of them is known to be slow.
+const PROVEN: u32 = 16;
+
+/// The one call that an unproven service has on the front threads.
+struct Trial(Arc<Lane>);
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        self.0.on_trial.store(false, Relaxed);
+    }
 }
 
 impl Lane {
@@ -48,7 +66,16 @@ impl Lane {
         runtime: tokio::runtime::Handle,
         sticky: Duration,
     ) -> Self {
-        Self { key, pool, runtime, sticky, started: Instant::now(), slow_until_ms: AtomicU64::new(0) }
+        Self {
+            key,
+            pool,
+            runtime,
+            sticky,
+            started: Instant::now(),
+            slow_until_ms: AtomicU64::new(0),
+            quick: AtomicU32::new(0),
+            on_trial: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -60,7 +87,25 @@ impl Lane {
         until > 0 && millis(self.started.elapsed()) < until
     }
 
+    /// Whether a call may start on a front thread, and the seat that it takes there.
+    fn front(self: &Arc<Self>) -> Option<Option<Trial>> {
+        if self.is_slow() {
+            return None;
+        }
+        if self.quick.load(Relaxed) >= PROVEN {
+            return Some(None);
+        }
+        (!self.on_trial.swap(true, Relaxed)).then(|| Some(Trial(Arc::clone(self))))
+    }
+
+    fn note_quick(&self) {
+        if self.quick.load(Relaxed) < PROVEN {
+            self.quick.fetch_add(1, Relaxed);
+        }
+    }
+
     fn mark_slow(&self) {
+        self.quick.store(0, Relaxed);
         self.slow_until_ms.store(millis(self.started.elapsed() + self.sticky), Relaxed);
     }
 }
@@ -79,7 +124,7 @@ pub(crate) struct Driver {
 }
 
 enum Running {
-    Front(Call),
+    Front { call: Call, _trial: Option<Trial> },
     Slow { task: Arc<Task>, ended: Arc<Slot<Ended>> },
     Done,
 }
@@ -103,10 +148,11 @@ impl Driver {
         deadline: Instant,
         threads: Threads,
     ) -> Self {
-        let front = threads == Threads::Front && !revision.lane().is_slow();
+        let seat = if threads == Threads::Front { revision.lane().front() } else { None };
+        let front = seat.is_some();
         meter.set_front(front);
         let mut driver = Self {
-            running: Running::Front(call),
+            running: Running::Front { call, _trial: seat.flatten() },
             meter,
             revision,
             context,
@@ -150,14 +196,14 @@ impl Driver {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         let polled = match &mut self.running {
             Running::Done => return Poll::Pending,
-            Running::Front(call) => poll_call(call, &self.meter, cx),
+            Running::Front { call, .. } => poll_call(call, &self.meter, cx),
             Running::Slow { ended, .. } => ended.poll_take(cx),
         };
         if let Poll::Ready(ended) = polled {
             self.running = Running::Done;
             return Poll::Ready(self.finish(ended));
         }
-        if self.meter.must_leave() && matches!(self.running, Running::Front(_)) {
+        if self.meter.must_leave() && matches!(self.running, Running::Front { .. }) {
             self.revision.lane().mark_slow();
             self.hand_over();
             if let Running::Slow { ended, .. } = &self.running
@@ -196,6 +242,8 @@ impl Driver {
         if self.meter.is_heavy() {
             // Also where it ran slow from the start: a service stays there as long as its calls are of this kind.
             self.revision.lane().mark_slow();
+        } else {
+            self.revision.lane().note_quick();
         }
         match ended {
             Ok(instance) => {
@@ -212,7 +260,8 @@ impl Driver {
     }
 
     fn hand_over(&mut self) {
-        let Running::Front(mut call) = std::mem::replace(&mut self.running, Running::Done) else { return };
+        let running = std::mem::replace(&mut self.running, Running::Done);
+        let Running::Front { mut call, _trial } = running else { return };
         self.meter.set_front(false);
         let ended = Slot::new();
         let (meter, put) = (Arc::clone(&self.meter), Arc::clone(&ended));

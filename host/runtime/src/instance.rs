@@ -122,7 +122,7 @@ fn new_store(
     );
     let state = State::new(wasi, capability, limiter);
     let mut store = Store::new(loaded.engine(), state);
-    store.limiter(|state| &mut state.limiter);
+    store.limiter_async(|state| &mut state.limiter);
     store.set_hostcall_fuel(message_bytes_max(revision.limits().response_bytes));
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(on_epoch(meter));

@@ -2,10 +2,12 @@
 //!
 //! Ticks of the epoch also pass while a guest waits, so they are no measure. What counts is the thread's CPU time
 //! inside polls of the call's future. Reading that clock is a system call of about a microsecond, as long as a
-//! small call takes, so the first poll of a call is charged by the monotonic clock instead: it ends at the first tick,
-//! a millisecond after it began, and most calls end before. What that clock shows beyond is time in which another
-//! thread had the core, and is not charged. Every later poll reads the thread's clock at both ends.
+//! small call takes, so a call's first poll is charged by the monotonic clock while it is short: most calls end before
+//! the first tick. One that is longer (a guest fills much memory at once, which no tick interrupts) is charged by the
+//! thread's clock, counted from when the thread last read it, at most [`CLOCK_AGE_MAX`] before. Every later poll reads
+//! the thread's clock at both ends.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -17,8 +19,10 @@ use wasmtime::{StoreContextMut, UpdateDeadline};
 
 use crate::state::State;
 
-/// The most that a call's first poll is charged, nanoseconds.
+/// A first poll that took no longer is charged by the monotonic clock, nanoseconds.
 const FIRST_POLL_NS_MAX: u64 = 1_500_000;
+/// How old a thread's knowledge of its own CPU time may be when a first poll begins.
+const CLOCK_AGE_MAX: Duration = Duration::from_millis(1);
 
 /// A limit that a guest met while it ran; read when its call has trapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +106,15 @@ impl Meter {
         self.used_ns.load(Relaxed) > self.front_ns.load(Relaxed)
     }
 
+    /// Makes the call leave the front threads when it next gives way; false where it is not on one.
+    pub(crate) fn leave_front(&self) -> bool {
+        let front = self.front.load(Relaxed);
+        if front {
+            self.demote.store(true, Relaxed);
+        }
+        front
+    }
+
     pub(crate) fn must_leave(&self) -> bool {
         self.demote.load(Relaxed)
     }
@@ -139,10 +152,10 @@ impl Meter {
         let first = self.polls.fetch_add(1, Relaxed) == 0;
         let start = if first { 0 } else { thread_cpu_ns() };
         self.poll_start_ns.store(start, Relaxed);
-        let wall = first.then(Instant::now);
+        let begun = first.then(FirstPoll::begin);
         let polled = future.poll(cx);
-        let spent = match wall {
-            Some(wall) => nanos(wall.elapsed()).min(FIRST_POLL_NS_MAX),
+        let spent = match begun {
+            Some(begun) => begun.spent_ns(),
             None => thread_cpu_ns().saturating_sub(start),
         };
         self.used_ns.fetch_add(spent, Relaxed);
@@ -171,6 +184,42 @@ impl Meter {
     }
 }
 
+thread_local! {
+    /// When this thread last read its CPU clock, and what that said.
+    static CLOCK: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
+}
+
+/// A poll whose CPU time is known without a system call unless it is long.
+struct FirstPoll {
+    began: Instant,
+    /// The thread's clock as it was known then, and how long before.
+    known_ns: u64,
+    age: Duration,
+}
+
+impl FirstPoll {
+    fn begin() -> Self {
+        let began = Instant::now();
+        let known = CLOCK.get().map(|(read, ns)| (began.saturating_duration_since(read), ns));
+        let (age, known_ns) = known.filter(|(age, _)| *age <= CLOCK_AGE_MAX).unwrap_or_else(|| {
+            let ns = thread_cpu_ns();
+            CLOCK.set(Some((began, ns)));
+            (Duration::ZERO, ns)
+        });
+        Self { began, known_ns, age }
+    }
+
+    /// Never more than was used: what may have been spent before it began is not charged.
+    fn spent_ns(&self) -> u64 {
+        let wall = nanos(self.began.elapsed());
+        if wall <= FIRST_POLL_NS_MAX {
+            return wall;
+        }
+        let since_known = thread_cpu_ns().saturating_sub(self.known_ns);
+        since_known.saturating_sub(nanos(self.age)).max(FIRST_POLL_NS_MAX).min(wall)
+    }
+}
+
 /// The callback of a store's epoch deadline.
 pub(crate) fn on_epoch(
     meter: Arc<Meter>,
@@ -187,4 +236,24 @@ fn thread_cpu_ns() -> u64 {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_first_poll_is_charged_in_full_and_waiting_is_not() {
+        let long = FirstPoll::begin();
+        while long.began.elapsed() < Duration::from_millis(30) {
+            std::hint::spin_loop();
+        }
+        let spent = long.spent_ns();
+        assert!(spent > FIRST_POLL_NS_MAX, "{spent}");
+        let waiting = FirstPoll::begin();
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        receiver.recv_timeout(Duration::from_millis(30)).unwrap_err();
+        drop(sender);
+        assert!(waiting.spent_ns() < 15_000_000, "{}", waiting.spent_ns());
+    }
 }

@@ -100,9 +100,14 @@ impl Bare {
         }
         // The guest logs a line a call: that costs the floor what the way out of the guest costs.
         match kind {
-            EngineKind::Async => platform::micro::platform::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?,
+            EngineKind::Async => {
+                platform::micro::platform::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?
+            }
             EngineKind::Sync => {
-                platform_sync::micro::platform_sync::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
+                platform_sync::micro::platform_sync::log::add_to_linker::<_, HasSelf<State>>(
+                    &mut linker,
+                    |s| s,
+                )?;
             }
         }
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
@@ -153,7 +158,9 @@ fn refuse_the_rest(linker: &mut Linker<State>, component: &Component) -> wasmtim
         for (function, item) in instance.exports(&engine) {
             if matches!(item.ty, ComponentItem::ComponentFunc(_)) {
                 let refused = format!("{name} {function}");
-                linked.func_new(function, move |_, _, _, _| Err(wasmtime::format_err!("{refused} is not here")))?;
+                linked.func_new(function, move |_, _, _, _| {
+                    Err(wasmtime::format_err!("{refused} is not here"))
+                })?;
             }
         }
     }

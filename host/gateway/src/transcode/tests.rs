@@ -115,7 +115,7 @@ fn bad_bodies_are_named() {
         assert_eq!(bytes(json).unwrap_err(), error);
     }
     assert!(parse_object(b"\xff{").unwrap_err().contains("not UTF-8"));
-    assert!(parse_object(b"[1]").unwrap_err().contains("must be a JSON object, not an array"));
+    assert!(parse_object(b"[1]").unwrap_err().contains("a JSON object is needed, not an array"));
     assert!(parse_object(b"{").unwrap_err().contains("not JSON"));
     let deep = "{\"inner\":".repeat(100_000);
     assert!(parse_object(deep.as_bytes()).unwrap_err().contains("recursion limit"));

@@ -20,7 +20,10 @@ pub(super) async fn check(platform: &Platform) -> Result<()> {
     greeter(platform).await?;
     let page = http::client()?.get(platform.url("/page")).send().await?;
     let location = page.headers().get("location").and_then(|value| value.to_str().ok());
-    ensure!(page.status() == 302 && location == Some("/page/"), "links of a page are relative to it: {page:?}");
+    ensure!(
+        page.status() == 302 && location == Some("/page/"),
+        "links of a page are relative to it: {page:?}"
+    );
     let page = platform.get("/page/").await?;
     ensure!(page.status == 200 && page.body.contains("<html"), "a page {page:?}");
     let passed_on = platform.post("/caller/call", "{\"name\":\"John\"}").await?;

@@ -223,7 +223,9 @@ fn verdict(check: &Check, address: &str) -> Finding {
         false => Finding::fail(
             "ready",
             format!("the server's {} is not well: {}", check.name, check.detail),
-            format!("the log of `micro server` says more; `curl http://{address}/readyz` tells when it is mended"),
+            format!(
+                "the log of `micro server` says more; `curl http://{address}/readyz` tells when it is mended"
+            ),
         ),
     }
 }

@@ -25,8 +25,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let seed = options.seed.unwrap_or_else(clock);
     println!("soak: {} kills, {} s of load, seed {seed}", options.kills, options.load_s);
     let mut test = paths::cargo()?;
-    test.args(["test", "--locked", "--package", "micro-integration", "--test", "it", "--"]);
-    test.args(["--test-threads", "1", "--nocapture", "--include-ignored", "crash::", "update::"]);
+    test.args(["nextest", "run", "--locked", "--workspace", "--profile", "soak", "--no-capture"]);
+    test.args(["--filterset", "package(micro-integration) & (test(crash::) + test(update::))"]);
     test.env("MICRO_SOAK_KILLS", options.kills.to_string());
     test.env("MICRO_SOAK_LOAD_S", options.load_s.to_string());
     process::run(test.env("MICRO_SOAK_SEED", seed.to_string()))

@@ -18,6 +18,9 @@ use super::{LogsConfig, Stream, now_ms};
 
 /// Commands taken from the queue before files are written.
 const BATCH: usize = 1_024;
+/// How long lines gather before they are written: waking this thread for each would cost a call several times what the
+/// line itself does.
+const GATHER: Duration = Duration::from_millis(5);
 /// How often what was dropped is reported.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -112,6 +115,7 @@ impl Writer {
                 Ok(command) => {
                     let batch = std::iter::once(command).chain(commands.try_iter()).take(BATCH).collect();
                     self.execute(batch);
+                    std::thread::sleep(GATHER);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => open = false,

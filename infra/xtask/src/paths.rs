@@ -57,5 +57,11 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
 pub(crate) fn cargo() -> Result<Command> {
     let mut command = Command::new("cargo");
     command.current_dir(root()).env("CARGO_TARGET_DIR", target()).env("PATH", search_path()?);
+    // What the cargo that runs this program says of it: build scripts look at such variables, and everything behind
+    // them would be compiled anew whenever a task and a cargo of one's own take turns.
+    let ours = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(ours)) {
+        command.env_remove(name);
+    }
     Ok(command)
 }

@@ -253,6 +253,9 @@ impl Driver {
                 Ok(())
             }
             Err(fault) => {
+                if fault.is_costly() {
+                    self.revision.lane().mark_slow();
+                }
                 self.revision.log_fault(&fault, &self.context.request_id);
                 Err(fault)
             }

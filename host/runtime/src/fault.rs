@@ -130,6 +130,20 @@ impl Fault {
         }
     }
 
+    /// Taking a guest down and telling where it was costs the host more than most calls do: a service whose calls end
+    /// so has its next ones on the slow threads, or its crashes would slow its neighbours down.
+    pub(crate) fn is_costly(&self) -> bool {
+        matches!(
+            self,
+            Self::Trap(_)
+                | Self::CpuLimit(_)
+                | Self::MemoryLimit(_)
+                | Self::TableLimit(_)
+                | Self::StackLimit(_)
+                | Self::ResponseLimit
+        )
+    }
+
     /// The line for the service's log; none where the service is not to blame or has answered itself.
     pub(crate) fn log_line(&self) -> Option<String> {
         match self {

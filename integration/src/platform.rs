@@ -240,7 +240,7 @@ pub fn die_with_parent(command: &Command) -> Command {
 pub fn target() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     let profile = own.ancestors().find(|dir| dir.ends_with("debug") || dir.ends_with("release"));
-    profile.and_then(Path::parent).unwrap_or(Path::new("target")).to_owned()
+    profile.and_then(Path::parent).unwrap_or_else(|| Path::new("target")).to_owned()
 }
 
 /// A program of this workspace.

@@ -101,5 +101,5 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
 
 /// A folder of the checkout.
 pub fn checkout(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).join(folder)
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new(".")).join(folder)
 }

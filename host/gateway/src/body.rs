@@ -15,25 +15,24 @@ use tokio::time::{Instant, Sleep};
 
 use crate::place::GATEWAY;
 
-/// So long a client that was answered already may go on sending before its connection is closed, …
-const LINGER_TIME: Duration = Duration::from_secs(5);
-/// … and so many bytes.
+/// So many bytes a client that was answered already may go on to send before its connection is closed.
 const LINGER_BYTES: usize = 64 << 20;
 
 /// The body of an HTTP/1 request. What is left of it when it is dropped is read and thrown away for a while: closing a
 /// connection on which a client still sends destroys the answer before the client has read it.
 pub(crate) struct Lingering {
     body: Option<Incoming>,
+    time_max: Duration,
     runtime: tokio::runtime::Handle,
 }
 
 impl Lingering {
     /// The body itself where nothing of it can be left: it is empty, or a stream of HTTP/2 ends by itself.
-    pub(crate) fn new(body: Incoming, version: http::Version) -> Inbound {
+    pub(crate) fn new(body: Incoming, version: http::Version, time_max: Duration) -> Inbound {
         if version >= http::Version::HTTP_2 || body.is_end_stream() {
             return Either::Right(body);
         }
-        Either::Left(Self { body: Some(body), runtime: tokio::runtime::Handle::current() })
+        Either::Left(Self { body: Some(body), time_max, runtime: tokio::runtime::Handle::current() })
     }
 }
 
@@ -68,11 +67,12 @@ impl HttpBody for Lingering {
 impl Drop for Lingering {
     fn drop(&mut self) {
         let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
+        let time_max = self.time_max;
         self.runtime.spawn(async move {
             let mut rest = std::pin::pin!(Limited::new(body, LINGER_BYTES));
             let read = async { while let Some(Ok(_)) = rest.frame().await {} };
             // Whatever has not come by then is not waited for.
-            let _ = tokio::time::timeout(LINGER_TIME, read).await;
+            let _ = tokio::time::timeout(time_max, read).await;
         });
     }
 }

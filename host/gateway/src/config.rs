@@ -25,6 +25,8 @@ pub struct Config {
     pub body_idle_max: Duration,
     /// For all of a message that is read whole.
     pub message_time_max: Duration,
+    /// How long a client that was answered may go on sending its request before the connection is closed.
+    pub linger_time_max: Duration,
     /// A call's whole budget unless the caller asks for less (Micro's client timeout).
     pub call_time_max: Duration,
     /// Streaming HTTP calls may last this long.
@@ -58,6 +60,7 @@ impl Default for Config {
             header_time_max: Duration::from_secs(10),
             body_idle_max: Duration::from_secs(30),
             message_time_max: Duration::from_secs(60),
+            linger_time_max: Duration::from_secs(5),
             call_time_max: Duration::from_secs(5),
             http_time_max: Duration::from_secs(300),
             connections_max: 10_000,

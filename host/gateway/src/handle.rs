@@ -30,7 +30,7 @@ impl Gateway {
     ) -> Result<Response<Body>, Infallible> {
         let began = Instant::now();
         let (mut parts, body) = request.into_parts();
-        let body = Lingering::new(body, parts.version);
+        let body = Lingering::new(body, parts.version, self.config.linger_time_max);
         let id = request_id();
         let line = access_log::Line::new(&parts, &peer);
         let answered = match self.place(&mut parts, peer) {

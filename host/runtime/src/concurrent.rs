@@ -204,7 +204,13 @@ async fn run(
         std::future::poll_fn(|cx| {
             loop {
                 match running.poll_next_unpin(cx) {
-                    Poll::Ready(Some(Ok(()))) => continue,
+                    Poll::Ready(Some(Ok(()))) => {
+                        // The driver ends with the instance, long after the service is known by its calls.
+                        if !worker.meter.is_heavy() {
+                            revision.lane().note_quick();
+                        }
+                        continue;
+                    }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                     Poll::Ready(None) | Poll::Pending => {}
                 }

@@ -50,12 +50,14 @@ pub(crate) struct Lane {
 /// hold every front thread before the first of them is known to be slow.
 const PROVEN: u32 = 16;
 
-/// The one call that an unproven service has on the front threads.
-struct Trial(Arc<Lane>);
+/// The right to run on a front thread; that of an unproven service's only call there names its lane.
+struct Seat(Option<Arc<Lane>>);
 
-impl Drop for Trial {
+impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.on_trial.store(false, Relaxed);
+        if let Some(lane) = &self.0 {
+            lane.on_trial.store(false, Relaxed);
+        }
     }
 }
 
@@ -87,18 +89,19 @@ impl Lane {
         until > 0 && millis(self.started.elapsed()) < until
     }
 
-    /// Whether a call may start on a front thread, and the seat that it takes there.
-    fn front(self: &Arc<Self>) -> Option<Option<Trial>> {
+    /// A seat for a call on the front threads, if it may start there.
+    fn seat(self: &Arc<Self>) -> Option<Seat> {
         if self.is_slow() {
             return None;
         }
         if self.quick.load(Relaxed) >= PROVEN {
-            return Some(None);
+            return Some(Seat(None));
         }
-        (!self.on_trial.swap(true, Relaxed)).then(|| Some(Trial(Arc::clone(self))))
+        (!self.on_trial.swap(true, Relaxed)).then(|| Seat(Some(Arc::clone(self))))
     }
 
-    fn note_quick(&self) {
+    /// A call ended and was quick.
+    pub(crate) fn note_quick(&self) {
         if self.quick.load(Relaxed) < PROVEN {
             self.quick.fetch_add(1, Relaxed);
         }
@@ -124,7 +127,7 @@ pub(crate) struct Driver {
 }
 
 enum Running {
-    Front { call: Call, _trial: Option<Trial> },
+    Front { call: Call, _seat: Option<Seat> },
     Slow { task: Arc<Task>, ended: Arc<Slot<Ended>> },
     Done,
 }
@@ -148,11 +151,11 @@ impl Driver {
         deadline: Instant,
         threads: Threads,
     ) -> Self {
-        let seat = if threads == Threads::Front { revision.lane().front() } else { None };
+        let seat = if threads == Threads::Front { revision.lane().seat() } else { None };
         let front = seat.is_some();
         meter.set_front(front);
         let mut driver = Self {
-            running: Running::Front { call, _trial: seat.flatten() },
+            running: Running::Front { call, _seat: seat },
             meter,
             revision,
             context,
@@ -264,7 +267,7 @@ impl Driver {
 
     fn hand_over(&mut self) {
         let running = std::mem::replace(&mut self.running, Running::Done);
-        let Running::Front { mut call, _trial } = running else { return };
+        let Running::Front { mut call, _seat } = running else { return };
         self.meter.set_front(false);
         let ended = Slot::new();
         let (meter, put) = (Arc::clone(&self.meter), Arc::clone(&ended));

@@ -177,8 +177,8 @@ impl Meter {
             self.meet(Met::Cpu);
             return UpdateDeadline::Interrupt;
         }
-        if used > self.front_ns.load(Relaxed) && self.front.load(Relaxed) {
-            self.demote.store(true, Relaxed);
+        if used > self.front_ns.load(Relaxed) {
+            self.leave_front();
         }
         UpdateDeadline::Yield(1)
     }

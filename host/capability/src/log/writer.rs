@@ -113,9 +113,13 @@ impl Writer {
             let mut open = true;
             match commands.recv_timeout(tick.saturating_duration_since(Instant::now())) {
                 Ok(command) => {
-                    let batch = std::iter::once(command).chain(commands.try_iter()).take(BATCH).collect();
+                    let batch: Vec<_> =
+                        std::iter::once(command).chain(commands.try_iter()).take(BATCH).collect();
+                    let is_drained = batch.len() < BATCH;
                     self.execute(batch);
-                    std::thread::sleep(GATHER);
+                    if is_drained {
+                        std::thread::sleep(GATHER);
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => open = false,

@@ -5,6 +5,7 @@ use http::{Request, StatusCode, Version};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -104,6 +105,35 @@ async fn a_body_that_does_not_come_is_408() {
     assert_eq!(server.ask(&begun("/svc/echo")).await.0, 408);
     let (status, text) = server.ask(&begun("/web/echo")).await;
     assert!(status == 408 || (status == 200 && !text.ends_with("0\r\n\r\n")), "{text}");
+    server.quiet().await;
+}
+
+#[tokio::test]
+async fn who_is_answered_while_sending_reads_the_answer_and_is_cut_when_it_goes_on() {
+    let server = Server::start(|config| {
+        config.message_bytes_max = 1000;
+        config.linger_time_max = 2 * SHORT;
+    })
+    .await;
+    // More than the sockets take: it is all sent only if somebody reads.
+    let body = "x".repeat(8 << 20);
+    let mut client = server.connect().await;
+    client.stream.write_all(post("/svc/echo", &body).as_bytes()).await.unwrap();
+    assert!(client.rest().await.starts_with("HTTP/1.1 413"));
+
+    let mut client = server.connect().await;
+    client.send("POST /svc/echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    let endless = async {
+        while client.stream.write_all(b"3e8\r\n").await.is_ok() {
+            if client.stream.write_all(&[b'x'; 1000]).await.is_err()
+                || client.stream.write_all(b"\r\n").await.is_err()
+            {
+                break;
+            }
+            tokio::time::sleep(SHORT / 20).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), endless).await.unwrap();
     server.quiet().await;
 }
 

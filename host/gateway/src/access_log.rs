@@ -26,7 +26,7 @@ impl Line {
         Some(Self {
             peer: peer.clone(),
             method: parts.method.to_string(),
-            host: host.or(header.map(Into::into)).unwrap_or_default(),
+            host: host.or_else(|| header.map(Into::into)).unwrap_or_default(),
             path: parts.uri.path().to_owned(),
         })
     }

@@ -66,7 +66,7 @@ fn schema() -> Schema {
         }],
         ..Default::default()
     };
-    let set = FileDescriptorSet { file: vec![file.clone()] }.encode_to_vec();
+    let set = FileDescriptorSet { file: vec![file] }.encode_to_vec();
     // Two sections in a row that name the same file are one schema.
     Schema::decode(&[set.clone(), set].concat()).unwrap()
 }
@@ -128,7 +128,7 @@ fn queries_are_coerced_by_the_schema() {
         b"name=J%20D&max_count=3&big=5&on=true&tags=a&tags=b&inner[name]=x&inner.on=true&other=1",
     );
     assert_eq!(
-        Value::Object(nest(pairs.clone(), Some(&request()))),
+        Value::Object(nest(pairs, Some(&request()))),
         json!({"name": "J D", "max_count": 3, "big": "5", "on": true, "tags": ["a", "b"],
                "inner": {"name": "x", "on": true}})
     );

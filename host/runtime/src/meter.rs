@@ -1,11 +1,12 @@
 //! CPU time of a call.
 //!
 //! Ticks of the epoch also pass while a guest waits, so they are no measure. What counts is the thread's CPU time
-//! inside polls of the call's future. Reading that clock is a system call of about a microsecond, as long as a
-//! small call takes, so a call's first poll is charged by the monotonic clock while it is short: most calls end before
-//! the first tick. One that is longer (a guest fills much memory at once, which no tick interrupts) is charged by the
-//! thread's clock, counted from when the thread last read it, at most [`CLOCK_AGE_MAX`] before. Every later poll reads
-//! the thread's clock at both ends.
+//! inside polls of the call's future. Reading that clock is a system call of about a microsecond, and a small call has
+//! several polls of a few microseconds each, so a short poll is charged by the monotonic clock. One that is longer is
+//! charged by the thread's clock, counted from when the thread last read it, at most [`CLOCK_AGE_MAX`] before.
+//!
+//! A guest that does not wait gives way at every tick, where its account is compared with what the call may use. Bulk
+//! memory operations check once, so a poll may be much longer than a tick; it is charged in full when it ends.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -19,10 +20,10 @@ use wasmtime::{StoreContextMut, UpdateDeadline};
 
 use crate::state::State;
 
-/// A first poll that took no longer is charged by the monotonic clock, nanoseconds.
-const FIRST_POLL_NS_MAX: u64 = 1_500_000;
-/// How old a thread's knowledge of its own CPU time may be when a first poll begins.
-const CLOCK_AGE_MAX: Duration = Duration::from_millis(1);
+/// A poll that took no longer is charged by the monotonic clock.
+const SHORT_POLL_MAX: Duration = Duration::from_micros(100);
+/// How old a thread's knowledge of its own CPU time may be when a poll begins.
+const CLOCK_AGE_MAX: Duration = Duration::from_micros(100);
 
 /// A limit that a guest met while it ran; read when its call has trapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,15 +40,14 @@ pub(crate) enum Met {
 /// What the poll wrapper and the epoch callback of one instance share.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    /// CPU time before the current poll, nanoseconds.
+    /// CPU time of all polls that have ended, nanoseconds.
     used_ns: AtomicU64,
     /// The call may use so much, counted as `used_ns`.
     budget_ns: AtomicU64,
     /// At this many it leaves the front threads.
     front_ns: AtomicU64,
-    /// The thread's CPU clock when the current poll began; 0 in a call's first poll.
+    /// The thread's clock when the current poll began, at most.
     poll_start_ns: AtomicU64,
-    polls: AtomicU64,
     /// The call runs on a front thread.
     front: AtomicBool,
     /// It has to leave.
@@ -63,7 +63,6 @@ impl Meter {
             budget_ns: AtomicU64::new(u64::MAX),
             front_ns: AtomicU64::new(u64::MAX),
             poll_start_ns: AtomicU64::new(0),
-            polls: AtomicU64::new(0),
             front: AtomicBool::new(true),
             demote: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
@@ -76,7 +75,6 @@ impl Meter {
         self.used_ns.store(0, Relaxed);
         self.budget_ns.store(nanos(cpu), Relaxed);
         self.front_ns.store(nanos(front_cpu), Relaxed);
-        self.polls.store(0, Relaxed);
         self.met.store(0, Relaxed);
         self.demote.store(false, Relaxed);
     }
@@ -149,15 +147,10 @@ impl Meter {
         future: Pin<&mut F>,
         cx: &mut Context<'_>,
     ) -> Poll<F::Output> {
-        let first = self.polls.fetch_add(1, Relaxed) == 0;
-        let start = if first { 0 } else { thread_cpu_ns() };
-        self.poll_start_ns.store(start, Relaxed);
-        let begun = first.then(FirstPoll::begin);
+        let begun = Span::begin();
+        self.poll_start_ns.store(begun.start_ns, Relaxed);
         let polled = future.poll(cx);
-        let spent = match begun {
-            Some(begun) => begun.spent_ns(),
-            None => thread_cpu_ns().saturating_sub(start),
-        };
+        let spent = begun.spent_ns();
         self.used_ns.fetch_add(spent, Relaxed);
         polled
     }
@@ -168,11 +161,8 @@ impl Meter {
             self.meet(Met::Cancelled);
             return UpdateDeadline::Interrupt;
         }
-        let start = self.poll_start_ns.load(Relaxed);
-        if start == 0 {
-            return UpdateDeadline::Yield(1);
-        }
-        let used = self.used_ns.load(Relaxed) + thread_cpu_ns().saturating_sub(start);
+        let current = thread_cpu_ns().saturating_sub(self.poll_start_ns.load(Relaxed));
+        let used = self.used_ns.load(Relaxed) + current;
         if used > self.budget_ns.load(Relaxed) {
             self.meet(Met::Cpu);
             return UpdateDeadline::Interrupt;
@@ -189,34 +179,35 @@ thread_local! {
     static CLOCK: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
 }
 
-/// A poll whose CPU time is known without a system call unless it is long.
-struct FirstPoll {
+/// The CPU time of one poll.
+struct Span {
     began: Instant,
-    /// The thread's clock as it was known then, and how long before.
-    known_ns: u64,
-    age: Duration,
+    /// What the thread's clock said then, at most: what it had said before, and the time since.
+    start_ns: u64,
 }
 
-impl FirstPoll {
+impl Span {
     fn begin() -> Self {
         let began = Instant::now();
         let known = CLOCK.get().map(|(read, ns)| (began.saturating_duration_since(read), ns));
-        let (age, known_ns) = known.filter(|(age, _)| *age <= CLOCK_AGE_MAX).unwrap_or_else(|| {
-            let ns = thread_cpu_ns();
-            CLOCK.set(Some((began, ns)));
-            (Duration::ZERO, ns)
-        });
-        Self { began, known_ns, age }
+        let start_ns = match known {
+            Some((age, ns)) if age <= CLOCK_AGE_MAX => ns + nanos(age),
+            _ => {
+                let ns = thread_cpu_ns();
+                CLOCK.set(Some((began, ns)));
+                ns
+            }
+        };
+        Self { began, start_ns }
     }
 
-    /// Never more than was used: what may have been spent before it began is not charged.
+    /// Never more than was used, but for [`SHORT_POLL_MAX`]: what may have been spent before it began is not charged.
     fn spent_ns(&self) -> u64 {
-        let wall = nanos(self.began.elapsed());
-        if wall <= FIRST_POLL_NS_MAX {
-            return wall;
+        let wall = self.began.elapsed();
+        if wall <= SHORT_POLL_MAX {
+            return nanos(wall);
         }
-        let since_known = thread_cpu_ns().saturating_sub(self.known_ns);
-        since_known.saturating_sub(nanos(self.age)).max(FIRST_POLL_NS_MAX).min(wall)
+        thread_cpu_ns().saturating_sub(self.start_ns).max(nanos(SHORT_POLL_MAX)).min(nanos(wall))
     }
 }
 
@@ -230,8 +221,7 @@ pub(crate) fn on_epoch(
 /// CPU time of this thread, nanoseconds.
 fn thread_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    // Never zero, which marks a first poll.
-    (time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64).max(1)
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -243,17 +233,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_first_poll_is_charged_in_full_and_waiting_is_not() {
-        let long = FirstPoll::begin();
+    fn a_long_poll_is_charged_in_full_and_waiting_is_not() {
+        let long = Span::begin();
         while long.began.elapsed() < Duration::from_millis(30) {
             std::hint::spin_loop();
         }
+        // Another thread may have had the core, but hardly all the time.
         let spent = long.spent_ns();
-        assert!(spent > FIRST_POLL_NS_MAX, "{spent}");
-        let waiting = FirstPoll::begin();
+        assert!(spent > 5_000_000, "{spent}");
+        let waiting = Span::begin();
         let (sender, receiver) = std::sync::mpsc::channel::<()>();
         receiver.recv_timeout(Duration::from_millis(30)).unwrap_err();
         drop(sender);
         assert!(waiting.spent_ns() < 15_000_000, "{}", waiting.spent_ns());
+    }
+
+    /// A guest that waits after every poll, however short or long they are, is charged for nearly all of them.
+    #[test]
+    fn many_polls_add_up() {
+        for poll in [Duration::from_micros(20), Duration::from_micros(150), Duration::from_micros(900)] {
+            let (meter, before) = (Meter::new(), thread_cpu_ns());
+            let mut work = std::pin::pin!(std::future::poll_fn(|_| {
+                let began = Instant::now();
+                while began.elapsed() < poll {
+                    std::hint::spin_loop();
+                }
+                Poll::<()>::Pending
+            }));
+            for _ in 0..50 {
+                assert!(
+                    meter
+                        .poll(work.as_mut(), &mut Context::from_waker(std::task::Waker::noop()))
+                        .is_pending()
+                );
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            let (charged, used) = (nanos(meter.used()), thread_cpu_ns() - before);
+            assert!(charged * 10 > used * 4, "{poll:?}: {charged} of {used}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use micro_integration::{Platform, eventually, http};
 
 use crate::Effort;
 use crate::table::{Goal, Row, median};
+use crate::wrk::wrk;
 
 const KEEP_RESIDENT: [&str; 6] = [
     "-O",
@@ -61,10 +62,10 @@ async fn deploy(platform: &Platform, guest: Guest, name: &str, reuse: &str) -> R
 async fn against(what: &str, ours: &str, peer: &Peer, effort: Effort, goal: Goal) -> Result<Row> {
     let (mut ratios, mut own, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for url in [ours, &peer.url] {
-        wrk(url, 1)?;
+        wrk(url, &[], 1)?;
     }
     for _ in 0..effort.turns {
-        let (a, b) = (wrk(ours, effort.seconds)?.rate, wrk(&peer.url, effort.seconds)?.rate);
+        let (a, b) = (wrk(ours, &[], effort.seconds)?.rate, wrk(&peer.url, &[], effort.seconds)?.rate);
         ratios.push(a / b);
         own.push(a);
         others.push(b);
@@ -79,7 +80,7 @@ async fn against(what: &str, ours: &str, peer: &Peer, effort: Effort, goal: Goal
 }
 
 async fn p99(ours: &str, peer: &Peer, effort: Effort) -> Result<Row> {
-    let (a, b) = (wrk(ours, effort.seconds)?.p99, wrk(&peer.url, effort.seconds)?.p99);
+    let (a, b) = (wrk(ours, &[], effort.seconds)?.p99, wrk(&peer.url, &[], effort.seconds)?.p99);
     Ok(Row {
         what: "the same, p99".to_owned(),
         ours: crate::table::time(a),
@@ -87,39 +88,6 @@ async fn p99(ours: &str, peer: &Peer, effort: Effort) -> Result<Row> {
         ratio: Some(a.as_secs_f64() / b.as_secs_f64()),
         goal: Goal::AtMost(1.0),
     })
-}
-
-/// What the load generator reports.
-struct Load {
-    rate: f64,
-    p99: Duration,
-}
-
-fn wrk(url: &str, seconds: u64) -> Result<Load> {
-    let mut command = Command::new("wrk");
-    command.args(["-t1", "-c16", "--latency", &format!("-d{seconds}s"), url]);
-    let output = command.output().context("start wrk: `cargo xtask setup` installs it")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let after = |label: &str| text.lines().find_map(|line| line.trim().strip_prefix(label)).map(str::trim);
-    if after("Non-2xx or 3xx responses:").is_some() || after("Socket errors:").is_some() {
-        bail!("{url} failed under load: {text}");
-    }
-    let rate = after("Requests/sec:").and_then(|rate| rate.parse().ok()).with_context(|| text.to_string())?;
-    let p99 = after("99%").and_then(duration).with_context(|| text.to_string())?;
-    Ok(Load { rate, p99 })
-}
-
-/// `1.23ms` and the like.
-fn duration(text: &str) -> Option<Duration> {
-    let end = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, unit) = text.split_at(end);
-    let scale = match unit {
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        _ => return None,
-    };
-    Some(Duration::from_secs_f64(number.trim().parse::<f64>().ok()? * scale))
 }
 
 /// Another server of the same answer; it stops when this is dropped.

@@ -4,11 +4,13 @@
 //! turns.
 
 mod bare;
+mod density;
 mod deploy;
 mod http;
 mod inprocess;
 mod neighbours;
 mod table;
+mod wrk;
 
 use anyhow::Result;
 use clap::Parser;
@@ -18,7 +20,7 @@ use table::Table;
 /// Measures the platform against floors and peers.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Only groups whose name contains this: calls, http, neighbours, deploy.
+    /// Only groups whose name contains this: calls, http, neighbours, density, deploy.
     #[arg(long)]
     only: Option<String>,
     /// Fewer and shorter samples.
@@ -55,6 +57,9 @@ async fn main() -> Result<()> {
     }
     if wanted("neighbours") {
         table.attempt("neighbours", neighbours::measure(effort).await);
+    }
+    if wanted("density") {
+        table.attempt("density", density::measure(effort).await);
     }
     if wanted("deploy") {
         table.attempt("deploy", deploy::measure(effort).await);

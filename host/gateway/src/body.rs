@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 use crate::place::GATEWAY;
 
 /// So many bytes a client that was answered already may go on to send before its connection is closed.
-const LINGER_BYTES: usize = 64 << 20;
+pub(crate) const LINGER_BYTES: usize = 64 << 20;
 
 /// The body of an HTTP/1 request. What is left of it when it is dropped is read and thrown away for a while: closing a
 /// connection on which a client still sends destroys the answer before the client has read it.

@@ -27,7 +27,8 @@ pub(crate) async fn measure(effort: Effort) -> Result<Vec<Row>> {
     let platform = Platform::start().await?;
     deploy(&platform, Guest::HttpP2, "two", "fresh").await?;
     deploy(&platform, Guest::HttpP3, "three", "sequential").await?;
-    deploy(&platform, Guest::Example("helloworld"), "helloworld", "fresh").await?;
+    // workerd serves all requests from one isolate: reuse is compared with reuse.
+    deploy(&platform, Guest::Example("helloworld"), "helloworld", "sequential").await?;
     let mut rows = Vec::new();
     let pooled = ["-S", "cli", "-O", "pooling-allocator"];
     let plain = Peer::wasmtime(Guest::HttpP2, &pooled).await?;
@@ -47,7 +48,9 @@ pub(crate) async fn measure(effort: Effort) -> Result<Vec<Row>> {
     drop(reused);
     let workerd = Peer::workerd().await?;
     let url = platform.url("/helloworld/call?name=Jane");
-    rows.push(against("JSON hello, 16 connections", &url, &workerd, effort, Goal::AtLeast(2.0)).await?);
+    rows.push(
+        against("JSON hello, reused, 16 connections", &url, &workerd, effort, Goal::AtLeast(2.0)).await?,
+    );
     rows.push(p99(&url, &workerd, effort).await?);
     Ok(rows)
 }

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::fixture::{Client, Server, get, post, post_chunked};
+use crate::body::LINGER_BYTES;
 
 const SHORT: Duration = Duration::from_millis(100);
 /// A call whose answer has a megabyte.
@@ -134,6 +135,27 @@ async fn who_is_answered_while_sending_reads_the_answer_and_is_cut_when_it_goes_
         }
     };
     tokio::time::timeout(Duration::from_secs(5), endless).await.unwrap();
+    server.quiet().await;
+}
+
+#[tokio::test]
+async fn who_goes_on_to_send_fast_is_cut_after_so_many_bytes() {
+    let server = Server::start(|config| {
+        config.message_bytes_max = 1000;
+        config.linger_time_max = Duration::from_secs(60);
+    })
+    .await;
+    let mut client = server.connect().await;
+    client.send("POST /svc/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1073741824\r\n\r\n").await;
+    let (piece, mut sent) = (vec![b'x'; 1 << 20], 0);
+    let endless = async {
+        while client.stream.write_all(&piece).await.is_ok() {
+            sent += piece.len();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), endless).await.unwrap();
+    // What the sockets hold counts for the client, not for the server.
+    assert!((LINGER_BYTES..LINGER_BYTES + (16 << 20)).contains(&sent), "{sent}");
     server.quiet().await;
 }
 

@@ -219,7 +219,7 @@ pub(super) async fn readiness() -> Vec<Finding> {
 
 fn verdict(check: &Check, address: &str) -> Finding {
     match check.ok {
-        true => Finding::ok("ready", format!("the server's {} is well", check.name)),
+        true => Finding::ok("ready", format!("{}: well", check.name)),
         false => Finding::fail(
             "ready",
             format!("the server's {} is not well: {}", check.name, check.detail),

@@ -11,15 +11,16 @@ use base64::engine::general_purpose::STANDARD;
 use micro_api::deployment::ServiceStatus;
 use micro_integration::guest::Guest;
 use micro_integration::platform::{processes_with, signal};
-use micro_integration::{Output, Platform, Repo, eventually, http};
+use micro_integration::{Platform, Repo, eventually, http};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 /// Everything must have come to rest so long after a crash.
 const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 
-/// Kills come so many milliseconds after an operation began: about as long as the longest of them takes.
-const WITHIN_MS: u64 = 400;
+/// A command whose server was killed and came back on another port gets so long to notice; then it is taken for one
+/// that ended without a word.
+const GIVES_UP_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the keys of all records begin with.
 const RECORDS: &str = "crash-";
@@ -75,6 +76,16 @@ enum Operation {
     Write,
 }
 
+impl Operation {
+    /// About how long it takes: a kill comes within.
+    fn duration(&self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Run(_) | Self::Update(_) => 240,
+            Self::Kill(_) | Self::Write => 16,
+        })
+    }
+}
+
 impl World {
     async fn new(random: StdRng) -> Result<Self> {
         let platform = Platform::start().await?;
@@ -87,12 +98,12 @@ impl World {
         let micro = self.platform.micro();
         let words = self.words(&operation)?;
         let what = words.first().cloned().unwrap_or_default();
-        let work = tokio::spawn(async move {
+        let mut work = tokio::spawn(async move {
             let words: Vec<_> = words.iter().map(String::as_str).collect();
             micro.run(&words).await
         });
         let writes = tokio::spawn(write_until_refused(self.platform.micro(), number));
-        let moment = Duration::from_millis(self.random.random_range(0..WITHIN_MS));
+        let moment = self.random.random_range(Duration::ZERO..operation.duration());
         tokio::time::sleep(moment).await;
         let within = !work.is_finished();
         let is_server = self.random.random_bool(0.6);
@@ -104,14 +115,21 @@ impl World {
         if is_server {
             self.platform.start_server().await?;
         }
-        let output = work.await.context("the command")??;
+        let patience = if is_server { GIVES_UP_WITHIN } else { SETTLED_WITHIN };
+        let acknowledged = match tokio::time::timeout(patience, &mut work).await {
+            Ok(output) => output.context("the command")??.code == 0,
+            Err(_) if is_server => false,
+            Err(_) => bail!("`micro {what}` hangs"),
+        };
+        work.abort();
         self.records.extend(writes.await.context("the writes")??);
         self.settle().await?;
-        self.note(&operation, &output).await?;
+        self.note(&operation, acknowledged).await?;
         self.check().await?;
         let killed = if is_server { "server" } else { "builder" };
         let place = if within { "into" } else { "after the end of" };
-        Ok(format!("{killed} killed {moment:?} {place} `micro {what}`, which ended with {}", output.code))
+        let end = if acknowledged { "was acknowledged" } else { "was not" };
+        Ok(format!("{killed} killed {moment:?} {place} `micro {what}`, which {end}"))
     }
 
     fn choose(&mut self) -> Operation {
@@ -169,8 +187,7 @@ impl World {
     }
 
     /// Takes the outcome of the operation into the picture: a success is a promise, a failure may be either.
-    async fn note(&mut self, operation: &Operation, output: &Output) -> Result<()> {
-        let acknowledged = output.code == 0;
+    async fn note(&mut self, operation: &Operation, acknowledged: bool) -> Result<()> {
         let (name, number) = match operation {
             Operation::Run(name) => (name, Some(0)),
             Operation::Update(name) => (name, self.services.get(name).map(|number| number + 1)),

@@ -103,6 +103,12 @@ impl Cgroups {
             .any(|(controller, _)| matches!(controller, Controller::Memory | Controller::Unified))
     }
 
+    pub(crate) fn limits_processes(&self) -> bool {
+        self.folders
+            .iter()
+            .any(|(controller, _)| matches!(controller, Controller::Pids | Controller::Unified))
+    }
+
     /// A group with these limits. A controller that refuses is left out: the other bounds hold without it.
     pub(super) fn create(&self, limits: &Limits) -> Group {
         let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));

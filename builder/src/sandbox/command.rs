@@ -110,8 +110,9 @@ fn limit(command: &mut Command, limits: &Limits, host: &Host) {
         // At the soft limit a signal that says so, a second later the one that nothing survives.
         format!("--cpu={}:{}", limits.cpu_seconds, limits.cpu_seconds.saturating_add(1)),
     ]);
-    if host.root {
-        // Counted by user: only a user of the run's own can have a limit of its own.
+    if host.root && !host.cgroups.limits_processes() {
+        // Counted by user: only a user of the run's own can have a limit of its own. Another builder of this machine
+        // may have given the same user away, so a control group is better: it counts this run alone, and tells.
         command.arg(format!("--nproc={}", limits.processes));
     }
     if !host.cgroups.limits_memory() {

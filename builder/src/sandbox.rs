@@ -191,7 +191,11 @@ impl Host {
         }
         let status =
             child.wait().await.map_err(|source| Error::Spawn { program: "bwrap".to_owned(), source })?;
-        let end = stopped.unwrap_or_else(|| judge(status, &group));
+        let end = match stopped.unwrap_or_else(|| judge(status, &group)) {
+            // What cannot write fails by itself, often before the disk is looked at again.
+            End::Exit(code) if code != 0 && self.disk_is_full(spec) => End::Limit(Limit::HostDisk),
+            end => end,
+        };
         group.remove().await;
         Ok(end)
     }

@@ -183,8 +183,8 @@ impl Compiling<'_> {
             End::Exit(0) => Ok(Compiled::Done(answers)),
             End::Exit(_) if diagnostics.misses_crates() => Ok(Compiled::Incomplete),
             End::Limit(limit) => {
-                if matches!(limit, Limit::Disk | Limit::FileSize) {
-                    // What filled up would fail the next build too.
+                if matches!(limit, Limit::Disk | Limit::FileSize | Limit::HostDisk) {
+                    // What filled up would fail the next build too, after a full disk that of every service.
                     builder.folders.remove(&self.service.path)?;
                 }
                 Err(Error::limit("the build", limit, &limits))

@@ -31,6 +31,23 @@ impl Platform {
         Self { scratch, db, child }
     }
 
+    /// Starts a builder whose build folder is a disk of its own. Only root can make one; without, there is none.
+    pub(crate) async fn start_on_disk(size: &str, flags: &[&str]) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let mut platform = Self::start(flags).await;
+        platform.child.kill().await.unwrap();
+        let disk = platform.data().join("build");
+        // In a mount namespace that ends with the builder.
+        let script = "mkdir -p \"$2\" && mount -t tmpfs -o size=\"$1\" none \"$2\" && shift 2 && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", size]).arg(disk);
+        command.arg(env!("CARGO_BIN_EXE_micro-builder"));
+        platform.child = start(command, &platform.data(), flags);
+        Some(platform)
+    }
+
     /// Starts another builder on the same data, after the first ended.
     pub(crate) fn restart(&mut self, flags: &[&str]) {
         self.child = spawn(&self.data(), flags);
@@ -116,7 +133,11 @@ impl Platform {
 }
 
 fn spawn(data: &Path, flags: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_micro-builder"))
+    start(Command::new(env!("CARGO_BIN_EXE_micro-builder")), data, flags)
+}
+
+fn start(mut command: Command, data: &Path, flags: &[&str]) -> Child {
+    command
         .arg("--data")
         .arg(data)
         .args(["--micro", "/nonexistent"])

@@ -87,6 +87,25 @@ async fn a_full_disk_is_named() {
 }
 
 #[tokio::test]
+async fn who_fills_the_disk_leaves_it_to_others() {
+    let Some(mut platform) = Platform::start_on_disk("160m", &["--disk_free_min", "32MiB"]).await else {
+        eprintln!("not root: a full disk is tested by the flag alone");
+        return;
+    };
+    let full = "the builder's disk is full: ask the operator";
+    for (name, script) in [
+        // One that is told that there is no space, and one that writes on until it is stopped.
+        ("once", "head -c 300M /dev/zero > /work/target/big\n"),
+        ("again", "while true; do head -c 300M /dev/zero > /work/target/big; done\n"),
+    ] {
+        let error = platform.error(scripted(&platform, name, script), name).await;
+        assert!(error.contains(full), "{name}: {error}");
+        let good = format!("good-{name}");
+        platform.built(scripted(&platform, &good, "echo fine\n"), &good).await;
+    }
+}
+
+#[tokio::test]
 async fn results_that_lead_out_are_refused() {
     let mut platform = Platform::start(&[]).await;
     let key = platform.data().join("artifact.key");

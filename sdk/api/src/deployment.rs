@@ -42,6 +42,23 @@ pub struct RunRequest {
     pub retries: u32,
 }
 
+impl RunRequest {
+    /// Asks for the version `latest`, without environment and arguments, with Micro's number of retries.
+    pub fn new(source: Source, source_given: impl Into<String>, name: ServiceName) -> Self {
+        Self {
+            source,
+            source_given: source_given.into(),
+            name,
+            name_forced: false,
+            r#type: None,
+            version: "latest".to_owned(),
+            env: BTreeMap::new(),
+            args: Vec::new(),
+            retries: default_retries(),
+        }
+    }
+}
+
 fn default_retries() -> u32 {
     3
 }

@@ -3,16 +3,21 @@
 //! Every record here is what travels on `/v1/` of the control address (port 8081) and what the CLI prints with
 //! `--json`. Field names are snake_case; times are Unix milliseconds unless a field says otherwise.
 
+pub mod auth;
 pub mod deployment;
 pub mod error;
 pub mod logs;
 pub mod manifest;
 pub mod name;
+pub mod operator;
+pub mod person;
 pub mod quantity;
 pub mod registry;
 pub mod routes;
 pub mod stats;
 pub mod store;
+pub mod team;
+pub mod usage;
 
 pub use error::Error;
 pub use name::{Namespace, ServiceKey, ServiceName, ServiceType};

@@ -21,6 +21,42 @@
 //! | `GET /v1/store/databases`, `GET /v1/store/tables` | → `[string]` |
 //! | `GET /v1/openapi.json` | the OpenAPI 3.1 file |
 //! | `POST /rpc` | GW-13: `{"service","endpoint","request"}` → the reply's JSON |
+//!
+//! People and tenants. `—` needs no credential; the others say who may: a signed-in person (P), or a role in the
+//! namespace, which the credential names (of a session: the header `Micro-Namespace`).
+//!
+//! | method and path | who | request → answer |
+//! |---|---|---|
+//! | `GET /v1/signup` | — | → `person::SignupInfo` |
+//! | `POST /v1/signup/code` | — | `CodeRequest` → 202, the same whether the address is known |
+//! | `POST /v1/signup` | — | `Signup` → 201 `SessionOpened` |
+//! | `POST /v1/reset/code`, `POST /v1/reset` | — | `CodeRequest` → 202; `ResetPassword` → 204, all sessions end |
+//! | `POST /v1/sessions` | — | `Login` → 201 `SessionOpened` |
+//! | `POST /v1/auth/token` | — | `TokenRequest` → `Token` |
+//! | `POST /v1/auth/inspect` | — | `Inspect` → `Account` |
+//! | `POST /v1/device`, `POST /v1/device/token` | — | → `DeviceStart`; `DeviceCode` → `Token` |
+//! | `GET /v1/jwks` | — | the public keys of access tokens, RFC 7517 |
+//! | `GET /v1/me`, `PATCH`, `DELETE` | P | → `Me`; `ChangeProfile` → `Me`; `DeleteMe` → 204 |
+//! | `POST /v1/me/password` | P | `ChangePassword` → 204, other sessions end |
+//! | `POST /v1/me/email`, `PUT /v1/me/email` | P | `ChangeEmail` → 202; → 204 |
+//! | `POST /v1/me/totp`, `PUT`, `DELETE` | P | → `TotpSecret`; `TotpCode` → 204 |
+//! | `GET /v1/sessions`, `DELETE /v1/sessions/{id}` | P | → `[Session]`; → 204 (`current`: sign out) |
+//! | `POST /v1/device/approve` | P | `DeviceApprove` → 204 |
+//! | `GET /v1/projects`, `POST /v1/projects` | P | → `[Project]`; `NewProject` → 201 `Project` |
+//! | `DELETE /v1/projects/{id}`, `POST /v1/projects/{id}/environments` | owner | → 204; `NewEnvironment` → 201 `Environment` |
+//! | `DELETE /v1/namespaces/{namespace}` | owner | → 204 |
+//! | `GET /v1/keys`, `POST`, `DELETE /v1/keys/{id}` | viewer | → `[Key]` (an owner sees all, others their own); `NewKey` → 201 `NewKeyMade` |
+//! | `GET /v1/auth/accounts`, `POST`, `DELETE /v1/auth/accounts/{id}` | owner | Micro's accounts |
+//! | `GET /v1/auth/rules`, `POST`, `DELETE /v1/auth/rules/{id}` | owner (`GET`: viewer) | Micro's rules |
+//! | `GET /v1/members`, `PUT /v1/members/{id}`, `DELETE` | owner (`GET`: viewer) | → `[Member]`; `ChangeRole`; oneself may always leave |
+//! | `GET /v1/invitations`, `POST`, `DELETE /v1/invitations/{id}` | owner | → `[Invitation]`; `NewInvitation` → 201 `Invitation` |
+//! | `POST /v1/invitations/accept` | P | `AcceptInvitation` → `Membership` |
+//! | `GET /v1/limits`, `GET /v1/usage?days=`, `GET /v1/billing` | viewer | → `Limits`; `[Usage]`; `Billing` |
+//! | `GET /v1/audit?after=&limit=` | owner | → `[AuditRecord]` |
+//! | `GET /v1/operator/people`, `PUT /v1/operator/people/{id}` | operator | → `[Person]`; `Change` → `Person` |
+//! | `GET /v1/operator/namespaces`, `PUT /v1/operator/namespaces/{namespace}` | operator | → `[NamespaceStatus]`; `Change` |
+//! | `POST /v1/operator/invitations` | operator | `Invite` → 201 `Invitation` |
+//! | `GET /v1/operator/plans`, `GET /v1/operator/audit` | operator | → `[Plan]`; → `[AuditRecord]` |
 
 pub const VERSION: &str = "/v1/version";
 pub const SERVICES: &str = "/v1/services";
@@ -30,3 +66,24 @@ pub const REGISTRY: &str = "/v1/registry/services";
 pub const STORE: &str = "/v1/store";
 pub const OPENAPI: &str = "/v1/openapi.json";
 pub const RPC: &str = "/rpc";
+
+pub const SIGNUP: &str = "/v1/signup";
+pub const RESET: &str = "/v1/reset";
+pub const SESSIONS: &str = "/v1/sessions";
+pub const DEVICE: &str = "/v1/device";
+pub const ME: &str = "/v1/me";
+pub const KEYS: &str = "/v1/keys";
+pub const JWKS: &str = "/v1/jwks";
+pub const TOKEN: &str = "/v1/auth/token";
+pub const INSPECT: &str = "/v1/auth/inspect";
+pub const ACCOUNTS: &str = "/v1/auth/accounts";
+pub const RULES: &str = "/v1/auth/rules";
+pub const PROJECTS: &str = "/v1/projects";
+pub const NAMESPACES: &str = "/v1/namespaces";
+pub const MEMBERS: &str = "/v1/members";
+pub const INVITATIONS: &str = "/v1/invitations";
+pub const LIMITS: &str = "/v1/limits";
+pub const USAGE: &str = "/v1/usage";
+pub const BILLING: &str = "/v1/billing";
+pub const AUDIT: &str = "/v1/audit";
+pub const OPERATOR: &str = "/v1/operator";

@@ -3,6 +3,7 @@
 //! [`Client`] is cheap to clone. Every answer is bounded: a JSON body by [`BODY_BYTES_MAX`], a log line by
 //! [`LINE_BYTES_MAX`]. Redirects are not followed.
 
+mod account;
 mod address;
 mod call;
 mod deployment;
@@ -16,6 +17,7 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
+pub use account::Page;
 pub use address::{Address, AddressError};
 pub use call::Call;
 pub use deployment::Wait;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,20 +25,71 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Client {
     http: reqwest::Client,
     address: Address,
+    /// Sent with every request: the credential, the namespace.
+    headers: HeaderMap,
 }
+
+/// The namespace that a credential of several namespaces acts in.
+const NAMESPACE: HeaderName = HeaderName::from_static("micro-namespace");
+/// Proves that a request which names another client's address comes from the platform's own portal.
+const PORTAL: HeaderName = HeaderName::from_static("micro-portal");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl Client {
     /// A client of the server at `address`. Nothing is sent yet.
     pub fn new(address: Address) -> Result<Self> {
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("micro/", env!("CARGO_PKG_VERSION")));
+        let mut builder = builder();
         if address.is_loopback() {
             builder = builder.no_proxy();
         }
+        Self::build(builder, address)
+    }
+
+    /// A client of the server of this machine that listens on the socket at `path`: the socket's owner is the caller,
+    /// so no credential is needed. `address` is what messages call it.
+    pub fn on_socket(path: &std::path::Path, address: Address) -> Result<Self> {
+        Self::build(builder().no_proxy().unix_socket(path), address)
+    }
+
+    fn build(builder: reqwest::ClientBuilder, address: Address) -> Result<Self> {
         let http = builder.build().map_err(|error| transport(&address, &error))?;
-        Ok(Self { http, address })
+        Ok(Self { http, address, headers: HeaderMap::new() })
+    }
+
+    /// The same client with an access token, an API key or a session. `None` when the text cannot be a credential.
+    pub fn with_credential(&self, credential: &str) -> Option<Self> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {credential}")).ok()?;
+        value.set_sensitive(true);
+        Some(self.with_header(AUTHORIZATION, value))
+    }
+
+    /// The same client acting in `namespace`.
+    pub fn in_namespace(&self, namespace: &micro_api::Namespace) -> Self {
+        match HeaderValue::from_str(namespace.as_str()) {
+            Ok(value) => self.with_header(NAMESPACE, value),
+            Err(_) => self.clone(),
+        }
+    }
+
+    /// The same client speaking for a visitor at `address`: limits count for that address. `secret` is the one that
+    /// server and portal share.
+    pub fn for_visitor(&self, secret: &str, address: std::net::IpAddr, agent: &str) -> Self {
+        let Ok(mut secret) = HeaderValue::from_str(secret) else { return self.clone() };
+        secret.set_sensitive(true);
+        let mut next = self.with_header(PORTAL, secret);
+        if let Ok(address) = HeaderValue::from_str(&address.to_string()) {
+            next.headers.insert(FORWARDED_FOR, address);
+        }
+        if let Ok(agent) = HeaderValue::from_str(agent) {
+            next.headers.insert(reqwest::header::USER_AGENT, agent);
+        }
+        next
+    }
+
+    fn with_header(&self, name: HeaderName, value: HeaderValue) -> Self {
+        let mut next = self.clone();
+        next.headers.insert(name, value);
+        next
     }
 
     /// Where it connects to.
@@ -66,7 +117,8 @@ impl Client {
     }
 
     pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        self.http.request(method, url).header(ACCEPT, "application/json").timeout(REQUEST_TIMEOUT)
+        let request = self.http.request(method, url).headers(self.headers.clone());
+        request.header(ACCEPT, "application/json").timeout(REQUEST_TIMEOUT)
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T> {
@@ -127,6 +179,13 @@ impl Client {
     pub(crate) fn protocol(&self, reason: impl Into<String>) -> Error {
         Error::Protocol { address: self.address.to_string(), reason: reason.into() }
     }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("micro/", env!("CARGO_PKG_VERSION")))
 }
 
 fn transport(address: &Address, error: &reqwest::Error) -> Error {

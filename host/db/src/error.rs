@@ -1,6 +1,10 @@
 //! Why a query or a change of state did not happen.
 
+mod refusal;
+
 use micro_api::deployment::DeploymentState;
+
+pub use refusal::Refusal;
 
 /// An error of the control data.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +69,24 @@ pub enum Error {
         .0 >> 20
     )]
     UploadsFull(u64),
+    /// A namespace or person has as many of something as may be.
+    #[error("limit: {what}: there may be {max}: remove one first")]
+    TooMany { what: &'static str, max: i64 },
+    /// Micro's text for an account that is there already.
+    #[error("Account with this ID already exists")]
+    AccountExists,
+    /// Micro's text for an account that is not there.
+    #[error("Account not found with this ID")]
+    NoAccount,
+    /// Micro's text for a rule that is there already.
+    #[error("A rule with this ID already exists")]
+    RuleExists,
+    /// Micro's text for a rule that is not there.
+    #[error("Rule not found")]
+    NoRule,
+    /// What a person or a team asked for cannot be.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// Too many jobs wait.
     #[error("{0} builds are waiting already: try again later")]
     QueueFull(i64),
@@ -79,7 +101,11 @@ impl Error {
             Self::AlreadyRunning => Api::conflict(id, detail),
             Self::NoDeployment | Self::NotRunning { .. } | Self::InError { .. } => Api::not_found(id, detail),
             Self::Illegal { .. } | Self::LeaseLost => Api::conflict(id, detail),
-            Self::NoUpload => Api::bad_request(id, detail),
+            Self::NoUpload | Self::AccountExists | Self::NoAccount | Self::RuleExists | Self::NoRule => {
+                Api::bad_request(id, detail)
+            }
+            Self::Refused(refusal) => refusal.to_api(id),
+            Self::TooMany { .. } => Api::forbidden(id, detail),
             Self::QueueFull(_) | Self::UploadsFull(_) => Api::new(id, 429, detail),
             Self::Sql { source, .. } if is_full(source) => Api::new(id, 507, "the platform's disk is full"),
             Self::Connect { .. } | Self::Address(_) | Self::Migrate(_) | Self::Sql { .. } => {

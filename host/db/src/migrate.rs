@@ -29,6 +29,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0002_turns.sql"),
         postgres: include_str!("../migrations/postgres/0002_turns.sql"),
     },
+    Step {
+        number: 3,
+        name: "accounts",
+        sqlite: include_str!("../migrations/sqlite/0003_accounts.sql"),
+        postgres: include_str!("../migrations/postgres/0003_accounts.sql"),
+    },
 ];
 
 impl Db {

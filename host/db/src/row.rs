@@ -7,6 +7,27 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use crate::{Action, Error};
 
+/// Decodes a struct from the columns of its fields' names, on both databases. Fields are `String`, `i64` or options of
+/// them.
+macro_rules! record {
+    ($type:ident { $($field:ident),* $(,)? }) => {
+        impl<'r, R> sqlx::FromRow<'r, R> for $type
+        where
+            R: sqlx::Row,
+            &'static str: sqlx::ColumnIndex<R>,
+            String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+            i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+            Option<String>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+            Option<i64>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+        {
+            fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+                Ok(Self { $($field: row.try_get(stringify!($field))?),* })
+            }
+        }
+    };
+}
+pub(crate) use record;
+
 /// All columns of `deployments d`, in the order of [`DeploymentRow`], and a tail.
 macro_rules! select_deployment {
     ($tail:literal) => {

@@ -23,5 +23,8 @@ pub use role::{may_grant, role_of, scopes_of};
 pub use rule::{RuleSet, Subject, Verdict};
 pub use seal::{MasterKey, SealError, Sealer};
 pub use secret::{Secret, random_secret};
-pub use token::{AccountType, Claims, Keyring, PublicKey, SigningKey, TokenError, Verifier};
+pub use token::{
+    AccountType, Claims, KeyError, Keyring, PublicKey, SigningKey, TokenError, Verifier, peek_unverified,
+};
 pub use token_bucket::{Quota, Remaining, RetryAfter, TokenBuckets};
+pub use totp::TotpError;

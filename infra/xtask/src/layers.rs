@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
         &["micro-api", "micro-artifact", "micro-auth", "micro-capability", "micro-runtime"],
     ),
     ("host/control", "micro-control", &["micro-api", "micro-artifact", "micro-auth", "micro-db"]),
+    ("portal", "micro-portal", &["micro-api", "micro-client"]),
     ("builder", "micro-builder", &["micro-api", "micro-artifact", "micro-db", "micro-engine", "micro-proto"]),
     (
         "host/server",
@@ -36,6 +37,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
             "micro-db",
             "micro-engine",
             "micro-gateway",
+            "micro-portal",
             "micro-runtime",
         ],
     ),

@@ -139,7 +139,8 @@ impl Tx {
                 concat!(
                     "SELECT j.id, j.deployment, j.namespace, j.attempt, j.recompile FROM jobs j
                      LEFT JOIN build_turns t ON t.namespace = j.namespace
-                     WHERE j.lease_until_ms <= $1
+                     WHERE j.lease_until_ms <= $1 AND NOT EXISTS (
+                       SELECT 1 FROM namespaces n WHERE n.namespace = j.namespace AND n.blocked <> 0)
                      ORDER BY
                        (SELECT COUNT(*) FROM jobs w WHERE w.namespace = j.namespace AND w.lease_until_ms > $1),
                        COALESCE(t.claimed_ms, 0), j.created_ms, j.id
@@ -161,6 +162,11 @@ impl Tx {
             let notify = query("db.notify", "SELECT CAST(1 AS BIGINT) FROM pg_notify($1, '')");
             notify.bind(CHANNEL).all::<(i64,)>(&mut self).await?;
         }
+        self.commit_quietly().await
+    }
+
+    /// Commits what nobody waits for: every node counts every second, and need not wake all others each time.
+    pub(crate) async fn commit_quietly(self) -> Result<(), Error> {
         let failed = |source| Error::Sql { doing: "commit", source };
         match self {
             Self::Sqlite(tx) => tx.commit().await.map_err(failed),
@@ -168,6 +174,23 @@ impl Tx {
         }
     }
 }
+
+/// A statement over the elements `t.value` of the JSON array that is bound as `$1`, in their order: one statement for
+/// any number of rows. `t.value ->> 0` is the first part of an element that is an array itself, as text on PostgreSQL.
+macro_rules! over_list {
+    ($tx:expr, $name:literal, $before:literal, $after:literal) => {
+        $crate::query::query(
+            $name,
+            match &*$tx {
+                $crate::dialect::Tx::Sqlite(_) => concat!($before, " FROM json_each($1) t ", $after),
+                $crate::dialect::Tx::Postgres(_) => {
+                    concat!($before, " FROM json_array_elements(CAST($1 AS JSON)) AS t(value) ", $after)
+                }
+            },
+        )
+    };
+}
+pub(crate) use over_list;
 
 /// A job as [`Tx::free_job`] reads it.
 pub(crate) type FreeJob = (String, String, String, i64, Option<String>);

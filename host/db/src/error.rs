@@ -72,6 +72,12 @@ pub enum Error {
     /// A namespace or person has as many of something as may be.
     #[error("limit: {what}: there may be {max}: remove one first")]
     TooMany { what: &'static str, max: i64 },
+    /// The plan of the namespace allows no more. `resets_ms`: when it does again by itself, Unix milliseconds.
+    #[error("limit: {limit}: {}", limit_text(limit, *max, *resets_ms))]
+    Limit { limit: &'static str, max: i64, resets_ms: Option<i64> },
+    /// The operator blocked the namespace.
+    #[error("the namespace {0} is blocked: ask the operator of this platform why")]
+    Blocked(String),
     /// Micro's text for an account that is there already.
     #[error("Account with this ID already exists")]
     AccountExists,
@@ -93,6 +99,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// A row with the same key is there already.
+    pub(crate) fn is_unique_violation(&self) -> bool {
+        let Self::Sql { source, .. } = self else { return false };
+        source.as_database_error().is_some_and(|error| error.is_unique_violation())
+    }
+
     /// The error for the caller. What went wrong inside stays inside.
     pub fn to_api(&self, id: &str) -> micro_api::Error {
         use micro_api::Error as Api;
@@ -105,13 +117,31 @@ impl Error {
                 Api::bad_request(id, detail)
             }
             Self::Refused(refusal) => refusal.to_api(id),
-            Self::TooMany { .. } => Api::forbidden(id, detail),
+            Self::TooMany { .. } | Self::Blocked(_) | Self::Limit { resets_ms: None, .. } => {
+                Api::forbidden(id, detail)
+            }
+            Self::Limit { .. } => Api::new(id, 429, detail),
             Self::QueueFull(_) | Self::UploadsFull(_) => Api::new(id, 429, detail),
             Self::Sql { source, .. } if is_full(source) => Api::new(id, 507, "the platform's disk is full"),
             Self::Connect { .. } | Self::Address(_) | Self::Migrate(_) | Self::Sql { .. } => {
                 Api::new(id, 503, "the platform's database is not available")
             }
             Self::Malformed { .. } | Self::Encode { .. } => Api::internal(id, "internal error"),
+        }
+    }
+}
+
+/// What the plan allows, when it starts again, and what one does about it.
+fn limit_text(limit: &str, max: i64, resets_ms: Option<i64>) -> String {
+    let way_out = crate::quota::way_out(limit);
+    match resets_ms {
+        None => format!("the plan of this namespace allows {max}: {way_out}"),
+        Some(at) => {
+            let day = crate::calendar::day_text(crate::calendar::day_of(at));
+            format!(
+                "the plan of this namespace allows {max} a month, and they are used; it starts again on {day} at \
+                 00:00 UTC: {way_out}"
+            )
         }
     }
 }

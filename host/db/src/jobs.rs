@@ -10,9 +10,10 @@ use micro_artifact::Digest;
 
 use crate::dialect::Tx;
 use crate::query::query;
+use crate::row::{decode, encode};
 use crate::services::VersionKey;
 use crate::state::{Held, is_building};
-use crate::{Action, Db, Error, now_ms};
+use crate::{Action, Db, Error, Quotas, now_ms, quota, usage};
 
 /// Builders that may die on one job before it fails.
 pub const ATTEMPTS_MAX: i64 = 3;
@@ -42,7 +43,11 @@ impl Db {
     /// A job that was claimed before and whose builder died starts anew: its state is `queued` and its stages are empty.
     pub async fn claim_job(&self, worker: &str, lease_ms: i64) -> Result<Option<BuildJob>, Error> {
         // Most questions find nothing: they should not make writers wait.
-        let waits = query("jobs.waits", "SELECT id FROM jobs WHERE lease_until_ms <= $1 LIMIT 1");
+        let waits = query(
+            "jobs.waits",
+            "SELECT id FROM jobs WHERE lease_until_ms <= $1 AND NOT EXISTS (
+               SELECT 1 FROM namespaces n WHERE n.namespace = jobs.namespace AND n.blocked <> 0) LIMIT 1",
+        );
         if waits.bind(now_ms()).read_first::<(String,)>(self).await?.is_none() {
             return Ok(None);
         }
@@ -59,15 +64,23 @@ impl Db {
                 tx.commit().await?;
                 continue;
             }
+            let quotas = quotas_of(&mut tx, &id).await?;
+            if let Err(error) = quota::check_build(&mut tx, &namespace, &quotas).await {
+                // Those that were queued before the month's minutes were used.
+                refuse(&mut tx, held, error).await?;
+                tx.commit().await?;
+                continue;
+            }
             let attempt = attempts + 1;
             query(
                 "jobs.claim",
-                "UPDATE jobs SET worker = $2, lease_until_ms = $3, attempt = $4 WHERE id = $1",
+                "UPDATE jobs SET worker = $2, lease_until_ms = $3, attempt = $4, claimed_ms = $5 WHERE id = $1",
             )
             .bind(&id)
             .bind(worker)
             .bind(now_ms().saturating_add(lease_ms))
             .bind(attempt)
+            .bind(now_ms())
             .execute(&mut tx)
             .await?;
             query(
@@ -119,6 +132,13 @@ impl Db {
         Ok(changed == 1)
     }
 
+    /// Whether the job is still its worker's: false soon after it was killed, superseded or its namespace blocked.
+    pub async fn holds_job(&self, job: &BuildJob) -> Result<bool, Error> {
+        let holds = query("jobs.holds", "SELECT id FROM jobs WHERE id = $1 AND worker = $2 AND attempt = $3");
+        let holds = holds.bind(&job.id).bind(&job.worker).bind(job.attempt);
+        Ok(holds.read_first::<(String,)>(self).await?.is_some())
+    }
+
     /// Gives a job back unfinished, for a builder that is told to stop: the next claim is not counted against it.
     pub async fn release_job(&self, job: &BuildJob) -> Result<(), Error> {
         let mut tx = self.begin_unlocked().await?;
@@ -152,8 +172,8 @@ impl Db {
     /// Notes what the source turned out to be: the name and version of its `micro.toml`, and the commit.
     ///
     /// Fails with [`Error::AlreadyRunning`] when that name and version runs and `run` was asked for, with
-    /// [`Error::NotRunning`] or [`Error::InError`] when it doesn't and `update` was asked for: hand
-    /// `error.to_api(…)` to [`Db::fail`].
+    /// [`Error::NotRunning`] or [`Error::InError`] when it doesn't and `update` was asked for, and with
+    /// [`Error::Limit`] when the plan allows no more services: hand `error.to_api(…)` to [`Db::fail`].
     pub async fn resolved(
         &self,
         job: &BuildJob,
@@ -169,7 +189,8 @@ impl Db {
             version: version.to_owned(),
         };
         if new != old {
-            rename(&mut tx, &held, &old, &new).await?;
+            let quotas = quotas_of(&mut tx, &job.id).await?;
+            rename(&mut tx, &held, &old, &new, &quotas).await?;
         }
         let state = held.state();
         held.step(&mut tx, state, |record| {
@@ -224,24 +245,37 @@ pub(crate) async fn insert(
     namespace: &str,
     deployment: &str,
     recompile: Option<String>,
+    quotas: &Quotas,
 ) -> Result<(), Error> {
     query(
         "jobs.insert",
-        "INSERT INTO jobs (id, deployment, namespace, worker, lease_until_ms, attempt, created_ms, recompile)
-         VALUES ($1, $2, $3, NULL, 0, 0, $4, $5)",
+        "INSERT INTO jobs (id, deployment, namespace, worker, lease_until_ms, attempt, created_ms, recompile, quotas)
+         VALUES ($1, $2, $3, NULL, 0, 0, $4, $5, $6)",
     )
     .bind(uuid::Uuid::now_v7().to_string())
     .bind(deployment)
     .bind(namespace)
     .bind(now_ms())
     .bind(recompile)
+    .bind(encode("quotas", quotas)?)
     .execute(tx)
     .await
     .map(drop)
 }
 
-/// Takes the job from whoever holds it.
+/// Takes the job from whoever holds it, and counts the time that it had a builder.
 pub(crate) async fn remove(tx: &mut Tx, deployment: &str) -> Result<(), Error> {
+    let worked = query(
+        "jobs.worked",
+        "SELECT j.namespace, d.service, j.claimed_ms, j.lease_until_ms FROM jobs j
+         JOIN deployments d ON d.id = j.deployment
+         WHERE j.deployment = $1 AND j.worker IS NOT NULL AND j.recompile IS NULL",
+    );
+    let worked = worked.bind(deployment).first::<(String, String, i64, i64)>(tx).await?;
+    if let Some((namespace, service, claimed_ms, lease_until_ms)) = worked {
+        let ended_ms = now_ms().min(lease_until_ms);
+        usage::add_build(tx, &namespace, &service, claimed_ms, ended_ms).await?;
+    }
     query("jobs.remove", "DELETE FROM jobs WHERE deployment = $1")
         .bind(deployment)
         .execute(tx)
@@ -266,8 +300,36 @@ async fn give_up(tx: &mut Tx, held: Held, job: &str) -> Result<(), Error> {
     query("jobs.give_up", "DELETE FROM jobs WHERE id = $1").bind(job).execute(tx).await.map(drop)
 }
 
+/// Fails a deployment that may not be built, and takes its job away.
+async fn refuse(tx: &mut Tx, held: Held, error: Error) -> Result<(), Error> {
+    let error = match error {
+        Error::Limit { .. } => error.to_api("builder"),
+        other => return Err(other),
+    };
+    let deployment = held.record().deployment.id.clone();
+    held.step(tx, DeploymentState::Failed, |record| record.deployment.error = Some(error)).await?;
+    query("jobs.refuse", "DELETE FROM jobs WHERE deployment = $1")
+        .bind(&deployment)
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// What the plan allowed when the job was asked for.
+async fn quotas_of(tx: &mut Tx, job: &str) -> Result<Quotas, Error> {
+    let row = query("jobs.quotas", "SELECT quotas FROM jobs WHERE id = $1").bind(job);
+    let row = row.first::<(String,)>(tx).await?;
+    row.map_or_else(|| Ok(Quotas::default()), |(text,)| decode("quotas", &text))
+}
+
 /// Moves a deployment's claim on a name to the name its source has.
-async fn rename(tx: &mut Tx, held: &Held, old: &VersionKey, new: &VersionKey) -> Result<(), Error> {
+async fn rename(
+    tx: &mut Tx,
+    held: &Held,
+    old: &VersionKey,
+    new: &VersionKey,
+    quotas: &Quotas,
+) -> Result<(), Error> {
     let record = held.record();
     let id = &record.deployment.id;
     let taken = new.find(tx).await?;
@@ -286,6 +348,7 @@ async fn rename(tx: &mut Tx, held: &Held, old: &VersionKey, new: &VersionKey) ->
     if let Some(taken) = taken {
         crate::submit::supersede(tx, &taken.deployment, id).await?;
     }
+    quota::check_service(tx, new, quotas).await?;
     new.claim(tx, id, &record.request.name.to_string()).await
 }
 

@@ -35,6 +35,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0003_accounts.sql"),
         postgres: include_str!("../migrations/postgres/0003_accounts.sql"),
     },
+    Step {
+        number: 4,
+        name: "usage",
+        sqlite: include_str!("../migrations/sqlite/0004_usage.sql"),
+        postgres: include_str!("../migrations/postgres/0004_usage.sql"),
+    },
 ];
 
 impl Db {

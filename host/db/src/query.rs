@@ -167,3 +167,28 @@ impl From<&micro_api::Namespace> for Arg {
         Self::Text(namespace.to_string())
     }
 }
+
+#[cfg(test)]
+impl Query {
+    /// The database's plan for this query, a line a step. PostgreSQL scans a table only where no index can answer.
+    pub(crate) async fn explained(self, db: &Db) -> Vec<String> {
+        let failed = |source| Error::Sql { doing: "explain", source };
+        match db {
+            Db::Sqlite { read, .. } => {
+                let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", self.sql));
+                let plan =
+                    sqlx::query_as_with::<Sqlite, (i64, i64, i64, String), _>(sql, self.sqlite().unwrap());
+                let steps = plan.fetch_all(read).await.map_err(failed).unwrap();
+                steps.into_iter().map(|step| step.3).collect()
+            }
+            Db::Postgres(pool) => {
+                let mut tx = pool.begin().await.unwrap();
+                sqlx::query("SET LOCAL enable_seqscan = off").execute(&mut *tx).await.unwrap();
+                let sql = sqlx::AssertSqlSafe(format!("EXPLAIN {}", self.sql));
+                let plan = sqlx::query_as_with::<Postgres, (String,), _>(sql, self.postgres().unwrap());
+                let steps = plan.fetch_all(&mut *tx).await.map_err(failed).unwrap();
+                steps.into_iter().map(|step| step.0).collect()
+            }
+        }
+    }
+}

@@ -9,7 +9,7 @@ use crate::query::query;
 use crate::row::{DeploymentRow, Record, select_deployment};
 use crate::services::VersionKey;
 use crate::state::Held;
-use crate::{Db, Error, jobs, now_ms, submit};
+use crate::{Db, Error, Quotas, jobs, now_ms, submit};
 
 /// Deployments handled in one round; the next round takes the rest.
 const ROUND_MAX: i64 = 256;
@@ -230,7 +230,8 @@ impl Db {
         if version.active.as_ref() == Some(id) {
             key.set_active(&mut tx, None).await?;
         }
-        jobs::insert(&mut tx, &key.namespace, &new, old.deployment.revision.clone()).await?;
+        let unlimited = Quotas::default();
+        jobs::insert(&mut tx, &key.namespace, &new, old.deployment.revision.clone(), &unlimited).await?;
         let made = Held::load(&mut tx, &new).await?.into_record();
         tx.commit().await?;
         Ok(Some(made.deployment))

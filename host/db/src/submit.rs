@@ -8,7 +8,7 @@ use crate::query::query;
 use crate::row::encode;
 use crate::services::{VersionKey, VersionRow};
 use crate::state::{Held, is_building};
-use crate::{Db, Error, jobs, now_ms};
+use crate::{Db, Error, Quotas, jobs, now_ms, quota, rules};
 
 /// Jobs that may wait at once.
 pub const JOBS_MAX: i64 = 1_000;
@@ -42,18 +42,32 @@ impl Action {
 }
 
 impl Db {
-    /// Notes a wish: a deployment in state `queued` and its job.
-    ///
-    /// [`Action::Run`] fails with [`Error::AlreadyRunning`] while the version runs or is being brought up.
-    /// [`Action::Update`] fails with [`Error::NotRunning`] or [`Error::InError`] while it doesn't; an update that is
-    /// still under way is superseded, so the last one wins.
+    /// Notes a wish, as [`Db::submit_within`] does, of a namespace whose plan has no limits.
     pub async fn submit(
         &self,
         namespace: &Namespace,
         action: Action,
         request: &RunRequest,
     ) -> Result<Deployment, Error> {
+        self.submit_within(namespace, action, request, &Quotas::default()).await
+    }
+
+    /// Notes a wish: a deployment in state `queued` and its job.
+    ///
+    /// Fails with [`Error::Limit`] when the plan allows no more services, or no more minutes of builders this month.
+    /// [`Action::Run`] fails with [`Error::AlreadyRunning`] while the version runs or is being brought up.
+    /// [`Action::Update`] fails with [`Error::NotRunning`] or [`Error::InError`] while it doesn't; an update that is
+    /// still under way is superseded, so the last one wins.
+    pub async fn submit_within(
+        &self,
+        namespace: &Namespace,
+        action: Action,
+        request: &RunRequest,
+        quotas: &Quotas,
+    ) -> Result<Deployment, Error> {
         let mut tx = self.begin(namespace.as_str()).await?;
+        quota::check_blocked(&mut tx, namespace.as_str()).await?;
+        quota::check_build(&mut tx, namespace.as_str(), quotas).await?;
         let (all, own) = jobs::count(&mut tx, namespace).await?;
         if all >= JOBS_MAX || own >= JOBS_OF_NAMESPACE_MAX {
             return Err(Error::QueueFull(if all >= JOBS_MAX { all } else { own }));
@@ -81,9 +95,10 @@ impl Db {
             key.service.clone_from(&taken.service);
             supersede(&mut tx, &taken.deployment, &id).await?;
         }
+        quota::check_service(&mut tx, &key, quotas).await?;
         insert(&mut tx, &id, &key, action, request).await?;
         key.claim(&mut tx, &id, &asked).await?;
-        jobs::insert(&mut tx, namespace.as_str(), &id, None).await?;
+        jobs::insert(&mut tx, namespace.as_str(), &id, None, quotas).await?;
         let record = Held::load(&mut tx, &id).await?.into_record();
         tx.commit().await?;
         Ok(record.deployment)
@@ -114,6 +129,9 @@ impl Db {
         let mut killed = stop(&mut tx, &row.deployment).await?;
         if let Some(active) = row.active.filter(|active| *active != row.deployment) {
             killed = stop(&mut tx, &active).await?;
+        }
+        if !key.has_other_versions(&mut tx).await? {
+            rules::follow_public(&mut tx, namespace.as_str(), &key.service, false).await?;
         }
         tx.commit().await?;
         Ok(killed)
@@ -161,7 +179,8 @@ pub(crate) async fn supersede(tx: &mut Tx, deployment: &str, successor: &str) ->
     Ok(())
 }
 
-async fn stop(tx: &mut Tx, deployment: &str) -> Result<Deployment, Error> {
+/// Ends an attempt, or what serves.
+pub(crate) async fn stop(tx: &mut Tx, deployment: &str) -> Result<Deployment, Error> {
     let held = Held::load(tx, deployment).await?;
     let to = match held.state() {
         DeploymentState::Running => DeploymentState::Stopping,

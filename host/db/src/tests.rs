@@ -4,12 +4,17 @@ mod builder;
 mod contention;
 mod killed;
 mod life;
+mod operator;
+mod people;
 mod property;
+mod quota;
 mod recompile;
 mod recovery;
 mod schema;
 mod tables;
+mod team;
 mod turns;
+mod usage;
 
 use std::collections::BTreeMap;
 
@@ -61,21 +66,12 @@ fn namespace() -> Namespace {
 }
 
 fn request(name: &str) -> RunRequest {
-    RunRequest {
-        source: Source::Git {
-            url: format!("https://git.invalid/{name}"),
-            folder: String::new(),
-            reference: String::new(),
-        },
-        source_given: format!("git.invalid/{name}"),
-        name: name.parse().unwrap(),
-        name_forced: false,
-        r#type: None,
-        version: "latest".to_owned(),
-        env: BTreeMap::new(),
-        args: Vec::new(),
-        retries: 3,
-    }
+    let source = Source::Git {
+        url: format!("https://git.invalid/{name}"),
+        folder: String::new(),
+        reference: String::new(),
+    };
+    RunRequest::new(source, format!("git.invalid/{name}"), name.parse().unwrap())
 }
 
 fn report(stage: Stage) -> StageReport {

@@ -37,6 +37,27 @@ pub struct CodeRequest {
     pub email: String,
 }
 
+/// A code that was mailed to an address. `POST /v1/signup/check`: whether it holds, without using it up; a wrong one
+/// counts as a guess.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CodeCheck {
+    pub email: String,
+    /// The mailed code (mode `code`).
+    #[serde(default)]
+    pub code: String,
+    /// An invitation's code instead.
+    #[serde(default)]
+    pub invitation: String,
+}
+
+/// What a code that holds says of its address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct CodeChecked {
+    /// The namespace that an invitation for the address waits for; empty: none.
+    pub invited_to: String,
+}
+
 /// `POST /v1/signup`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

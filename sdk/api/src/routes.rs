@@ -29,6 +29,7 @@
 //! |---|---|---|
 //! | `GET /v1/signup` | — | → `person::SignupInfo` |
 //! | `POST /v1/signup/code` | — | `CodeRequest` → 202, the same whether the address is known |
+//! | `POST /v1/signup/check` | — | `CodeCheck` → `CodeChecked` |
 //! | `POST /v1/signup` | — | `Signup` → 201 `SessionOpened` |
 //! | `POST /v1/reset/code`, `POST /v1/reset` | — | `CodeRequest` → 202; `ResetPassword` → 204, all sessions end |
 //! | `POST /v1/sessions` | — | `Login` → 201 `SessionOpened` |

@@ -34,6 +34,10 @@ impl Client {
     pub async fn signup_code(&self, request: &CodeRequest) -> Result<()> {
         self.tell(Method::POST, self.url(SIGNUP, &["code"]), request).await
     }
+    /// Whether a code holds, and who waits for its address. The code stays good.
+    pub async fn signup_check(&self, check: &CodeCheck) -> Result<CodeChecked> {
+        self.exchange(Method::POST, self.url(SIGNUP, &["check"]), check).await
+    }
     pub async fn signup(&self, request: &Signup) -> Result<SessionOpened> {
         self.exchange(Method::POST, self.url(SIGNUP, &[]), request).await
     }
@@ -138,7 +142,11 @@ impl Client {
     pub async fn delete_project(&self, id: &str) -> Result<()> {
         self.remove(self.url(PROJECTS, &[id])).await
     }
-    pub async fn create_environment(&self, project: &str, environment: &NewEnvironment) -> Result<Environment> {
+    pub async fn create_environment(
+        &self,
+        project: &str,
+        environment: &NewEnvironment,
+    ) -> Result<Environment> {
         self.exchange(Method::POST, self.url(PROJECTS, &[project, "environments"]), environment).await
     }
     pub async fn delete_namespace(&self, namespace: &str) -> Result<()> {
@@ -191,7 +199,11 @@ impl Client {
     pub async fn operator_namespaces(&self, page: &Page) -> Result<Vec<NamespaceStatus>> {
         self.page(self.url(OPERATOR, &["namespaces"]), page).await
     }
-    pub async fn operator_change_namespace(&self, namespace: &str, change: &Change) -> Result<NamespaceStatus> {
+    pub async fn operator_change_namespace(
+        &self,
+        namespace: &str,
+        change: &Change,
+    ) -> Result<NamespaceStatus> {
         self.exchange(Method::PUT, self.url(OPERATOR, &["namespaces", namespace]), change).await
     }
     pub async fn operator_invite(&self, invite: &Invite) -> Result<Invitation> {

@@ -23,6 +23,11 @@ impl Address {
         &self.url
     }
 
+    /// Whether nobody on the way can read along.
+    pub fn is_encrypted(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
     /// Whether it is this machine.
     pub fn is_loopback(&self) -> bool {
         match self.url.host() {
@@ -111,5 +116,9 @@ mod tests {
         let loopback = |text: &str| text.parse::<Address>().unwrap().is_loopback();
         assert!(loopback("127.0.0.1:8081") && loopback("localhost:80") && loopback("[::1]:80"));
         assert!(!loopback("example.com") && !loopback("10.0.0.1:80"));
+        let encrypted = |text: &str| text.parse::<Address>().unwrap().is_encrypted();
+        assert!(
+            encrypted("example.com") && !encrypted("example.com:8081") && !encrypted("http://example.com")
+        );
     }
 }

@@ -9,6 +9,7 @@ use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser};
 use crate::command::{self, Command};
 use crate::environment::Selection;
 use crate::output::{self, Exit};
+use crate::refusal;
 
 /// Build, run and call services
 #[derive(Debug, Parser)]
@@ -32,7 +33,10 @@ pub(crate) async fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> 
         cli.selection.env = short;
     }
     match cli.command {
-        Some(command) => command::run(command, &cli.selection).await,
+        Some(command) => {
+            let result = command::run(command, &cli.selection).await;
+            result.map_err(|error| refusal::explain(error, &cli.selection))
+        }
         None => help(&[]),
     }
 }
@@ -120,6 +124,28 @@ mod tests {
     #[test]
     fn the_tree_is_consistent() {
         tree().debug_assert();
+    }
+
+    /// Such an argument would be taken for the global one, as clap hands values of global arguments up.
+    #[test]
+    fn no_argument_of_a_command_has_the_id_of_a_global_one() {
+        fn walk(command: &clap::Command, path: &str, globals: &[&str], found: &mut Vec<String>) {
+            for sub in command.get_subcommands() {
+                let path = format!("{path} {}", sub.get_name());
+                let own = sub.get_arguments().filter(|arg| !arg.is_global_set());
+                let same = own.filter(|arg| globals.contains(&arg.get_id().as_str()));
+                found.extend(same.map(|arg| format!("{path} {}", arg.get_id())));
+                walk(sub, &path, globals, found);
+            }
+        }
+        let tree = tree();
+        let globals: Vec<_> = tree.get_arguments().filter(|arg| arg.is_global_set()).collect();
+        let globals: Vec<_> = globals.iter().map(|arg| arg.get_id().as_str()).collect();
+        assert!(globals.contains(&"namespace"), "{globals:?}");
+        let mut found = Vec::new();
+        walk(&tree, "micro", &globals, &mut found);
+        // It speaks to no server, and Micro's flag has this name.
+        assert_eq!(found, ["micro new namespace"]);
     }
 
     #[test]

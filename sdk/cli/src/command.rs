@@ -1,5 +1,9 @@
 //! The commands, one file each.
 
+mod admin;
+mod audit;
+mod auth;
+mod billing;
 mod build;
 mod call;
 mod completions;
@@ -8,19 +12,33 @@ mod env;
 mod external;
 mod get;
 mod health;
+mod invitations;
+mod invite;
 mod kill;
+mod limits;
 mod list;
+mod login;
+mod logout;
 mod logs;
+mod members;
+mod namespace;
 mod new;
+mod operator;
+mod project;
 mod proto;
 mod run;
 mod sdk;
 mod server;
+mod signup;
 mod stats;
 mod status;
 mod store;
+mod token;
 mod update;
+mod usage;
+mod user;
 mod version;
+mod whoami;
 
 use std::ffi::OsString;
 
@@ -31,10 +49,12 @@ use crate::environment::Selection;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    // The machine, and sources
     Server(server::Args),
     Env(env::Args),
     New(new::Args),
     Build(build::Args),
+    // Services
     Run(run::Args),
     Update(update::Args),
     Kill(kill::Args),
@@ -49,6 +69,28 @@ pub(crate) enum Command {
     Health(health::Args),
     Stats(stats::Args),
     Store(store::Args),
+    // Who one is
+    Signup(signup::Args),
+    Login(login::Args),
+    Logout(logout::Args),
+    Whoami(whoami::Args),
+    User(user::Args),
+    Token(token::Args),
+    // Namespaces, and who may what in them
+    Project(project::Args),
+    Namespace(namespace::Args),
+    Members(members::Args),
+    Invite(invite::Args),
+    Invitations(invitations::Args),
+    Auth(auth::Args),
+    Usage(usage::Args),
+    Limits(limits::Args),
+    Billing(billing::Args),
+    Audit(audit::Args),
+    // The platform
+    Operator(operator::Args),
+    Admin(admin::Args),
+    // This program
     Doctor(doctor::Args),
     Completions(completions::Args),
     Version(version::Args),
@@ -80,6 +122,24 @@ pub(crate) async fn run(command: Command, selection: &Selection) -> Result<()> {
         Command::Health(args) => health::run(args, selection).await,
         Command::Stats(args) => stats::run(args, selection).await,
         Command::Store(args) => store::run(args, selection).await,
+        Command::Login(args) => login::run(args, selection).await,
+        Command::Logout(args) => logout::run(args, selection).await,
+        Command::Whoami(args) => whoami::run(args, selection).await,
+        Command::User(args) => user::run(args, selection).await,
+        Command::Auth(args) => auth::run(args, selection).await,
+        Command::Signup(args) => signup::run(args, selection).await,
+        Command::Token(args) => token::run(args, selection).await,
+        Command::Project(args) => project::run(args, selection).await,
+        Command::Namespace(args) => namespace::run(args, selection).await,
+        Command::Members(args) => members::run(args, selection).await,
+        Command::Invite(args) => invite::run(args, selection).await,
+        Command::Invitations(args) => invitations::run(args, selection).await,
+        Command::Usage(args) => usage::run(args, selection).await,
+        Command::Limits(args) => limits::run(args, selection).await,
+        Command::Billing(args) => billing::run(args, selection).await,
+        Command::Audit(args) => audit::run(args, selection).await,
+        Command::Operator(args) => operator::run(args, selection).await,
+        Command::Admin(args) => admin::run(args),
         Command::Doctor(args) => doctor::run(args, selection).await,
         Command::Completions(args) => completions::run(args),
         Command::Version(args) => version::run(args),

@@ -10,17 +10,29 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::FlockOperation;
 use serde_json::{Map, Value};
+
+use crate::login::Login;
 
 /// Overrides the folder.
 const HOME_VARIABLE: &str = "MICRO_HOME";
 const FILE_NAME: &str = "config.json";
+/// Held by whoever changes the configuration; its content means nothing.
+const LOCK_NAME: &str = "lock";
 /// Far above what names and tokens need.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// What `config.json` says.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub(crate) struct Config(Map<String, Value>);
+
+/// Without values: some are secret.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Config {
     /// The name of the chosen environment.
@@ -43,6 +55,85 @@ impl Config {
         let envs: Map<_, _> = envs.into_iter().map(|(name, address)| (name, address.into())).collect();
         self.0.insert("envs".to_owned(), envs.into());
     }
+
+    /// The login of an environment. One that is damaged counts as none, so that another login mends it.
+    pub(crate) fn login(&self, env: &str) -> Option<Login> {
+        serde_json::from_value(self.0.get(LOGINS)?.get(env)?.clone()).ok()
+    }
+
+    pub(crate) fn set_login(&mut self, env: &str, login: &Login) -> Result<()> {
+        let login = serde_json::to_value(login)?;
+        self.change_group(LOGINS, |logins| logins.insert(env.to_owned(), login));
+        Ok(())
+    }
+
+    /// Whether there was one.
+    pub(crate) fn forget_login(&mut self, env: &str) -> bool {
+        self.0
+            .get_mut(LOGINS)
+            .and_then(Value::as_object_mut)
+            .is_some_and(|logins| logins.remove(env).is_some())
+    }
+
+    /// A setting of `micro user config`, such as `git.credentials.github`.
+    pub(crate) fn setting(&self, key: &str) -> Option<&str> {
+        self.0.get(SETTINGS)?.get(key)?.as_str()
+    }
+
+    /// All settings by name.
+    pub(crate) fn settings(&self) -> BTreeMap<String, String> {
+        let settings = self.0.get(SETTINGS).and_then(Value::as_object);
+        let pair = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        settings.into_iter().flatten().filter_map(pair).collect()
+    }
+
+    /// An empty value removes the setting.
+    pub(crate) fn set_setting(&mut self, key: &str, value: &str) {
+        self.change_group(SETTINGS, |settings| match value.is_empty() {
+            true => settings.remove(key),
+            false => settings.insert(key.to_owned(), value.into()),
+        });
+    }
+
+    /// Changes the object at `name`; one of another shape is replaced.
+    fn change_group<T>(&mut self, name: &str, change: impl FnOnce(&mut Map<String, Value>) -> T) -> T {
+        let mut group = match self.0.get_mut(name).map(Value::take) {
+            Some(Value::Object(group)) => group,
+            _ => Map::new(),
+        };
+        let told = change(&mut group);
+        self.0.insert(name.to_owned(), group.into());
+        told
+    }
+}
+
+const LOGINS: &str = "tokens";
+const SETTINGS: &str = "settings";
+
+/// The right to change the configuration. It ends with the value, and with the process.
+#[must_use]
+pub(crate) struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+/// Waits until no other command changes the configuration of `home`. Whoever holds it may be asking a server, which
+/// has a time limit.
+pub(crate) fn lock(home: &Path) -> Result<Lock> {
+    let path = home.join(LOCK_NAME);
+    let failed = || format!("locking {}", path.display());
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_follow());
+    let file = options.open(&path).with_context(failed)?;
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))
+        .with_context(failed)?;
+    Ok(Lock(file))
+}
+
+/// Changes the configuration as it is now, not as it was when the command began.
+pub(crate) fn change<T>(home: &Path, change: impl FnOnce(&mut Config) -> Result<T>) -> Result<T> {
+    let _lock = lock(home)?;
+    let mut config = load(home)?;
+    let told = change(&mut config)?;
+    save(home, &config)?;
+    Ok(told)
 }
 
 /// `~/.micro`, made for its owner alone when it is not there.
@@ -83,8 +174,7 @@ fn guard(folder: &Path) -> Result<()> {
 /// Reads `config.json` of `home`; empty when there is none.
 pub(crate) fn load(home: &Path) -> Result<Config> {
     let path = home.join(FILE_NAME);
-    let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let file = match OpenOptions::new().read(true).custom_flags(no_follow).open(&path) {
+    let file = match OpenOptions::new().read(true).custom_flags(no_follow()).open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Config::default()),
         Err(error) if path.is_symlink() => {
@@ -92,11 +182,24 @@ pub(crate) fn load(home: &Path) -> Result<Config> {
         }
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     };
-    let text = read(file).with_context(|| format!("reading {}", path.display()))?;
+    let text = close_to_others(&file).and_then(|()| read(file));
+    let text = text.with_context(|| format!("reading {}", path.display()))?;
     match serde_json::from_str(&text) {
         Ok(Value::Object(map)) => Ok(Config(map)),
         Ok(_) => bail!("{} is damaged: it is no JSON object", path.display()),
         Err(error) => Err(error).with_context(|| format!("{} is damaged", path.display())),
+    }
+}
+
+fn no_follow() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default()
+}
+
+/// Mends a file that something else made or copied.
+fn close_to_others(file: &File) -> io::Result<()> {
+    match file.metadata()?.permissions().mode() & 0o077 {
+        0 => Ok(()),
+        _ => file.set_permissions(Permissions::from_mode(0o600)),
     }
 }
 
@@ -146,6 +249,39 @@ mod tests {
         assert_eq!((again.env(), again.envs()["foo"].as_str()), (Some("foo"), "127.0.0.1:1"));
         assert_eq!(again.0["tokens"]["x"], "y");
         assert_eq!(std::fs::read_dir(&home).unwrap().count(), 1);
+        std::fs::set_permissions(home.join(FILE_NAME), Permissions::from_mode(0o644)).unwrap();
+        load(&home).unwrap();
+        assert_eq!(mode(&home.join(FILE_NAME)), 0o600, "a copied file is closed");
+    }
+
+    #[test]
+    fn parallel_changes_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let home = folder.path();
+                scope.spawn(move || {
+                    for count in 0..10 {
+                        let key = format!("key.{thread}.{count}");
+                        change(home, |config| Ok(config.set_setting(&key, "x"))).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(load(folder.path()).unwrap().settings().len(), 80);
+    }
+
+    #[test]
+    fn a_damaged_login_counts_as_none_and_another_mends_it() {
+        let mut config = Config(Map::new());
+        config.0.insert(LOGINS.to_owned(), serde_json::json!({ "x": 7, "y": { "token": "t" } }));
+        assert_eq!(config.login("x"), None);
+        let login = Login::of_key("micro_1", "");
+        config.set_login("x", &login).unwrap();
+        assert_eq!(config.login("x"), Some(login));
+        assert_eq!(config.login("y").unwrap().token, "t");
+        assert!(!format!("{config:?}").contains("micro_1"), "a secret is not printed");
+        assert!(config.forget_login("x") && !config.forget_login("x"));
     }
 
     #[test]

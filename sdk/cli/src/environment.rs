@@ -1,14 +1,17 @@
 //! Environments: which server a command speaks to.
 //!
 //! `--env`, `--platform` and `--server` win over `MICRO_ENV`, that over the configuration, and `local` is the
-//! default. `MICRO_PROXY_ADDRESS` replaces the address of whichever is chosen.
+//! default. `MICRO_PROXY_ADDRESS` replaces the address of whichever is chosen. `local`, and `server` at its own
+//! address, mean this machine's server, which is reached by its socket.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
+use micro_api::Namespace;
 use micro_client::{Address, Client};
 
-use crate::config::{self, Config};
+use crate::config::Config;
+use crate::connect;
 
 /// Where a server listens unless told otherwise.
 pub(crate) const SERVER_ADDRESS: &str = "127.0.0.1:8081";
@@ -16,7 +19,7 @@ pub(crate) const SERVER_ADDRESS: &str = "127.0.0.1:8081";
 pub(crate) const NO_ADDRESS: &str = "none";
 const LOCAL: &str = "local";
 const SERVER: &str = "server";
-const PLATFORM: &str = "platform";
+pub(crate) const PLATFORM: &str = "platform";
 /// In the order of the list.
 const BUILT_IN: [&str; 3] = [LOCAL, SERVER, PLATFORM];
 
@@ -32,6 +35,18 @@ pub(crate) struct Selection {
     /// Short for --env server
     #[arg(long, global = true, conflicts_with = "env", display_order = 903)]
     pub(crate) server: bool,
+    /// Namespace to act in; else the one that the login chose [env: MICRO_NAMESPACE]
+    #[arg(long, global = true, value_name = "NAMESPACE", display_order = 904)]
+    pub(crate) namespace: Option<String>,
+}
+
+/// Where a command connects to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The server of this machine, by the socket that only its owner can open.
+    Socket,
+    /// An address that was set by hand.
+    Address(Address),
 }
 
 /// A name and its address, `none` if it has none.
@@ -54,25 +69,61 @@ impl Selection {
             .unwrap_or_else(|| LOCAL.to_owned())
     }
 
-    /// A client of the chosen environment's server. Nothing is sent yet.
-    pub(crate) fn client(&self) -> Result<Client> {
-        let config = config::load(&config::home()?)?;
-        let name = self.name(&config);
-        let Some(environment) = all(&config).into_iter().find(|environment| environment.name == name) else {
-            bail!("Env \"{name}\" not found. See `micro env` for available environments.");
+    /// The namespace that was asked for, by flag or variable.
+    pub(crate) fn namespace(&self) -> Result<Option<Namespace>> {
+        let name = self.namespace.clone().or_else(|| variable("MICRO_NAMESPACE"));
+        Ok(name.map(|name| name.parse()).transpose()?)
+    }
+
+    /// What makes another command choose the same environment: empty when none is needed.
+    pub(crate) fn flag(&self, config: &Config) -> String {
+        let name = self.name(config);
+        match name.as_str() {
+            PLATFORM => " --platform".to_owned(),
+            _ if Self::default().name(config) == name => String::new(),
+            _ => format!(" --env {name}"),
+        }
+    }
+
+    /// Where the chosen environment's server is.
+    pub(crate) fn place(&self, config: &Config) -> Result<Place> {
+        let name = self.known(config)?;
+        let by_hand = |address: &str| -> Result<Place> {
+            Ok(Place::Address(address.parse().with_context(|| format!("environment `{name}`"))?))
         };
-        let address = match variable("MICRO_PROXY_ADDRESS") {
-            Some(address) => address,
-            None if name == LOCAL => SERVER_ADDRESS.to_owned(),
-            None if environment.address == NO_ADDRESS => bail!(
+        if let Some(address) = variable("MICRO_PROXY_ADDRESS") {
+            return by_hand(&address);
+        }
+        match address(config, &name).as_str() {
+            _ if name == LOCAL => Ok(Place::Socket),
+            SERVER_ADDRESS if name == SERVER => Ok(Place::Socket),
+            NO_ADDRESS => bail!(
                 "the environment `{name}` has no address: set it with `micro env add {name} ADDRESS`{}",
                 if name == PLATFORM { " or MICRO_PLATFORM_ADDRESS" } else { "" }
             ),
-            None => environment.address,
-        };
-        let address: Address = address.parse().with_context(|| format!("environment `{name}`"))?;
-        Ok(Client::new(address)?)
+            address => by_hand(address),
+        }
     }
+
+    /// The chosen name, if there is such an environment.
+    pub(crate) fn known(&self, config: &Config) -> Result<String> {
+        let name = self.name(config);
+        match all(config).iter().any(|environment| environment.name == name) {
+            true => Ok(name),
+            false => bail!("Env \"{name}\" not found. See `micro env` for available environments."),
+        }
+    }
+
+    /// A client of the chosen environment's server, with the stored login. Only a login that has to be renewed sends
+    /// something.
+    pub(crate) async fn client(&self) -> Result<Client> {
+        connect::signed_in(self).await
+    }
+}
+
+fn address(config: &Config, name: &str) -> String {
+    let found = all(config).into_iter().find(|environment| environment.name == name);
+    found.map_or_else(|| NO_ADDRESS.to_owned(), |environment| environment.address)
 }
 
 /// Every environment: the built-in ones, then the others by name.
@@ -109,7 +160,10 @@ pub(crate) fn add(config: &mut Config, name: &str, address: &str) -> Result<()> 
     }
     address.parse::<Address>()?;
     let mut envs = config.envs();
-    envs.insert(name.to_owned(), address.to_owned());
+    if envs.insert(name.to_owned(), address.to_owned()).is_some_and(|before| before != address) {
+        // A login belongs to the server that gave it.
+        config.forget_login(name);
+    }
     config.set_envs(envs);
     Ok(())
 }
@@ -124,6 +178,7 @@ pub(crate) fn remove(config: &mut Config, name: &str) -> Result<()> {
         }
     }
     config.set_envs(envs);
+    config.forget_login(name);
     if config.env() == Some(name) && !BUILT_IN.contains(&name) {
         config.set_env(LOCAL);
     }
@@ -169,6 +224,32 @@ mod tests {
             assert!(add(&mut config, name, address).is_err(), "{name} {address}");
         }
         assert_eq!(config, Config::default());
+    }
+
+    #[test]
+    fn only_an_address_set_by_hand_is_reached_over_tcp() {
+        let mut config = Config::default();
+        let choose = |name: &str| Selection { env: Some(name.into()), ..Selection::default() };
+        for name in [LOCAL, SERVER] {
+            assert_eq!(choose(name).place(&config).unwrap(), Place::Socket, "{name}");
+        }
+        add(&mut config, SERVER, "192.0.2.1:8081").unwrap();
+        assert_eq!(choose(SERVER).place(&config).unwrap(), Place::Address("192.0.2.1:8081".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_login_does_not_follow_to_another_address() {
+        let mut config = Config::default();
+        let login = || crate::login::Login::of_key("micro_x", "");
+        add(&mut config, "foo", "a.example.com").unwrap();
+        config.set_login("foo", &login()).unwrap();
+        add(&mut config, "foo", "a.example.com").unwrap();
+        assert!(config.login("foo").is_some());
+        add(&mut config, "foo", "b.example.com").unwrap();
+        assert!(config.login("foo").is_none());
+        config.set_login("foo", &login()).unwrap();
+        remove(&mut config, "foo").unwrap();
+        assert!(config.login("foo").is_none());
     }
 
     #[test]

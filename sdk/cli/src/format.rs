@@ -6,7 +6,7 @@ mod time;
 
 pub(crate) use json::indent as indent_json;
 pub(crate) use table::{Pad, table};
-pub(crate) use time::{ago, from_now, go_duration, now_ms, started};
+pub(crate) use time::{ago, from_now, go_duration, now_ms, started, until};
 
 /// How a command with a table prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -29,8 +29,32 @@ pub(crate) struct Format {
 }
 
 impl Format {
+    /// What a command without these flags has.
+    pub(crate) fn table() -> Self {
+        Self { json: false, output: Output::Table }
+    }
+
     pub(crate) fn is_json(&self) -> bool {
         self.json || self.output == Output::Json
+    }
+}
+
+/// One line for a cell of a table, `n/a` when empty.
+pub(crate) fn cell(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default().trim();
+    if line.is_empty() { "n/a".to_owned() } else { crate::output::printable(line).replace('\t', " ") }
+}
+
+/// `12 B`, `1.5 KiB`, `20.0 MiB`; less than nothing is nothing.
+pub(crate) fn bytes(bytes: i64) -> String {
+    let bytes = u64::try_from(bytes).unwrap_or_default();
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match units.into_iter().find(|(_, shift)| bytes >> shift > 0) {
+        Some((unit, shift)) => {
+            let tenths = u128::from(bytes) * 10 >> shift;
+            format!("{}.{} {unit}", tenths / 10, tenths % 10)
+        }
+        None => format!("{bytes} B"),
     }
 }
 

@@ -3,11 +3,17 @@
 mod cli;
 mod command;
 mod config;
+mod connect;
 mod deploy;
 mod environment;
 mod format;
+mod listing;
+mod login;
 mod output;
 mod progress;
+mod prompt;
+mod refusal;
+mod socket;
 mod source;
 
 use std::process::ExitCode;

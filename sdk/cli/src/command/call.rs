@@ -1,11 +1,11 @@
 //! `micro call`: one request to one endpoint.
 
 use anyhow::{Context, Result, bail};
-use micro_client::{Call, Client};
+use micro_client::Call;
 
 use crate::environment::Selection;
 use crate::format::indent_json;
-use crate::output;
+use crate::{connect, output, refusal};
 
 /// Call a service e.g micro call greeter Say.Hello '{"name": "John"}'
 #[derive(Debug, clap::Args)]
@@ -41,14 +41,20 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     };
     let metadata = args.metadata.iter().map(|pair| parse_pair(pair)).collect::<Result<_>>()?;
     let client = match &args.address {
-        Some(address) => Client::new(address.parse()?)?,
-        None => selection.client()?,
+        Some(address) => connect::to(address, selection)?,
+        None => selection.client().await?,
     };
     let call = Call { service: service.clone(), endpoint: endpoint.clone(), request, metadata };
     let reply = client.call(&call).await.map_err(|error| match error.api() {
-        Some(error) => anyhow::anyhow!("error calling {service}.{endpoint}: {}", error.to_json()),
-        None => anyhow::anyhow!("error calling {service}.{endpoint}: {error}"),
-    })?;
+        Some(error) => {
+            let text = format!("error calling {service}.{endpoint}: {}", error.to_json());
+            // A 401 in the name of the service is its own affair.
+            let advice = refusal::advice(error, selection).filter(|_| error.id != *service);
+            advice.map_or_else(|| text.clone(), |advice| format!("{text}\n{advice}"))
+        }
+        None => format!("error calling {service}.{endpoint}: {error}"),
+    });
+    let reply = reply.map_err(anyhow::Error::msg)?;
     let text = match args.output {
         Reply::Raw => None,
         Reply::Json if reply.is_empty() => Some("{}".to_owned()),

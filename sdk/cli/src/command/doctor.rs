@@ -61,6 +61,7 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
         check::git(),
         check::sandbox(),
         check::disk(),
+        check::socket(selection),
     ];
     let is_running = server.status == Status::Ok;
     findings.extend(check::ports(is_running));

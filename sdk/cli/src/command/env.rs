@@ -51,7 +51,7 @@ enum Command {
 /// Writes to the configuration only where the command says so.
 pub(crate) fn run(args: Args, selection: &Selection) -> Result<()> {
     let home = config::home()?;
-    let mut config = config::load(&home)?;
+    let config = config::load(&home)?;
     match args.command {
         None | Some(Command::List) => return list(&config, selection, &args.format),
         Some(Command::Get { name: None }) => output::line(&selection.name(&config))?,
@@ -65,18 +65,15 @@ pub(crate) fn run(args: Args, selection: &Selection) -> Result<()> {
             if !environment::all(&config).iter().any(|environment| environment.name == name) {
                 bail!("Environment '{name}' does not exist");
             }
-            config.set_env(&name);
-            config::save(&home, &config)?;
+            config::change(&home, |config| Ok(config.set_env(&name)))?;
         }
         Some(Command::Add { name: Some(name), address: Some(address) }) => {
-            environment::add(&mut config, &name, &address)?;
-            config::save(&home, &config)?;
+            config::change(&home, |config| environment::add(config, &name, &address))?;
         }
         Some(Command::Add { .. }) => bail!("Required usage: micro env add NAME ADDRESS"),
         Some(Command::Del { name: None }) => bail!("Required usage: micro env del NAME"),
         Some(Command::Del { name: Some(name) }) => {
-            environment::remove(&mut config, &name)?;
-            config::save(&home, &config)?;
+            config::change(&home, |config| environment::remove(config, &name))?;
         }
         Some(Command::Other(args)) => return super::unknown("env", &args),
     }

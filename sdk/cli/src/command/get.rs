@@ -35,7 +35,7 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
         Some(Command::Other(args)) => return super::unknown("get", &args),
         None => return cli::help(&["get"]),
     };
-    let versions = match selection.client()?.registry_get(&name).await {
+    let versions = match selection.client().await?.registry_get(&name).await {
         Ok(versions) if versions.is_empty() => bail!("Service not found"),
         Err(error) if error.code() == 404 => bail!("{}", super::not_found(&error)),
         other => other?,

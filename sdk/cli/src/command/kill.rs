@@ -18,7 +18,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     let Some(text) = args.source else { bail!("Require usage: micro kill [source]") };
-    let client = selection.client()?;
+    let client = selection.client().await?;
     let Identity { name, version, given } = source::identify(&text, &std::env::current_dir()?)?;
     let running = match &given {
         Some(given) => deploy::running_from(&client, given).await?,

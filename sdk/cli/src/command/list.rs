@@ -30,7 +30,7 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
         Some(Command::Other(args)) => return super::unknown("list", &args),
         None => return cli::help(&["list"]),
     };
-    let names = selection.client()?.registry_list().await?;
+    let names = selection.client().await?.registry_list().await?;
     if format.is_json() {
         return output::json(&names);
     }

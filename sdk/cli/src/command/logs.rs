@@ -55,7 +55,7 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
         build: args.build,
     };
     let json = args.json || args.output == Output::Json;
-    let client = selection.client()?;
+    let client = selection.client().await?;
     match print(&client, &name, &query, json).await {
         Err(error) => match error.downcast::<micro_client::Error>() {
             Ok(error) if error.code() == 404 => bail!("{}", super::not_found(&error)),

@@ -2,9 +2,10 @@
 
 use anyhow::{Result, bail};
 
+use super::user;
 use crate::deploy::{self, Action, Options};
 use crate::environment::{Selection, variable};
-use crate::{output, source};
+use crate::{config, connect, output, source};
 
 mod watch;
 
@@ -29,7 +30,7 @@ pub(crate) struct Args {
 }
 
 /// The variable that names the repository of short names.
-pub(super) const BASE_VARIABLE: &str = "MICRO_RUNTIME_SOURCE";
+const BASE_VARIABLE: &str = "MICRO_RUNTIME_SOURCE";
 
 pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     let Some(text) = args.source.or(args.flag) else { bail!("Required usage: micro run [source]") };
@@ -39,8 +40,9 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
         "service" if !here.join("service").exists() => (".", true),
         text => (text, args.watch),
     };
-    let target = source::resolve(text, &here, variable(BASE_VARIABLE).as_deref())?;
-    let client = selection.client()?;
+    connect::refuse_signed_out(selection)?;
+    let target = source::resolve(text, &here, base(selection)?.as_deref())?;
+    let client = selection.client().await?;
     if watch {
         return watch::run(&client, target, args.options).await;
     }
@@ -49,4 +51,10 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
         output::line(&format!("[Platform] Service {}:{} created", deployment.service, deployment.version))?;
     }
     Ok(())
+}
+
+/// The repository of short names: by the variable, else by `micro user config`.
+pub(super) fn base(selection: &Selection) -> Result<Option<String>> {
+    let config = config::load(&config::home()?)?;
+    Ok(variable(BASE_VARIABLE).or_else(|| user::base_url(&config, &selection.name(&config))))
 }

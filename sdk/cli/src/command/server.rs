@@ -16,11 +16,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    become_server("all", args.options)
+}
+
+/// Replaces this process by `micro-server ROLE OPTIONS`, the program beside this one.
+pub(super) fn become_server(role: &str, options: Vec<OsString>) -> Result<()> {
     let this = std::env::current_exe().context("finding this program")?;
     let server = this.with_file_name("micro-server");
     if !server.is_file() {
         bail!("{} is missing: install micro-server beside micro", server.display());
     }
-    let error = Command::new(&server).arg("all").args(args.options).exec();
+    let error = Command::new(&server).arg(role).args(options).exec();
     Err(error).with_context(|| format!("starting {}", server.display()))
 }

@@ -22,7 +22,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     let Some(name) = args.service else { bail!("require service name") };
-    let nodes = match selection.client()?.stats(&name).await {
+    let nodes = match selection.client().await?.stats(&name).await {
         Err(error) if error.code() == 404 => bail!("{}", super::not_found(&error)),
         other => other?,
     };

@@ -5,7 +5,7 @@ use micro_api::ServiceName;
 use micro_api::deployment::ServiceStatus;
 
 use crate::environment::Selection;
-use crate::format::{Format, Pad, ago, now_ms, table};
+use crate::format::{Format, Pad, ago, cell, now_ms, table};
 use crate::output;
 
 /// Get the status of services
@@ -20,7 +20,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
-    let client = selection.client()?;
+    let client = selection.client().await?;
     let rows = match (&args.service, args.version.as_deref()) {
         (None, _) => client.services(None, None).await?,
         (Some(name), version) => {
@@ -58,12 +58,6 @@ fn render(services: &[ServiceStatus], now_ms: i64) -> String {
         ]
     }));
     table(&rows, Pad::Tab)
-}
-
-/// One line, `n/a` when empty.
-fn cell(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default().trim();
-    if line.is_empty() { "n/a".to_owned() } else { output::printable(line).replace('\t', " ") }
 }
 
 fn metadata(service: &ServiceStatus) -> String {

@@ -117,7 +117,7 @@ async fn act(command: Command, selection: &Selection) -> Result<()> {
         Command::Read { key: None, .. } => bail!("Key arg is required"),
         Command::Read { key: Some(key), prefix, suffix, verbose, limit, offset, place, format } => {
             let query = Query { key, prefix, suffix, limit, offset };
-            let records = selection.client()?.store_read(&place.table()?, &query).await?;
+            let records = selection.client().await?.store_read(&place.table()?, &query).await?;
             match (format.is_json(), verbose) {
                 (true, _) => output::json(&render::json(&records)),
                 (false, true) => Ok(output::print(&render::table(&records)?)?),
@@ -127,15 +127,15 @@ async fn act(command: Command, selection: &Selection) -> Result<()> {
         Command::Write { words, expiry, place } => write(&words, expiry.as_deref(), &place, selection).await,
         Command::List { prefix, limit, offset, place, format } => {
             let query = Query { prefix: !prefix.is_empty(), key: prefix, suffix: false, limit, offset };
-            let keys = selection.client()?.store_list(&place.table()?, &query).await?;
+            let keys = selection.client().await?.store_list(&place.table()?, &query).await?;
             names(&keys, &format)
         }
         Command::Delete { key: None, .. } => bail!("key is required"),
         Command::Delete { key: Some(key), place } => {
-            Ok(selection.client()?.store_delete(&place.table()?, &key).await?)
+            Ok(selection.client().await?.store_delete(&place.table()?, &key).await?)
         }
-        Command::Databases { format } => names(&selection.client()?.store_databases().await?, &format),
-        Command::Tables { format } => names(&selection.client()?.store_tables().await?, &format),
+        Command::Databases { format } => names(&selection.client().await?.store_databases().await?, &format),
+        Command::Tables { format } => names(&selection.client().await?.store_tables().await?, &format),
         Command::Other(args) => super::unknown("store", &args),
     }
 }
@@ -152,7 +152,7 @@ async fn write(words: &[String], expiry: Option<&str>, place: &Place, selection:
         ttl_ms: ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)),
     };
     let table = place.table()?;
-    selection.client()?.store_write(&table, &write).await.context("couldn't write")
+    selection.client().await?.store_write(&table, &write).await.context("couldn't write")
 }
 
 impl Place {

@@ -3,8 +3,8 @@
 use anyhow::{Result, bail};
 
 use crate::deploy::{self, Action, Options};
-use crate::environment::{Selection, variable};
-use crate::{output, source};
+use crate::environment::Selection;
+use crate::{connect, output, source};
 
 /// Update a running service from its source
 #[derive(Debug, clap::Args)]
@@ -17,9 +17,10 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     let Some(text) = args.source else { bail!("Require usage: micro update [source]") };
-    let base = variable(super::run::BASE_VARIABLE);
+    connect::refuse_signed_out(selection)?;
+    let base = super::run::base(selection)?;
     let target = source::resolve(&text, &std::env::current_dir()?, base.as_deref())?;
-    let client = selection.client()?;
+    let client = selection.client().await?;
     let deployment = deploy::deploy(&client, Action::Update, &target, &args.options).await?;
     if selection.platform {
         output::line(&format!("[Platform] Service {}:{} updated", deployment.service, deployment.version))?;

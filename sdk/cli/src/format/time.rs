@@ -17,6 +17,15 @@ pub(crate) fn ago(then_ms: i64, now_ms: i64) -> String {
     format!("{} ago", go_duration(Duration::from_secs(seconds)))
 }
 
+/// `5 minutes from now`; `never` without a time, `ended` once it has come.
+pub(crate) fn until(then_ms: i64, now_ms: i64) -> String {
+    match u64::try_from(then_ms.saturating_sub(now_ms)) {
+        _ if then_ms <= 0 => "never".to_owned(),
+        Ok(left) if left > 0 => from_now(Duration::from_millis(left)),
+        _ => "ended".to_owned(),
+    }
+}
+
 /// As Go prints a duration: `1h0m5s`, `1.5s`, `250ms`, `0s`.
 pub(crate) fn go_duration(time: Duration) -> String {
     let nanos = time.as_nanos();
@@ -101,6 +110,8 @@ mod tests {
         assert_eq!(ago(1_000, 5_999), "4s ago");
         assert_eq!(ago(9_000, 5_000), "0s ago");
         assert_eq!(ago(0, 5_000), "unknown");
+        let told = [until(0, 5), until(5, 5), until(61_000, 1_000)];
+        assert_eq!(told, ["never", "ended", "1 minute from now"]);
     }
 
     #[test]

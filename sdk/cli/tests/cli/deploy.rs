@@ -98,7 +98,8 @@ fn a_failed_build_shows_the_compilers_lines() {
 #[test]
 fn detached_and_platform() {
     let fake = Fake::start();
-    let micro = Micro::with(&fake.address);
+    let mut micro = Micro::with(&fake.address);
+    micro.set("MICRO_TOKEN", "micro_good");
     let outcome = micro.run(&["run", "--detach", "github.com/micro/services/broken"]);
     assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, "", ""));
     let outcome = micro.run(&["run", "--platform", "github.com/micro/services/foobar"]);

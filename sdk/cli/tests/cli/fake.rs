@@ -3,7 +3,10 @@
 //! Services: `helloworld` runs; `busy` runs already; a deployment of `broken` fails in the build; any other runs at
 //! the third question.
 
+pub(crate) mod accounts;
+
 use std::collections::BTreeMap;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -23,6 +26,7 @@ pub(crate) struct Seen {
     pub(crate) deployments: Vec<(String, Value)>,
     pub(crate) uploads: Vec<Vec<u8>>,
     pub(crate) log_queries: Vec<BTreeMap<String, String>>,
+    pub(crate) accounts: accounts::Accounts,
     questions: BTreeMap<String, usize>,
     store: BTreeMap<String, BTreeMap<String, Value>>,
 }
@@ -36,7 +40,26 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
+    /// Whoever comes may do everything.
     pub(crate) fn start() -> Self {
+        Self::listen(None)
+    }
+
+    /// Only those with a credential may.
+    pub(crate) fn guarded() -> Self {
+        let fake = Self::listen(None);
+        fake.seen().accounts.guarded = true;
+        fake
+    }
+
+    /// As the server of this machine: on a socket, too, whose user needs no credential.
+    pub(crate) fn on_socket(path: &FilePath) -> Self {
+        let fake = Self::listen(Some(path.to_owned()));
+        fake.seen().accounts.guarded = true;
+        fake
+    }
+
+    fn listen(socket: Option<PathBuf>) -> Self {
         let seen = Shared::default();
         let router = router(Arc::clone(&seen));
         let (told, address) = channel();
@@ -44,6 +67,10 @@ impl Fake {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                if let Some(path) = socket {
+                    let socket = tokio::net::UnixListener::bind(path).unwrap();
+                    tokio::spawn(accounts::serve_socket(socket, router.clone()));
+                }
                 told.send(listener.local_addr().unwrap().to_string()).unwrap();
                 axum::serve(listener, router).await.unwrap();
             });
@@ -72,6 +99,8 @@ fn router(seen: Shared) -> Router {
         .route("/v1/store/databases", get(|| async { Json(["default"]) }))
         .route("/v1/store/tables", get(|| async { Json(["helloworld", "micro"]) }))
         .route("/rpc", post(rpc))
+        .merge(accounts::router())
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&seen), accounts::guard))
         .layer(axum::extract::DefaultBodyLimit::max(64 << 20))
         .with_state(seen)
 }

@@ -1,5 +1,6 @@
 //! Runs `micro` in an environment of its own.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -80,6 +81,35 @@ impl Micro {
 
     pub(crate) fn run(&self, args: &[&str]) -> Outcome {
         self.run_in("", args)
+    }
+
+    /// Runs with `input` on a pipe.
+    pub(crate) fn answer(&self, args: &[&str], input: &str) -> Outcome {
+        let mut command = self.command(&self.work(), args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Who asks nothing does not read it.
+        child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
+        let output = child.wait_with_output().unwrap();
+        Outcome {
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            code: output.status.code().unwrap(),
+        }
+    }
+
+    /// What `config.json` holds.
+    pub(crate) fn config(&self) -> serde_json::Value {
+        match std::fs::read_to_string(self.home().join("config.json")) {
+            Ok(text) => serde_json::from_str(&text).unwrap(),
+            Err(_) => serde_json::Value::Null,
+        }
+    }
+
+    /// Changes `config.json` as a test needs it.
+    pub(crate) fn set_config(&self, config: &serde_json::Value) {
+        std::fs::create_dir_all(self.home()).unwrap();
+        std::fs::write(self.home().join("config.json"), config.to_string()).unwrap();
     }
 
     /// Runs what must succeed without a word on stderr.

@@ -2,7 +2,7 @@
 
 use crate::harness::Micro;
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 38] = [
     "server",
     "env",
     "new",
@@ -18,6 +18,24 @@ const COMMANDS: [&str; 20] = [
     "health",
     "stats",
     "store",
+    "signup",
+    "login",
+    "logout",
+    "whoami",
+    "user",
+    "token",
+    "project",
+    "namespace",
+    "members",
+    "invite",
+    "invitations",
+    "auth",
+    "usage",
+    "limits",
+    "billing",
+    "audit",
+    "operator",
+    "admin",
     "doctor",
     "completions",
     "version",

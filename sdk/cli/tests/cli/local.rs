@@ -44,6 +44,11 @@ fn an_environment_that_is_not_there() {
     assert_eq!(micro.stderr(&["--env", "nosuch", "list", "services"]), missing("nosuch"));
     assert_eq!(
         micro.stderr(&["status", "--platform"]),
+        "[Platform] You must be logged in to perform this request\n[Platform] API Error: 401\n"
+    );
+    micro.set("MICRO_TOKEN", "micro_x");
+    assert_eq!(
+        micro.stderr(&["status", "--platform"]),
         "the environment `platform` has no address: set it with `micro env add platform ADDRESS` or \
          MICRO_PLATFORM_ADDRESS\n"
     );
@@ -104,6 +109,8 @@ fn server_is_the_program_beside_micro() {
     script(&folder.join("micro-server"), "echo \"$@\"; exit 3");
     let outcome = micro.run(&["server", "--data", "/tmp/x", "-v"]);
     assert_eq!((outcome.stdout.as_str(), outcome.code), ("all --data /tmp/x -v\n", 3));
+    let outcome = micro.run(&["admin", "backup", "--to", "/tmp/x"]);
+    assert_eq!((outcome.stdout.as_str(), outcome.code), ("admin backup --to /tmp/x\n", 3));
 }
 
 #[test]
@@ -135,7 +142,7 @@ fn doctor_says_how_to_mend() {
     for missing in ["toolchain", "target", "git", "sandbox"] {
         assert_eq!(status(missing), "fail", "{missing}");
     }
-    assert_eq!(status("server"), "warn");
+    assert_eq!((status("server").as_str(), status("socket").as_str()), ("warn", "ok"));
     assert_eq!(findings.iter().filter(|finding| finding["check"] == "port").count(), 3);
     let text = micro.run(&["doctor"]).stdout;
     assert!(text.contains("mend: rustup target add wasm32-wasip2\n"), "{text}");

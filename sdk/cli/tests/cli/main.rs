@@ -3,9 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
+mod account;
 mod deploy;
 mod fake;
 mod harness;
 mod help;
 mod local;
+mod login;
+mod refresh;
+mod socket;
+mod team;
+mod terminal;
 mod transcripts;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::Finding;
 use crate::command::build;
-use crate::config;
-use crate::environment::{Selection, variable};
+use crate::environment::{Place, Selection, variable};
+use crate::{config, connect, socket};
 
 const TARGET: &str = "wasm32-wasip2";
 /// A first build fetches dependencies and compiles them once.
@@ -168,10 +168,49 @@ fn port(name: &str, moved_by: &str, port: u16, server_runs: bool) -> Finding {
     }
 }
 
-/// Whether the chosen environment answers, in a version that fits.
+/// Whether the socket of this machine's server is ours, where one is there.
+pub(super) fn socket(selection: &Selection) -> Finding {
+    let home = match config::home() {
+        Ok(home) => home,
+        Err(error) => {
+            return Finding::fail("socket", format!("{error:#}"), "mend the folder that `home` names");
+        }
+    };
+    let path = socket::path(&home);
+    let place = config::load(&home).and_then(|config| selection.place(&config));
+    match socket::check(&path, rustix::process::geteuid().as_raw()) {
+        Ok(()) => Finding::ok("socket", path.display().to_string()),
+        Err(error) if is_unreachable(&error) => match place {
+            Ok(Place::Socket) => Finding::warn(
+                "socket",
+                format!("no server listens on {}", path.display()),
+                "start one with `micro server`",
+            ),
+            _ => Finding::ok("socket", "no server of this machine, and none is needed"),
+        },
+        Err(error) => Finding::fail(
+            "socket",
+            format!("{error:#}"),
+            format!("stop what listens there, remove {}, and start `micro server` again", path.display()),
+        ),
+    }
+}
+
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<micro_client::Error>().is_some_and(micro_client::Error::is_unreachable)
+}
+
+/// Whether the chosen environment answers, in a version that fits. No login is needed for that.
 pub(super) async fn server(selection: &Selection) -> Finding {
-    let client = match selection.client() {
-        Ok(client) => client,
+    let client = match connect::visit(selection) {
+        Ok(visit) => visit.client,
+        Err(error) if is_unreachable(&error) => {
+            return Finding::warn(
+                "server",
+                format!("{error:#}"),
+                "start one with `micro server`, or choose another with `micro env set NAME`",
+            );
+        }
         Err(error) => {
             return Finding::fail("server", format!("{error:#}"), "choose one with `micro env set NAME`");
         }

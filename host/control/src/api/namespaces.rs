@@ -1,0 +1,3 @@
+//! `/v1/namespaces`.
+
+pub(crate) mod delete;

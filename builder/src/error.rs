@@ -100,6 +100,7 @@ fn is_full(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
         matches!(io, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded))
+            || matches!(cause.downcast_ref(), Some(crate::sandbox::Error::Full))
             || cause.downcast_ref::<micro_artifact::Error>().is_some_and(micro_artifact::Error::is_full)
     })
 }

@@ -117,6 +117,9 @@ pub(crate) enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Not this run's doing.
+    #[error("the platform's disk is full")]
+    Full,
     #[error("start {program}")]
     Spawn {
         program: String,
@@ -173,7 +176,8 @@ impl Host {
         lines: &mut (dyn FnMut(Stream, &str) + Send),
     ) -> Result<End, Error> {
         if self.disk_is_full(spec) {
-            return Ok(End::Limit(Limit::HostDisk));
+            // Not this run's doing: nothing of its service need go.
+            return Err(Error::Full);
         }
         let group = self.cgroups.create(&spec.limits);
         let mut child = command::build(self, spec, &group)

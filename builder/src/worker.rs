@@ -30,6 +30,8 @@ use crate::pipeline::{Build, Failure, Reporter};
 const POLL: Duration = Duration::from_millis(250);
 /// How long a line of a build's log may wait.
 const FLUSH: Duration = Duration::from_millis(200);
+/// How soon a builder notices that its job was killed, or its namespace blocked.
+const LOOK: Duration = Duration::from_millis(500);
 /// Caches are bounded this often at most.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 /// The pause after the database failed.
@@ -207,12 +209,15 @@ impl Shared {
         lease_ms: i64,
     ) {
         let mut beat = tokio::time::interval(self.builder.config.lease / 3);
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                _ = beat.tick() => {}
+            let held = tokio::select! {
+                _ = beat.tick() => self.db.heartbeat(&job, lease_ms).await,
+                _ = look.tick() => self.db.holds_job(&job).await,
                 () = ended.cancelled() => return,
-            }
-            match self.db.heartbeat(&job, lease_ms).await {
+            };
+            match held {
                 Ok(true) => {}
                 Ok(false) => stop.cancel(),
                 // The lease may outlive a short outage; if not, the fence keeps this builder from doing harm.

@@ -6,7 +6,7 @@ import { chromium } from "playwright";
 export async function launch() {
   const own = chromium.executablePath();
   const executablePath = process.env.CHROMIUM || (existsSync(own) ? own : "/usr/bin/chromium");
-  const args = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+  const args = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"];
   if (process.getuid?.() === 0) args.push("--no-sandbox");
   return chromium.launch({ executablePath, args });
 }

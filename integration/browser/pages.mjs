@@ -153,9 +153,11 @@ async function visit(context, base, label, view, [name, path, act]) {
   }
 }
 
-async function shoot(browser, base, session, label) {
+async function shoot(base, session, label) {
   let count = 0;
   for (const view of VIEWS) {
+    // A browser for each view: one that has shown hundreds of pages opens no more.
+    const browser = await launch();
     for (const [pages, signedIn] of [[OUTSIDE, false], [SIGNED_IN, true]]) {
       const context = await browser.newContext({ viewport: { width: view.width, height: 800 }, colorScheme: view.scheme });
       context.setDefaultTimeout(label === "full" ? 10_000 : 1_000);
@@ -166,12 +168,14 @@ async function shoot(browser, base, session, label) {
       }
       await context.close();
     }
+    await browser.close();
   }
   console.log(`${label}: ${count} pictures`);
 }
 
 /** From sign-up to the token without a pointer. */
-async function keyboard(browser, base, mailFile) {
+async function keyboard(base, mailFile) {
+  const browser = await launch();
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
   const page = await context.newPage();
   const type = async (selector, text) => {
@@ -202,7 +206,7 @@ async function keyboard(browser, base, mailFile) {
   await page.waitForSelector(".made");
   const line = await page.textContent(".big code");
   check(/^micro login --platform --token=micro_/.test(line), `the token's page says ${line}`);
-  await context.close();
+  await browser.close();
   console.log("keyboard: from sign-up to the token");
 }
 
@@ -222,19 +226,17 @@ async function preview(binary, mode, mailFile) {
   return ready;
 }
 
-const browser = await launch();
 if (option("base")) {
-  await shoot(browser, option("base"), option("session", "none"), option("label", "live"));
+  await shoot(option("base"), option("session", "none"), option("label", "live"));
 } else {
   const mailFile = join(mkdtempSync(join(tmpdir(), "mail-")), "mail.txt");
   for (const mode of option("modes", "full,empty,error").split(",")) {
     const running = await preview(option("preview", "../../target/debug/examples/preview"), mode, mailFile);
-    await shoot(browser, running.base, running.session, mode);
-    if (mode === "empty") await keyboard(browser, running.base, mailFile);
+    await shoot(running.base, running.session, mode);
+    if (mode === "empty") await keyboard(running.base, mailFile);
     running.stop();
   }
 }
-await browser.close();
 for (const problem of new Set(problems)) console.error(problem);
 console.log(problems.length ? `${problems.length} problems` : "no problems");
 process.exitCode = problems.length ? 1 : 0;

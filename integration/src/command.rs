@@ -60,7 +60,11 @@ impl Micro {
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(crate::platform::binary("micro"));
         command.args(words).current_dir(&self.dir).env("MICRO_HOME", self.home.join(".micro"));
-        command.env_remove("MICRO_ENV").envs(self.env.iter().cloned()).stdin(Stdio::null());
+        command
+            .env_remove("MICRO_ENV")
+            .env_remove("MICRO_TOKEN")
+            .envs(self.env.iter().cloned())
+            .stdin(Stdio::null());
         command
     }
 

@@ -4,6 +4,7 @@
 //! of its own for the command line. Programs and guests come from cargo's target folder, where `cargo xtask test` put
 //! them.
 
+pub mod browser;
 pub mod command;
 pub mod eventually;
 pub mod git_server;

@@ -23,6 +23,9 @@ pub struct Options {
     pub flags: Vec<String>,
     /// More variables.
     pub env: Vec<(String, String)>,
+    /// Leave the rules as a new platform has them: services need an account unless they say that they are public.
+    /// Otherwise everybody may call everything of the namespace `default`, so that tests of other things need none.
+    pub closed: bool,
 }
 
 /// A running platform. Its files go with it.
@@ -40,6 +43,7 @@ struct Addresses {
     pid: u32,
     api: SocketAddr,
     proxy: SocketAddr,
+    web: SocketAddr,
     health: SocketAddr,
 }
 
@@ -54,9 +58,13 @@ impl Platform {
             tempfile::Builder::new().prefix("micro-it-").tempdir().context("make a folder for the test")?;
         fs::create_dir(dir.path().join("home")).context("make a home")?;
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        let addresses = Addresses { pid: 0, api: unknown, proxy: unknown, health: unknown };
+        let addresses = Addresses { pid: 0, api: unknown, proxy: unknown, web: unknown, health: unknown };
         let mut platform = Self { server: None, addresses, options, dir };
         platform.start_server().await?;
+        if !platform.options.closed {
+            let rule = ["auth", "create", "rule", "--resource=*:*:*", "everyone"];
+            platform.micro().ok(&rule).await.context("open the namespace")?;
+        }
         Ok(platform)
     }
 
@@ -90,12 +98,18 @@ impl Platform {
     fn command(&self) -> Command {
         let mut command = Command::new(binary("micro-server"));
         command.arg("all").arg("--data").arg(self.data());
-        for role in ["api", "proxy", "health"] {
+        command.arg("--socket").arg(self.socket());
+        for role in ["api", "proxy", "web", "health"] {
             command.args([format!("--{role}_address"), "127.0.0.1:0".to_owned()]);
         }
         command.args(&self.options.flags);
         command.envs(self.options.env.iter().cloned());
         command
+    }
+
+    /// The socket that the command line finds in its home.
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("home/.micro/server.sock")
     }
 
     /// The server's data folder.
@@ -127,6 +141,11 @@ impl Platform {
         self.addresses.proxy
     }
 
+    /// The portal's address.
+    pub fn web(&self) -> SocketAddr {
+        self.addresses.web
+    }
+
     /// The address of health and metrics.
     pub fn health(&self) -> SocketAddr {
         self.addresses.health
@@ -137,10 +156,9 @@ impl Platform {
         self.addresses.pid
     }
 
-    /// The command line against this platform.
+    /// The command line against this platform, as the owner of the machine that it runs on.
     pub fn micro(&self) -> Micro {
-        let home = self.dir.path().join("home");
-        Micro::new(&home).with_env("MICRO_PROXY_ADDRESS", &self.addresses.proxy.to_string())
+        Micro::new(&self.dir.path().join("home"))
     }
 
     /// `http://<gateway><path>`

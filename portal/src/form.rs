@@ -9,10 +9,10 @@ use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
 
 use crate::config::{BODY_BYTES_MAX, FIELD_BYTES_MAX, FIELDS_MAX, JSON_BYTES_MAX};
+use crate::cookie;
 use crate::csrf::Tie;
 use crate::error::Fault;
 use crate::portal::Portal;
-use crate::cookie;
 
 /// The name of the field that holds the token.
 pub(crate) const TOKEN: &str = "csrf";

@@ -29,17 +29,20 @@ pub(crate) fn relative(ms: i64, now: i64) -> String {
 
 /// `2026-11-26T04:24:21Z`; empty when out of range.
 pub(crate) fn stamp(ms: i64) -> String {
-    Timestamp::from_millisecond(ms).map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    Timestamp::from_millisecond(ms)
+        .map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// `2026-11-26 04:24:21 UTC`.
 pub(crate) fn exact(ms: i64) -> String {
-    Timestamp::from_millisecond(ms).map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+    Timestamp::from_millisecond(ms)
+        .map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 /// `04:24:21.123`, for the lines of a log.
 pub(crate) fn clock(ms: i64) -> String {
-    Timestamp::from_millisecond(ms).map_or_else(|_| String::new(), |at| at.strftime("%H:%M:%S%.3f").to_string())
+    Timestamp::from_millisecond(ms)
+        .map_or_else(|_| String::new(), |at| at.strftime("%H:%M:%S%.3f").to_string())
 }
 
 /// `17 B`, `1.4 KiB`, `12 MiB`.
@@ -127,6 +130,18 @@ pub(crate) fn sentence(text: &str) -> String {
         whole.push('.');
     }
     whole
+}
+
+/// The name of a limit for people.
+pub(crate) fn limit_title(name: &str) -> String {
+    match name {
+        "cpu_seconds" => "CPU time".to_owned(),
+        "store_bytes" => "Store".to_owned(),
+        "egress_bytes" => "Outgoing traffic".to_owned(),
+        "log_days" => "Logs are kept".to_owned(),
+        "build_minutes" => "Build time".to_owned(),
+        other => sentence(&other.replace('_', " ")).trim_end_matches('.').to_owned(),
+    }
 }
 
 fn scaled(number: i64, step: f64, units: &[&str]) -> String {

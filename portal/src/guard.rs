@@ -54,7 +54,8 @@ fn check(portal: &Portal, request: &Request) -> Result<(), Fault> {
 
 /// What changes something must come from one of our own pages.
 fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), Fault> {
-    let foreign = || Fault::told(403, "The form was sent by a page of another site. Open it here and send it again.");
+    let foreign =
+        || Fault::told(403, "The form was sent by a page of another site. Open it here and send it again.");
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
         return Err(foreign());

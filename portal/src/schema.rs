@@ -114,7 +114,9 @@ fn example(field: &Field, depth: usize) -> Value {
         let item = Field { name: field.name.clone(), r#type: item.to_owned(), values: field.values.clone() };
         return if depth < DEPTH_MAX { json!([example(&item, depth + 1)]) } else { json!([]) };
     }
-    if let Some(value) = kind.strip_prefix("map[").and_then(|rest| rest.split_once(']')).map(|(_, value)| value) {
+    if let Some(value) =
+        kind.strip_prefix("map[").and_then(|rest| rest.split_once(']')).map(|(_, value)| value)
+    {
         let value = Field { name: field.name.clone(), r#type: value.to_owned(), values: Vec::new() };
         return json!({ "key": example(&value, depth + 1) });
     }

@@ -71,7 +71,13 @@ impl Visit {
         self.render(StatusCode::OK, template, content, json!({ "me": null }))
     }
 
-    fn render(&self, status: StatusCode, template: &str, content: Value, who: Value) -> Result<Response, Fault> {
+    fn render(
+        &self,
+        status: StatusCode,
+        template: &str,
+        content: Value,
+        who: Value,
+    ) -> Result<Response, Fault> {
         let mut context = self.base();
         for more in [who, content] {
             if let (Value::Object(context), Value::Object(more)) = (&mut context, more) {
@@ -185,7 +191,8 @@ impl FromRequestParts<Arc<Portal>> for Visit {
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, portal: &Arc<Portal>) -> Result<Self, Fault> {
-        let params = RawPathParams::from_request_parts(parts, portal).await.map_err(|_| Fault::not_found())?;
+        let params =
+            RawPathParams::from_request_parts(parts, portal).await.map_err(|_| Fault::not_found())?;
         let params = params.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let secure = portal.config.secure;
         let visit = match cookie::read(&parts.headers, cookie::VISIT, secure) {

@@ -61,8 +61,7 @@ mod tests {
     #[test]
     fn a_session_has_a_bounded_number_of_streams() {
         let streams = Streams::default();
-        let mut tickets: Vec<_> =
-            (0..STREAMS_PER_SESSION_MAX).map(|_| streams.open("a").unwrap()).collect();
+        let mut tickets: Vec<_> = (0..STREAMS_PER_SESSION_MAX).map(|_| streams.open("a").unwrap()).collect();
         assert!(streams.open("a").is_none());
         assert!(streams.open("b").is_some(), "one session's streams counted for another");
         tickets.pop();

@@ -14,12 +14,40 @@ macro_rules! templates {
 }
 
 const TEMPLATES: &[(&str, &str)] = templates![
-    "base.html", "ui.html", "icons.html", "error.html", "login.html", "signup.html", "reset.html",
-    "invitation.html", "device.html", "home.html", "services.html", "new.html", "service.html",
-    "endpoints.html", "logs.html", "stats.html", "stats_body.html", "instances.html", "deployments.html",
-    "reply.html", "deployment.html", "deployment_body.html", "usage.html", "members.html", "audit.html",
-    "projects.html", "settings_token.html", "settings_keys.html", "settings_sessions.html",
-    "settings_profile.html", "operator_people.html", "operator_namespaces.html", "operator_plans.html", "operator_tabs.html",
+    "base.html",
+    "ui.html",
+    "icons.html",
+    "error.html",
+    "login.html",
+    "signup.html",
+    "reset.html",
+    "invitation.html",
+    "device.html",
+    "home.html",
+    "services.html",
+    "new.html",
+    "service.html",
+    "endpoints.html",
+    "logs.html",
+    "stats.html",
+    "stats_body.html",
+    "instances.html",
+    "deployments.html",
+    "reply.html",
+    "deployment.html",
+    "deployment_body.html",
+    "usage.html",
+    "members.html",
+    "audit.html",
+    "projects.html",
+    "settings_token.html",
+    "settings_keys.html",
+    "settings_sessions.html",
+    "settings_profile.html",
+    "operator_people.html",
+    "operator_namespaces.html",
+    "operator_plans.html",
+    "operator_tabs.html",
     "settings_tabs.html",
 ];
 
@@ -33,12 +61,18 @@ impl Templates {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-        environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(
-            |source| SetupError::Template { name: "the syntax", source },
-        )?);
+        environment.set_syntax(
+            SyntaxConfig::builder()
+                .trim_blocks(true)
+                .lstrip_blocks(true)
+                .build()
+                .map_err(|source| SetupError::Template { name: "the syntax", source })?,
+        );
         add_filters(&mut environment);
         for (name, _) in crate::assets::NAMES {
             let path = assets.path(name).unwrap_or_default().to_owned();
+            // Ours, and without any character that means something in HTML.
+            let path = Value::from_safe_string(path);
             environment.add_global(format!("asset_{}", name.replace('.', "_")), path);
         }
         for (name, source) in TEMPLATES {
@@ -63,10 +97,13 @@ fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter("micros", format::micros);
     environment.add_filter("quantity", format::quantity);
     environment.add_filter("money", format::money);
+    environment.add_filter("limit_title", format::limit_title);
     environment.add_filter("middle", format::middle);
     environment.add_filter("shell", format::shell);
     environment.add_filter("prose", |text: &str| Value::from_safe_string(prose(text)));
-    environment.add_filter("query", |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
+    environment.add_filter("query", |text: &str| {
+        form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>()
+    });
     environment.add_filter("segment", |text: &str| {
         percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
     });

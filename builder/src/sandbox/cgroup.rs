@@ -97,19 +97,8 @@ impl Cgroups {
         format!("control groups {}", names.join(", ").to_lowercase())
     }
 
-    pub(crate) fn limits_memory(&self) -> bool {
-        self.folders
-            .iter()
-            .any(|(controller, _)| matches!(controller, Controller::Memory | Controller::Unified))
-    }
-
-    pub(crate) fn limits_processes(&self) -> bool {
-        self.folders
-            .iter()
-            .any(|(controller, _)| matches!(controller, Controller::Pids | Controller::Unified))
-    }
-
-    /// A group with these limits. A controller that refuses is left out: the other bounds hold without it.
+    /// A group with these limits. A controller may refuse: [`Group::bounds_memory`] and [`Group::bounds_processes`]
+    /// tell what holds.
     pub(super) fn create(&self, limits: &Limits) -> Group {
         let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut folders = Vec::new();
@@ -159,6 +148,25 @@ impl Group {
     /// The files that a process writes its id to, to join.
     pub(super) fn doors(&self) -> impl Iterator<Item = PathBuf> {
         self.folders.iter().map(|(_, folder)| folder.join("cgroup.procs"))
+    }
+
+    pub(super) fn bounds_memory(&self, limits: &Limits) -> bool {
+        self.bounds(&["memory.limit_in_bytes", "memory.max"], limits.memory_bytes)
+    }
+
+    pub(super) fn bounds_processes(&self, limits: &Limits) -> bool {
+        self.bounds(&["pids.max"], limits.processes)
+    }
+
+    /// Whether the kernel has taken a limit on: one that was refused says `max`, or more than was asked for.
+    fn bounds(&self, files: &[&str], max: u64) -> bool {
+        let set = |folder: &Path, file: &str| {
+            let text = std::fs::read_to_string(folder.join(file)).ok()?;
+            text.trim().parse::<u64>().ok()
+        };
+        let mut found =
+            self.folders.iter().flat_map(|(_, folder)| files.iter().map(move |file| set(folder, file)));
+        found.any(|set| set.is_some_and(|set| set <= max))
     }
 
     /// Kills everything in it.

@@ -87,7 +87,7 @@ pub(super) fn build(host: &Host, spec: &Spec, group: &Group) -> Command {
         command.arg("cgroup").arg(door);
     }
     command.arg("--").args(["nice", "-n", "5"]);
-    limit(&mut command, &spec.limits, host);
+    limit(&mut command, &spec.limits, host, group);
     if host.root {
         let uid = spec.uid.to_string();
         command.args(["setpriv", "--reuid", &uid, "--regid", &uid, "--clear-groups", "--inh-caps=-all"]);
@@ -102,7 +102,7 @@ pub(super) fn build(host: &Host, spec: &Spec, group: &Group) -> Command {
     command
 }
 
-fn limit(command: &mut Command, limits: &Limits, host: &Host) {
+fn limit(command: &mut Command, limits: &Limits, host: &Host, group: &Group) {
     command.arg("prlimit").args([
         "--core=0".to_owned(),
         format!("--fsize={}", limits.disk_bytes),
@@ -110,12 +110,12 @@ fn limit(command: &mut Command, limits: &Limits, host: &Host) {
         // At the soft limit a signal that says so, a second later the one that nothing survives.
         format!("--cpu={}:{}", limits.cpu_seconds, limits.cpu_seconds.saturating_add(1)),
     ]);
-    if host.root && !host.cgroups.limits_processes() {
+    if host.root && !group.bounds_processes(limits) {
         // Counted by user: only a user of the run's own can have a limit of its own. Another builder of this machine
         // may have given the same user away, so a control group is better: it counts this run alone, and tells.
         command.arg(format!("--nproc={}", limits.processes));
     }
-    if !host.cgroups.limits_memory() {
+    if !group.bounds_memory(limits) {
         command.arg(format!("--as={}", limits.memory_bytes.saturating_mul(2)));
     }
 }

@@ -87,7 +87,7 @@ async fn exit_codes_and_bounds_are_told_apart() {
 async fn memory_is_bounded() {
     let setting = Setting::new();
     let (end, text) = setting.run("tail /dev/zero", limits()).await;
-    if setting.host.cgroups.limits_memory() {
+    if setting.host.cgroups.create(&limits()).bounds_memory(&limits()) {
         assert_eq!(end, End::Limit(Limit::Memory), "{text}");
     } else {
         assert_ne!(end, End::Exit(0));
@@ -100,10 +100,21 @@ async fn memory_is_bounded() {
 
 #[tokio::test]
 async fn processes_are_bounded() {
-    let setting = Setting::new();
+    let mut setting = Setting::new();
     let script = "i=0; while [ $i -lt 200 ]; do sleep 30 & i=$((i+1)); done; echo made $i";
+    let bounded = setting.host.cgroups.create(&limits()).bounds_processes(&limits());
     let (end, text) = setting.run(script, Limits { wall: Duration::from_secs(5), ..limits() }).await;
+    if bounded {
+        assert_eq!(end, End::Limit(Limit::Processes), "{text}");
+    }
     assert_ne!(end, End::Exit(0), "{text}");
+    // Without control groups the user's own limit holds; only root has users to give.
+    setting.host.cgroups = Cgroups::default();
+    if setting.host.root {
+        let (end, text) = setting.run(script, Limits { wall: Duration::from_secs(5), ..limits() }).await;
+        assert_ne!(end, End::Exit(0), "{text}");
+        assert!(text.contains("Cannot fork"), "{text}");
+    }
 }
 
 #[tokio::test]

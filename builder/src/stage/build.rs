@@ -184,7 +184,7 @@ impl Compiling<'_> {
             End::Exit(_) if diagnostics.misses_crates() => Ok(Compiled::Incomplete),
             End::Limit(limit) => {
                 if matches!(limit, Limit::Disk | Limit::FileSize | Limit::HostDisk) {
-                    // What filled up would fail the next build too, after a full disk that of every service.
+                    // What filled up would fail the next build too; on a full disk, that of every service.
                     builder.folders.remove(&self.service.path)?;
                 }
                 Err(Error::limit("the build", limit, &limits))

@@ -10,6 +10,7 @@ use micro_db::{Action, Db};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
+const BUILDER: &str = env!("CARGO_BIN_EXE_micro-builder");
 /// How long a build may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -22,12 +23,17 @@ pub(crate) struct Platform {
 impl Platform {
     /// Starts a builder with these flags.
     pub(crate) async fn start(flags: &[&str]) -> Self {
+        Self::start_by(|_| Command::new(BUILDER), flags).await
+    }
+
+    /// Starts a builder by a command that is given the data folder.
+    async fn start_by(command: impl FnOnce(&Path) -> Command, flags: &[&str]) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let data = scratch.path().join("data");
         std::fs::create_dir(&data).unwrap();
         let db = Db::connect(&format!("sqlite://{}/control.db", data.display())).await.unwrap();
         db.migrate().await.unwrap();
-        let child = spawn(&data, flags);
+        let child = spawn(command(&data), &data, flags);
         Self { scratch, db, child }
     }
 
@@ -36,21 +42,20 @@ impl Platform {
         if !rustix::process::geteuid().is_root() {
             return None;
         }
-        let mut platform = Self::start(flags).await;
-        platform.child.kill().await.unwrap();
-        let disk = platform.data().join("build");
         // In a mount namespace that ends with the builder.
         let script = "mkdir -p \"$2\" && mount -t tmpfs -o size=\"$1\" none \"$2\" && shift 2 && exec \"$@\"";
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", size]).arg(disk);
-        command.arg(env!("CARGO_BIN_EXE_micro-builder"));
-        platform.child = start(command, &platform.data(), flags);
-        Some(platform)
+        let command = |data: &Path| {
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", size]);
+            command.arg(data.join("build")).arg(BUILDER);
+            command
+        };
+        Some(Self::start_by(command, flags).await)
     }
 
     /// Starts another builder on the same data, after the first ended.
     pub(crate) fn restart(&mut self, flags: &[&str]) {
-        self.child = spawn(&self.data(), flags);
+        self.child = spawn(Command::new(BUILDER), &self.data(), flags);
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -67,15 +72,9 @@ impl Platform {
     /// Asks for a build; the builder is poked.
     pub(crate) async fn submit(&mut self, source: Source, name: &str, version: &str) -> Deployment {
         let request = RunRequest {
-            source,
-            source_given: "test".to_owned(),
-            name: name.parse().unwrap(),
-            name_forced: false,
-            r#type: None,
             version: version.to_owned(),
             env: [("A".to_owned(), "1".to_owned())].into(),
-            args: Vec::new(),
-            retries: 3,
+            ..RunRequest::new(source, "test", name.parse().unwrap())
         };
         let deployment = self.db.submit(&Namespace::default(), Action::Run, &request).await.unwrap();
         self.child.stdin.as_mut().unwrap().write_all(b"job\n").await.unwrap();
@@ -132,11 +131,7 @@ impl Platform {
     }
 }
 
-fn spawn(data: &Path, flags: &[&str]) -> Child {
-    start(Command::new(env!("CARGO_BIN_EXE_micro-builder")), data, flags)
-}
-
-fn start(mut command: Command, data: &Path, flags: &[&str]) -> Child {
+fn spawn(mut command: Command, data: &Path, flags: &[&str]) -> Child {
     command
         .arg("--data")
         .arg(data)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use micro_api::deployment::{DeploymentState, RunRequest, Stage};
 use micro_api::{Namespace, manifest::Manifest};
-use micro_artifact::{Config, Exports, Key, RevisionManifest, Store, Wasi, publish, verify};
+use micro_artifact::{Code, Config, Exports, Key, RevisionManifest, Store, Wasi, publish, verify};
 use micro_db::Action;
 
 use crate::harness::*;
@@ -15,35 +15,21 @@ async fn a_revision_of_another_engine_is_compiled_again() {
     platform.child.kill().await.unwrap();
     let store = Store::open(&Config::Filesystem { folder: platform.data().join("artifacts") }).unwrap();
     let key = Key::open(&platform.data().join("artifact.key")).unwrap();
-    let old = RevisionManifest {
-        namespace: Namespace::default(),
-        service: "app".parse().unwrap(),
-        version: "latest".to_owned(),
+    let code = Code {
         component: store.put(&wat::parse_str(JOB).unwrap()).unwrap(),
         native: store.put(b"code of long ago").unwrap(),
         engine: "sync-0000000000000000".to_owned(),
+    };
+    let old = RevisionManifest {
         exports: Exports { run: Some(Wasi::P2), ..Exports::default() },
-        imports: Vec::new(),
-        descriptors: None,
-        codecs: Vec::new(),
-        endpoints: Vec::new(),
-        settings: Manifest::default(),
         env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
         args: vec!["x".to_owned()],
         commit: Some("9342934e6180".to_owned()),
+        ..RevisionManifest::new("app".parse().unwrap(), code, Manifest::default())
     };
-    let request = RunRequest {
-        // Long gone: nothing may look at it.
-        source: git("https://git.invalid/app", "", ""),
-        source_given: "git.invalid/app".to_owned(),
-        name: "app".parse().unwrap(),
-        name_forced: false,
-        r#type: None,
-        version: "latest".to_owned(),
-        env: BTreeMap::new(),
-        args: Vec::new(),
-        retries: 3,
-    };
+    // Long gone: nothing may look at it.
+    let source = git("https://git.invalid/app", "", "");
+    let request = RunRequest::new(source, "git.invalid/app", "app".parse().unwrap());
     let db = platform.db.clone();
     db.submit(&Namespace::default(), Action::Run, &request).await.unwrap();
     let job = db.claim_job("test", 60_000).await.unwrap().unwrap();

@@ -13,7 +13,7 @@ mod verify;
 pub use digest::{Digest, DigestError, Hasher};
 pub use gc::{Collected, collect};
 pub use key::Key;
-pub use manifest::{Codec, Exports, Package, RevisionManifest, Wasi};
+pub use manifest::{Code, Codec, Exports, Package, RevisionManifest, Wasi};
 pub use store::{Config, Store};
 pub use verify::{VerifiedArtifact, publish, read_manifest, verify};
 

@@ -40,6 +40,41 @@ pub struct RevisionManifest {
     pub commit: Option<String>,
 }
 
+/// A component and what it was compiled to.
+#[derive(Debug, Clone)]
+pub struct Code {
+    /// The WebAssembly component.
+    pub component: Digest,
+    /// The component, precompiled for `engine`.
+    pub native: Digest,
+    /// See [`RevisionManifest::engine`].
+    pub engine: String,
+}
+
+impl RevisionManifest {
+    /// The version `latest` of a service of the namespace `default` that exports nothing yet, with the environment and
+    /// arguments of its settings.
+    pub fn new(service: ServiceName, code: Code, settings: Manifest) -> Self {
+        Self {
+            namespace: Namespace::default(),
+            service,
+            version: "latest".to_owned(),
+            component: code.component,
+            native: code.native,
+            engine: code.engine,
+            exports: Exports::default(),
+            imports: Vec::new(),
+            descriptors: None,
+            codecs: Vec::new(),
+            endpoints: Vec::new(),
+            env: settings.run.env.clone(),
+            args: settings.run.args.clone(),
+            settings,
+            commit: None,
+        }
+    }
+}
+
 /// What a component offers. At least one is present in a revision that was validated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exports {

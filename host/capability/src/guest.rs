@@ -6,7 +6,7 @@ use micro_api::manifest::Manifest;
 use tokio::sync::Semaphore;
 
 use crate::grant::Rules;
-use crate::{GrantError, Granted, Scope, client, http, log, registry, store};
+use crate::{GrantError, Granted, Scope, Tallies, Tally, client, http, log, registry, store};
 
 /// Outbound HTTP calls that one instance may have open at once, unless the manifest lowers it.
 const OUTBOUND_PER_INSTANCE: usize = 16;
@@ -23,6 +23,8 @@ pub struct Capabilities {
     pub registry: Arc<dyn registry::Directory>,
     /// Outbound HTTP.
     pub egress: Arc<http::Egress>,
+    /// What services use.
+    pub tallies: Arc<Tallies>,
 }
 
 impl std::fmt::Debug for Capabilities {
@@ -40,6 +42,7 @@ pub struct Guest {
     pub(crate) table: store::TableKey,
     pub(crate) rules: Rules,
     pub(crate) capabilities: Arc<Capabilities>,
+    tally: Arc<Tally>,
     /// Outbound HTTP calls at once, over all instances of the service.
     pub(crate) outbound_service: Arc<Semaphore>,
     /// The same in one instance.
@@ -59,7 +62,9 @@ impl Guest {
         let rules = Rules::new(&manifest.grants)?;
         let outbound_service = capabilities.egress.permits(&scope.key());
         let lowered = manifest.limits.outbound.map_or(OUTBOUND_PER_INSTANCE, |max| max as usize);
+        let tally = capabilities.tallies.of(&scope.namespace, &scope.service);
         Ok(Arc::new(Self {
+            tally,
             table: store::TableKey::own(&scope),
             scope,
             rules,
@@ -77,6 +82,11 @@ impl Guest {
     /// Which interfaces are linked.
     pub fn granted(&self) -> Granted {
         self.rules.granted
+    }
+
+    /// What the service uses.
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.tally
     }
 
     /// The process's backends.

@@ -9,6 +9,7 @@ mod address;
 mod allow;
 mod body;
 mod connect;
+mod counted;
 mod hooks;
 mod send;
 #[cfg(test)]

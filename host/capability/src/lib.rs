@@ -19,6 +19,7 @@ pub mod log;
 pub mod registry;
 mod scope;
 pub mod store;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -29,3 +30,4 @@ pub use grant::{GrantError, Granted};
 pub use guest::{Capabilities, Guest};
 pub use link::{HasCapability, Kind, View, add_to_linker};
 pub use scope::Scope;
+pub use tally::{Space, SpaceLimits, Sums, Tallies, Tally};

@@ -3,6 +3,7 @@
 //! Callers never wait: a line goes into a bounded queue, or is dropped and counted; one thread writes it to the
 //! service's file, newline-delimited JSON, rotated and so bounded. A line is in the file before a follower sees it.
 
+mod age;
 mod bucket;
 mod host;
 mod meter;
@@ -14,6 +15,7 @@ mod tests;
 pub(crate) mod wasi;
 mod writer;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +58,8 @@ pub struct LogsConfig {
     pub lines_burst: u32,
     /// Lines that a slow follower may lag behind before it loses some.
     pub follow_lag_max: usize,
+    /// How often files are looked for whose lines are older than they may be.
+    pub expire_every: Duration,
 }
 
 impl LogsConfig {
@@ -71,6 +75,7 @@ impl LogsConfig {
             lines_per_second: 1_000,
             lines_burst: 5_000,
             follow_lag_max: 4_096,
+            expire_every: Duration::from_secs(60 * 60),
         }
     }
 }
@@ -122,6 +127,7 @@ pub struct Tail {
 pub struct Logs {
     writer: writer::Handle,
     meters: meter::Meters,
+    ages: age::Ages,
 }
 
 impl Logs {
@@ -132,8 +138,9 @@ impl Logs {
     pub fn open(config: LogsConfig) -> io::Result<Arc<Self>> {
         std::fs::create_dir_all(&config.folder)?;
         let meters = meter::Meters::new(config.lines_per_second, config.lines_burst);
-        let writer = writer::start(config, meters.clone())?;
-        Ok(Arc::new(Self { writer, meters }))
+        let ages = age::Ages::default();
+        let writer = writer::start(config, meters.clone(), ages.clone())?;
+        Ok(Arc::new(Self { writer, meters, ages }))
     }
 
     /// Adds a line to the scope's log; `version` is set, overlong parts are cut. Never waits: above the service's
@@ -160,8 +167,15 @@ impl Logs {
 
     /// The last lines of a service's log, oldest first, and with `follow` those that come. The stream of a follower
     /// ends when it is dropped; one that lags too far behind gets a line that says how many it lost.
-    pub fn tail(&self, tail: Tail) -> BoxStream<'static, LogRecord> {
+    pub fn tail(&self, mut tail: Tail) -> BoxStream<'static, LogRecord> {
+        tail.since_ms = tail.since_ms.max(self.ages.since_ms(&tail.namespace));
         reader::tail(self.writer.clone(), tail)
+    }
+
+    /// Sets for how many days lines of namespaces are kept: older ones are not shown, and files of them are removed. All
+    /// other namespaces keep theirs as long as there is room.
+    pub fn keep_days(&self, days: HashMap<Namespace, u32>) {
+        self.ages.set(days);
     }
 
     /// Waits until all that was appended before is in the files; at shutdown, and in tests.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod backend;
+mod books;
 #[cfg(test)]
 mod contract;
 mod host;
@@ -15,6 +16,7 @@ pub use backend::{
     BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Backend, Error, KEY_BYTES_MAX, Page, Range, Record, SCAN_KEYS_MAX,
     VALUE_BYTES_MAX, Want, Write,
 };
+pub use books::Books;
 pub use key::TableKey;
 pub use memory::Memory;
 pub use sqlite::{Sqlite, SqliteConfig};

@@ -58,6 +58,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let calls = Arc::default();
         let capabilities = Capabilities {
+            tallies: Arc::default(),
             store: Arc::new(Memory::new(1 << 20)),
             logs: Logs::open(LogsConfig::new(folder.path().to_owned())).unwrap(),
             client: Arc::new(Echo { calls: Arc::clone(&calls) }),

@@ -1,11 +1,29 @@
 //! The endpoints: a folder a resource, a file an action.
 
+pub(crate) mod accounts;
+pub(crate) mod audit;
+pub(crate) mod auth;
+pub(crate) mod billing;
 pub(crate) mod deployments;
+pub(crate) mod device;
 pub(crate) mod documents;
+pub(crate) mod invitations;
+pub(crate) mod keys;
+pub(crate) mod limits;
+pub(crate) mod me;
+pub(crate) mod members;
+pub(crate) mod namespaces;
+pub(crate) mod operator;
+pub(crate) mod projects;
 pub(crate) mod registry;
+pub(crate) mod reset;
+pub(crate) mod rules;
 pub(crate) mod services;
+pub(crate) mod sessions;
+pub(crate) mod signup;
 pub(crate) mod store;
 pub(crate) mod uploads;
+pub(crate) mod usage;
 
 use micro_api::ServiceName;
 

@@ -1,9 +1,12 @@
 //! What the operator decides of the control plane.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use micro_artifact::{Key, Store};
+
+use crate::{BillingProvider, NoBilling, PeopleConfig, Plans};
 
 /// Settings of [`crate::Control`], read once.
 #[derive(Debug, Clone)]
@@ -28,6 +31,24 @@ pub struct Config {
     pub key: Key,
     /// The engines of this node. What was compiled for another is compiled again at the start. Empty: not looked at.
     pub engines: Vec<String>,
+    /// What the portal proves itself with when it speaks for a visitor; empty: nobody can.
+    pub portal_secret: String,
+    /// The portal's address, as people reach it: where mails and messages point to.
+    pub portal_url: String,
+    /// How often what streams for long asks whether its credential still counts, beside being told of changes.
+    pub credential_check: Duration,
+    /// API keys of one namespace.
+    pub keys_max: i64,
+    /// Accounts of one namespace, beside its people.
+    pub accounts_max: i64,
+    /// Rules of one namespace.
+    pub rules_max: i64,
+    /// Who may sign up, mails, and how much people may have.
+    pub people: PeopleConfig,
+    /// What namespaces may use, and what it costs.
+    pub plans: Arc<Plans>,
+    /// Who collects what it costs.
+    pub billing: Arc<dyn BillingProvider>,
     /// How long a revision may take to load and warm.
     pub start_timeout: Duration,
     /// How long a drained revision may finish its calls.
@@ -51,6 +72,15 @@ impl Config {
             artifacts,
             key,
             engines: Vec::new(),
+            portal_secret: String::new(),
+            portal_url: "http://localhost:8082".to_owned(),
+            credential_check: Duration::from_secs(1),
+            keys_max: 500,
+            accounts_max: 1_000,
+            rules_max: 200,
+            people: PeopleConfig::default(),
+            plans: Arc::default(),
+            billing: Arc::new(NoBilling),
             start_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(60),
             backoff: Duration::from_millis(200),

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
+use micro_api::Namespace;
+use micro_auth::Passwords;
 use micro_db::Db;
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, Node, router, task};
+use crate::{Config, Credentials, Node, Plan, router, task};
 
 /// Uploads received at once; more wait.
 const UPLOADS_AT_ONCE: usize = 8;
@@ -19,6 +21,10 @@ pub struct Control {
     pub(crate) config: Config,
     pub(crate) db: Db,
     pub(crate) node: Arc<dyn Node>,
+    pub(crate) credentials: Arc<Credentials>,
+    pub(crate) passwords: Arc<Passwords>,
+    /// The access revision that this process has followed.
+    access: watch::Sender<i64>,
     /// Told when a job was added.
     builder: Arc<Notify>,
     /// Counts changes of the rows, whoever made them.
@@ -34,11 +40,21 @@ pub struct Control {
 
 impl Control {
     /// A control plane on `db` (whose schema is up to date) and `node`. `builder` is notified of each new job.
-    pub fn new(config: Config, db: Db, node: Arc<dyn Node>, builder: Arc<Notify>) -> Arc<Self> {
+    pub fn new(
+        config: Config,
+        db: Db,
+        node: Arc<dyn Node>,
+        builder: Arc<Notify>,
+        credentials: Arc<Credentials>,
+        passwords: Arc<Passwords>,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            access: watch::Sender::new(credentials.revision()),
             config,
             db,
             node,
+            credentials,
+            passwords,
             builder,
             changes: watch::Sender::new(0),
             resumed: watch::Sender::new(false),
@@ -55,10 +71,12 @@ impl Control {
 
     /// Routes what the rows say is active, then reconciles until `stop`. Run it once a process.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let access = task::access::run(Arc::clone(&self), stop.clone());
         let watcher = task::watch::run(Arc::clone(&self), stop.clone());
         let sweeper = task::sweep::run(Arc::clone(&self), stop.clone());
+        let usage = task::usage::run(Arc::clone(&self), stop.clone());
         let reconciler = task::reconcile::run(Arc::clone(&self), stop);
-        tokio::join!(watcher, sweeper, reconciler);
+        tokio::join!(access, watcher, sweeper, usage, reconciler);
     }
 
     /// Waits until [`Control::run`] has routed what the rows say is active: before that a call of a running service
@@ -75,6 +93,27 @@ impl Control {
 
     pub(crate) fn mark_resumed(&self) {
         self.resumed.send_replace(true);
+    }
+
+    /// Sees every change of access from now on.
+    pub(crate) fn access_changes(&self) -> watch::Receiver<i64> {
+        self.access.subscribe()
+    }
+
+    /// Looks whether access changed, and if so makes the node follow: called after each change of this process, and
+    /// by a task for those of others.
+    pub(crate) async fn follow_access(&self) -> Result<(), micro_db::Error> {
+        if self.credentials.refresh().await? {
+            self.node.tenants(self.db.tenants().await?).await;
+            self.access.send_replace(self.credentials.revision());
+        }
+        Ok(())
+    }
+
+    /// What `namespace` may use.
+    pub(crate) async fn plan_of(&self, namespace: &Namespace) -> Result<&Plan, micro_db::Error> {
+        let plan = self.db.namespace_plan(namespace).await?;
+        Ok(self.config.plans.of_namespace(namespace, plan.as_deref()))
     }
 
     /// Wakes the reconciler and all who wait for a deployment.

@@ -4,9 +4,9 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// An answer that is an error.
+/// An answer that is an error, and in how many milliseconds trying again makes sense, where that is known.
 #[derive(Debug)]
-pub(crate) struct Error(pub(crate) micro_api::Error);
+pub(crate) struct Error(pub(crate) micro_api::Error, Option<i64>);
 
 impl Error {
     /// From the rows. What is the platform's fault is logged here, once.
@@ -16,14 +16,14 @@ impl Error {
             if outside.code >= 500 {
                 tracing::error!(error = chain(&error), "A request failed at the database");
             }
-            Self(outside)
+            Self(outside, error.retry_ms())
         }
     }
 }
 
 impl From<micro_api::Error> for Error {
     fn from(error: micro_api::Error) -> Self {
-        Self(error)
+        Self(error, None)
     }
 }
 
@@ -36,6 +36,11 @@ impl IntoResponse for Error {
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self.0)).into_response();
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(ms) = self.1 {
+            // Whole seconds, and never too early.
+            let seconds = ms.max(0) / 1_000 + 1;
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response
     }
 }

@@ -1,13 +1,11 @@
 //! What handlers take from a request, with errors in Micro's form.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use micro_api::Namespace;
 use serde::de::DeserializeOwned;
 
 use crate::Control;
@@ -15,18 +13,6 @@ use crate::error::Error;
 
 /// How long a body may take. Uploads have a bound of their own.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Who asks. Until there are accounts, whoever reaches this address is the operator, in the namespace `default`.
-pub(crate) struct Caller {
-    pub(crate) namespace: Namespace,
-}
-
-impl FromRequestParts<Arc<Control>> for Caller {
-    type Rejection = Infallible;
-    async fn from_request_parts(_: &mut Parts, _: &Arc<Control>) -> Result<Self, Infallible> {
-        Ok(Self { namespace: Namespace::default() })
-    }
-}
 
 /// A JSON body, bounded by `body_bytes_max`.
 pub(crate) struct Json<T>(pub(crate) T);

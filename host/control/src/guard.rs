@@ -26,7 +26,7 @@ pub(crate) struct Guard {
 pub(crate) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     match guard.check(&request) {
         Ok(()) => next.run(request).await,
-        Err(error) => Error(error).into_response(),
+        Err(error) => Error::from(error).into_response(),
     }
 }
 

@@ -4,20 +4,36 @@
 //! routes are on one page, [`router`]; a file of [`api`] is the whole story of one of them.
 
 mod api;
+mod authenticate;
+mod authz;
+mod bootstrap;
 mod config;
 mod control;
 mod error;
 mod extract;
 mod guard;
+mod login;
+mod mail;
 mod near;
 mod node;
 pub mod openapi;
+mod people;
+mod plan;
 mod router;
 mod task;
 
+pub use authenticate::{Credentials, CredentialsError};
+pub use authz::{Caller, LocalPeer};
+pub use bootstrap::{OperatorSecret, first_start, reset_operator};
 pub use config::Config;
 pub use control::Control;
+pub use mail::{Full, MailConfig, MailError, Mailer, Message, Outbox, Pace, SmtpConfig, SmtpLogin, SmtpTls};
 pub use node::{ActiveRevision, LogQuery, Node, Unservable};
+pub use people::PeopleConfig;
+pub use plan::{
+    BillingError, BillingProvider, FREE, Invoice, Line, Load, Maxima, NoBilling, OPERATOR, Plan, PlanError,
+    Plans, Prices,
+};
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,17 @@
 //! What control needs of the node it lives on, in control's own words. The server implements it, so control sees neither
 //! the runtime nor the gateway nor a capability.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
 use micro_api::{Error, Namespace, ServiceName, registry, store};
 use micro_artifact::Digest;
+use micro_db::Tenant;
+
+use crate::Load;
 
 /// A revision that serves or is about to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +62,9 @@ pub trait Node: Send + Sync + 'static {
     /// stay are not disturbed. Returns those that cannot serve; all others do.
     async fn publish(&self, active: Vec<ActiveRevision>) -> Vec<Unservable>;
 
+    /// Makes `tenants` what the gateway decides by: rules, plans, blocks. A namespace that is not in it has none.
+    async fn tenants(&self, tenants: HashMap<Namespace, Tenant>);
+
     /// Waits until no call runs in a revision that is no longer routed to, within bounds of the node's own, and lets go
     /// of it. Returns at once for one the node does not know.
     async fn drain(&self, revision: &ActiveRevision);
@@ -72,6 +80,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// Statistics of the node entries of a service; empty when it does not run.
     async fn stats(&self, namespace: &Namespace, service: &ServiceName) -> Vec<NodeStats>;
+
+    /// What the instances of `namespace` hold now.
+    async fn load(&self, namespace: &Namespace) -> Load;
 
     /// Short names of what `namespace` can look up, the platform's own services included.
     async fn registry_list(&self, namespace: &Namespace) -> Vec<String>;

@@ -33,6 +33,7 @@ enum Body {
 
 enum Answer {
     Nothing,
+    Empty(u16),
     Json(u16, SchemaOf),
     Lines(SchemaOf),
 }
@@ -50,6 +51,9 @@ impl Endpoint {
     }
     pub(crate) fn put(path: &str, summary: &'static str, handler: Handler) -> Self {
         Self::new(Method::PUT, path, summary, handler)
+    }
+    pub(crate) fn patch(path: &str, summary: &'static str, handler: Handler) -> Self {
+        Self::new(Method::PATCH, path, summary, handler)
     }
     pub(crate) fn delete(path: &str, summary: &'static str, handler: Handler) -> Self {
         Self::new(Method::DELETE, path, summary, handler)
@@ -79,6 +83,11 @@ impl Endpoint {
         self.answer = Answer::Lines(SchemaGenerator::subschema_for::<T>);
         self
     }
+    /// A status alone.
+    pub(crate) fn answers_empty(mut self, status: u16) -> Self {
+        self.answer = Answer::Empty(status);
+        self
+    }
     /// 204.
     pub(crate) fn answers_nothing(mut self) -> Self {
         self.answer = Answer::Nothing;
@@ -105,6 +114,9 @@ impl Endpoint {
         }
         let (status, answer) = match &self.answer {
             Answer::Nothing => (204, json!({"description": "Done"})),
+            Answer::Empty(status) => {
+                (*status, json!({"description": micro_api::error::status_text(*status)}))
+            }
             Answer::Json(status, schema) => {
                 let content = json!({"application/json": {"schema": schema(generator)}});
                 (*status, json!({"description": micro_api::error::status_text(*status), "content": content}))

@@ -1,18 +1,25 @@
 //! All routes, on one page. The OpenAPI file is made from this table, so neither can say what the other doesn't.
 
+mod people;
+
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, post, put};
+use micro_api::auth::{Account, Inspect, NewAccount, Rule, Token, TokenRequest};
 use micro_api::deployment::{Deployment, RunRequest, ServiceStatus, Upload};
 use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
-use micro_api::{registry, routes, store};
+use micro_api::usage::{Billing, Limits, Usage};
+use micro_api::{person, registry, routes, store};
 
 use crate::Control;
-use crate::api::{deployments, documents, registry as registry_api, services, store as store_api, uploads};
+use crate::api::{
+    accounts, auth, billing, deployments, documents, keys, limits, registry as registry_api, rules, services,
+    sessions, store as store_api, uploads, usage,
+};
 use crate::error::Error;
 use crate::guard::{Guard, guard};
 use crate::openapi::Endpoint;
@@ -24,6 +31,17 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::get(routes::VERSION, "Version of the platform", get(documents::version))
             .answers::<documents::Version>(200),
+        Endpoint::get(routes::LIMITS, "What the namespace may use, and uses", get(limits::handler))
+            .answers::<Limits>(200),
+        Endpoint::get(routes::USAGE, "What services used, by day", get(usage::handler))
+            .takes::<usage::Span>()
+            .answers::<Vec<Usage>>(200),
+        Endpoint::get(
+            routes::BILLING,
+            "What was charged, and what the month costs so far",
+            get(billing::handler),
+        )
+        .answers::<Billing>(200),
         Endpoint::get(routes::OPENAPI, "This description", get(documents::openapi))
             .answers::<serde_json::Value>(200),
         Endpoint::get(routes::SERVICES, "What runs, and what should", get(services::list::handler))
@@ -80,6 +98,58 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .reads::<store_api::delete::Delete>()
             .answers_nothing(),
     ]
+    .into_iter()
+    .chain(identity())
+    .chain(people::endpoints())
+    .collect()
+}
+
+/// Who one is, and what proves it.
+fn identity() -> Vec<Endpoint> {
+    let by_id = |path: &str| format!("{path}/{{id}}");
+    vec![
+        Endpoint::post(routes::SESSIONS, "Sign in", post(sessions::open::handler))
+            .reads::<person::Login>()
+            .answers::<person::SessionOpened>(201),
+        Endpoint::get(routes::SESSIONS, "Where I am signed in", get(sessions::list::handler))
+            .answers::<Vec<person::Session>>(200),
+        Endpoint::delete(&by_id(routes::SESSIONS), "Sign out", delete(sessions::end::handler))
+            .answers_nothing(),
+        Endpoint::post(routes::TOKEN, "Tokens by a secret or a refresh token", post(auth::token::handler))
+            .reads::<TokenRequest>()
+            .answers::<Token>(200),
+        Endpoint::post(routes::INSPECT, "Whose token it is", post(auth::inspect::handler))
+            .reads::<Inspect>()
+            .answers::<Account>(200),
+        Endpoint::get(routes::JWKS, "Public keys of access tokens", get(auth::jwks::handler))
+            .answers::<serde_json::Value>(200),
+        Endpoint::get(routes::KEYS, "API keys", get(keys::list::handler)).answers::<Vec<person::Key>>(200),
+        Endpoint::post(routes::KEYS, "Make an API key", post(keys::create::handler))
+            .reads::<person::NewKey>()
+            .answers::<person::NewKeyMade>(201),
+        Endpoint::delete(&by_id(routes::KEYS), "End an API key", delete(keys::revoke::handler))
+            .answers_nothing(),
+        Endpoint::get(routes::ACCOUNTS, "Accounts of the namespace", get(accounts::list::handler))
+            .answers::<Vec<Account>>(200),
+        Endpoint::post(routes::ACCOUNTS, "Make an account", post(accounts::create::handler))
+            .reads::<NewAccount>()
+            .answers::<Account>(201),
+        Endpoint::delete(&by_id(routes::ACCOUNTS), "Remove an account", delete(accounts::delete::handler))
+            .answers_nothing(),
+        Endpoint::get(routes::RULES, "Who may call what", get(rules::list::handler))
+            .answers::<Vec<Rule>>(200),
+        Endpoint::post(routes::RULES, "Make a rule", post(rules::create::handler))
+            .reads::<Rule>()
+            .answers_nothing(),
+        Endpoint::delete(&by_id(routes::RULES), "Remove a rule", delete(rules::delete::handler))
+            .answers_nothing(),
+    ]
+}
+
+/// Those about people and teams.
+#[cfg(test)]
+pub(crate) fn people_endpoints() -> Vec<Endpoint> {
+    people::endpoints()
 }
 
 /// The API with `beside`, guarded.

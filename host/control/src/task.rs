@@ -1,7 +1,9 @@
 //! What goes on beside requests.
 
+pub(crate) mod access;
 mod job;
 pub(crate) mod reconcile;
 pub(crate) mod routes;
 pub(crate) mod sweep;
+pub(crate) mod usage;
 pub(crate) mod watch;

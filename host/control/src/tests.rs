@@ -1,11 +1,15 @@
 //! The real router and reconciler on a database of their own, with a node that only notes what it is asked.
 
 mod api;
+mod credentials;
 mod deploy;
 mod jobs;
 mod logs;
 mod node;
+mod people;
+mod routes;
 mod uploads;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,17 +19,33 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
-use micro_api::Namespace;
 use micro_api::deployment::{Deployment, DeploymentState, RunRequest, Source, Stage};
-use micro_artifact::{Codec, Exports, Key, Package, RevisionManifest, Store, Wasi};
+use micro_api::manifest::Manifest;
+use micro_artifact::{Code, Codec, Exports, Key, Package, RevisionManifest, Store, Wasi};
+use micro_auth::{MasterKey, PasswordConfig, Passwords, Sealer};
 use micro_db::{BuildJob, Db};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
-use crate::{Config, Control};
+use crate::{Config, Control, Credentials, LocalPeer};
 use node::FakeNode;
+
+/// What tokens are for.
+const AUDIENCE: &str = "http://localhost:8081";
+
+/// Who sends a request.
+#[derive(Clone, Copy)]
+enum Who<'a> {
+    /// The owner of this machine.
+    Local,
+    Nobody,
+    /// With a credential.
+    Holder(&'a str),
+    /// With a credential, in a namespace.
+    In(&'a str, &'a str),
+}
 
 struct Fixture {
     control: Arc<Control>,
@@ -50,6 +70,15 @@ impl Fixture {
     }
 
     async fn open(folder: Arc<tempfile::TempDir>, node: Arc<FakeNode>, tasks: bool) -> Self {
+        Self::open_with(folder, node, tasks, |_| ()).await
+    }
+
+    async fn open_with(
+        folder: Arc<tempfile::TempDir>,
+        node: Arc<FakeNode>,
+        tasks: bool,
+        adjust: impl FnOnce(&mut Config),
+    ) -> Self {
         let path = folder.path();
         let db = Db::connect(&format!("sqlite://{}", path.join("control.db").display())).await.unwrap();
         db.migrate().await.unwrap();
@@ -62,9 +91,22 @@ impl Fixture {
         config.uploads_bytes_max = 160 * 1024;
         config.body_bytes_max = 64 * 1024;
         config.drain_timeout = Duration::from_secs(5);
+        adjust(&mut config);
         let builder = Arc::new(Notify::new());
-        let control =
-            Control::new(config, db.clone(), Arc::clone(&node) as Arc<dyn crate::Node>, Arc::clone(&builder));
+        // Made again by each process of a test: what one sealed the next must open.
+        let sealer = Arc::new(Sealer::new(MasterKey::from_bytes(&[7; 32]), Vec::new()));
+        crate::first_start(&db).await.unwrap();
+        let credentials = Credentials::open(db.clone(), sealer, AUDIENCE.to_owned()).await.unwrap();
+        let passwords = PasswordConfig { memory_kib: 8, passes: 1, ..PasswordConfig::default() };
+        let passwords = Arc::new(Passwords::new(passwords).unwrap());
+        let control = Control::new(
+            config,
+            db.clone(),
+            Arc::clone(&node) as Arc<dyn crate::Node>,
+            Arc::clone(&builder),
+            credentials,
+            passwords,
+        );
         let stop = CancellationToken::new();
         if tasks {
             tokio::spawn(Arc::clone(&control).run(stop.clone()));
@@ -79,14 +121,36 @@ impl Fixture {
         Self::open(folder, Arc::new(FakeNode::default()), true).await
     }
 
+    /// As the owner of this machine, by the socket.
     async fn send(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
-        let request = Request::builder()
+        self.send_as(Who::Local, method, path, body).await
+    }
+
+    async fn send_as(
+        &self,
+        who: Who<'_>,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, "localhost:8081")
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))
-            .unwrap();
+            .header(header::CONTENT_TYPE, "application/json");
+        match who {
+            Who::Local => request = request.extension(LocalPeer),
+            Who::Nobody => {}
+            Who::Holder(credential) => {
+                request = request.header(header::AUTHORIZATION, format!("Bearer {credential}"));
+            }
+            Who::In(credential, namespace) => {
+                request = request.header(header::AUTHORIZATION, format!("Bearer {credential}"));
+                request = request.header("micro-namespace", namespace);
+            }
+        }
+        let request =
+            request.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string()))).unwrap();
         let (status, text) = self.raw(request).await;
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
@@ -122,22 +186,16 @@ impl Fixture {
     async fn build(&self, exports: Exports) -> BuildJob {
         let job = self.claim().await;
         let store = &self.control.config.artifacts;
-        let manifest = RevisionManifest {
-            namespace: Namespace::default(),
-            service: job.request.name.clone(),
-            version: job.request.version.clone(),
+        let code = Code {
             component: store.put(b"component").unwrap(),
             native: store.put(job.deployment.as_bytes()).unwrap(),
             engine: "test".to_owned(),
+        };
+        let manifest = RevisionManifest {
+            version: job.request.version.clone(),
             exports,
-            imports: Vec::new(),
-            descriptors: None,
             codecs: vec![Codec::Json],
-            endpoints: Vec::new(),
-            settings: micro_api::manifest::Manifest::default(),
-            env: BTreeMap::new(),
-            args: Vec::new(),
-            commit: None,
+            ..RevisionManifest::new(job.request.name.clone(), code, Manifest::default())
         };
         let revision = micro_artifact::publish(store, &self.control.config.key, &manifest).unwrap();
         self.db.complete(&job, &revision).await.unwrap();
@@ -186,21 +244,13 @@ fn ended(state: DeploymentState) -> bool {
 }
 
 fn request(name: &str) -> RunRequest {
-    RunRequest {
-        source: Source::Git {
-            url: format!("https://git.invalid/{name}"),
-            folder: String::new(),
-            reference: String::new(),
-        },
-        source_given: format!("git.invalid/{name}"),
-        name: name.parse().unwrap(),
-        name_forced: false,
-        r#type: None,
-        version: "latest".to_owned(),
-        env: BTreeMap::new(),
-        args: Vec::new(),
-        retries: 2,
-    }
+    let source = Source::Git {
+        url: format!("https://git.invalid/{name}"),
+        folder: String::new(),
+        reference: String::new(),
+    };
+    let request = RunRequest::new(source, format!("git.invalid/{name}"), name.parse().unwrap());
+    RunRequest { retries: 2, ..request }
 }
 
 /// The error object, checked for its shape.

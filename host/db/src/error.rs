@@ -105,6 +105,15 @@ impl Error {
         source.as_database_error().is_some_and(|error| error.is_unique_violation())
     }
 
+    /// In how many milliseconds it makes sense to try again, where that is known.
+    pub fn retry_ms(&self) -> Option<i64> {
+        match self {
+            Self::Refused(refusal) => refusal.resets_ms(),
+            Self::Limit { resets_ms, .. } => resets_ms.map(|at| at - crate::now_ms()),
+            _ => None,
+        }
+    }
+
     /// The error for the caller. What went wrong inside stays inside.
     pub fn to_api(&self, id: &str) -> micro_api::Error {
         use micro_api::Error as Api;

@@ -6,7 +6,7 @@ use micro_api::auth::Role;
 use crate::dialect::Tx;
 use crate::query::{Query, query};
 use crate::row::record;
-use crate::{Db, Error};
+use crate::{Db, Error, now_ms};
 
 /// A person's row. `password` is an Argon2id hash.
 #[derive(Debug, Clone)]
@@ -92,6 +92,33 @@ impl Db {
 
     pub async fn person(&self, id: &str) -> Result<Option<Person>, Error> {
         by_id(id).read_first(self).await
+    }
+
+    /// Notes a sign-in.
+    pub async fn note_login(&self, person: &str) -> Result<(), Error> {
+        let mut tx = self.begin_unlocked().await?;
+        let note = query("people.login", "UPDATE people SET login_ms = $2 WHERE id = $1");
+        note.bind(person).bind(now_ms()).execute(&mut tx).await?;
+        tx.commit().await
+    }
+
+    /// Uses a step of a second factor up; false when it, or a later one, was used before.
+    pub async fn take_totp_step(&self, person: &str, step: i64) -> Result<bool, Error> {
+        let mut tx = self.begin_unlocked().await?;
+        let take =
+            query("people.totp_step", "UPDATE people SET totp_step = $2 WHERE id = $1 AND totp_step < $2");
+        let taken = take.bind(person).bind(step).execute(&mut tx).await?;
+        tx.commit().await?;
+        Ok(taken > 0)
+    }
+
+    /// Replaces a password's hash by one of newer parameters, unless the password changed meanwhile.
+    pub async fn rehash(&self, person: &str, old: &str, new: &str) -> Result<(), Error> {
+        let mut tx = self.begin_unlocked().await?;
+        let rehash =
+            query("people.rehash", "UPDATE people SET password = $3 WHERE id = $1 AND password = $2");
+        rehash.bind(person).bind(old).bind(new).execute(&mut tx).await?;
+        tx.commit().await
     }
 
     /// The living namespaces of a person, in the order of joining.

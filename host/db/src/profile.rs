@@ -103,11 +103,13 @@ impl Db {
         tx.commit().await
     }
 
-    /// Keeps the secret of a second factor that is being set up. Fails with [`Refusal::TotpOn`] when there is one.
+    /// Keeps the secret of a second factor that is being set up, of which no step was used yet. Fails with [`Refusal::TotpOn`] when there is one.
     pub async fn begin_totp(&self, person: &str, sealed: &str) -> Result<(), Error> {
         let mut tx = self.begin_unlocked().await?;
-        let begin =
-            query("people.begin_totp", "UPDATE people SET sealed_totp = $2 WHERE id = $1 AND totp_on = 0");
+        let begin = query(
+            "people.begin_totp",
+            "UPDATE people SET sealed_totp = $2, totp_step = 0 WHERE id = $1 AND totp_on = 0",
+        );
         if begin.bind(person).bind(sealed).execute(&mut tx).await? == 0 {
             return Err(Refusal::TotpOn.into());
         }

@@ -49,6 +49,24 @@ impl Db {
         tx.commit().await
     }
 
+    /// Follows what the manifest of a service says of being public; see [`follow_public`].
+    pub async fn follow_public(
+        &self,
+        namespace: &Namespace,
+        service: &str,
+        public: bool,
+    ) -> Result<(), Error> {
+        let known =
+            query("services.is_public", "SELECT public FROM services WHERE namespace = $1 AND service = $2");
+        let known = known.bind(namespace).bind(service).read_first::<(i64,)>(self).await?;
+        if known == Some((i64::from(public),)) {
+            return Ok(());
+        }
+        let mut tx = self.begin(namespace.as_str()).await?;
+        follow_public(&mut tx, namespace.as_str(), service, public).await?;
+        tx.commit().await
+    }
+
     /// Every namespace's rules, plan and state: what the gateway decides by.
     pub async fn tenants(&self) -> Result<HashMap<Namespace, Tenant>, Error> {
         let mut tenants: HashMap<Namespace, Tenant> = HashMap::new();

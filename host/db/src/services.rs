@@ -116,6 +116,16 @@ impl VersionKey {
         Ok(row.first(tx).await?.map(version_row))
     }
 
+    /// Whether a version of the service is left, once this one was removed.
+    pub(crate) async fn has_other_versions(&self, tx: &mut Tx) -> Result<bool, Error> {
+        let other = query(
+            "versions.other",
+            "SELECT version FROM versions WHERE namespace = $1 AND service = $2 LIMIT 1",
+        );
+        let other = other.bind(&self.namespace).bind(&self.service).first::<(String,)>(tx).await?;
+        Ok(other.is_some())
+    }
+
     /// A version whose source was given under this key's name.
     pub(crate) async fn find_suggested(&self, tx: &mut Tx) -> Result<Option<VersionRow>, Error> {
         let row = query(

@@ -1,11 +1,18 @@
 //! May this request run now? Only here can an [`Admitted`] be made, and no handler runs without one.
 //!
 //! The permit travels with the answer's body and ends with it: a client that reads slowly holds its place.
+//!
+//! Who finds no room waits in a queue of its own namespace. A namespace at its cap makes only itself wait; when the
+//! whole node is full, the namespaces that wait take turns, however many requests each of them has.
 
-use std::collections::HashMap;
+mod state;
+#[cfg(test)]
+mod tests;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -14,26 +21,30 @@ use http_body_util::BodyExt;
 use micro_api::{Error, Namespace};
 use micro_runtime::{Body, BoxError};
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use crate::config::Config;
 use crate::place::GATEWAY;
+use crate::respond::Refusal;
+use state::{Entered, Full, State, Waiter};
+
+/// What a client that found no room is told to wait, seconds.
+const RETRY_AFTER: u64 = 1;
 
 /// A request that counts against the limits until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    gate: Arc<Gate>,
+    /// None once it has ceased to count.
+    gate: Option<Arc<Gate>>,
     namespace: Namespace,
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let mut counts = self.gate.counts.lock();
-        counts.all = counts.all.saturating_sub(1);
-        if let Some(count) = counts.by_namespace.get_mut(&self.namespace) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.by_namespace.remove(&self.namespace);
-            }
+        let Some(gate) = self.gate.take() else { return };
+        let someone_waits = gate.state.lock().leave(&self.namespace);
+        if someone_waits {
+            gate.call_in();
         }
     }
 }
@@ -46,56 +57,122 @@ impl Admitted {
     }
 }
 
-/// Counts requests being answered.
+/// Counts requests being answered, and keeps those that wait.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    all_max: usize,
     namespace_max: usize,
-    counts: Mutex<Counts>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    all: usize,
-    by_namespace: HashMap<Namespace, usize>,
+    waiting_time_max: Duration,
+    state: Mutex<State>,
 }
 
 impl Gate {
     pub(crate) fn new(config: &Config) -> Arc<Self> {
         Arc::new(Self {
-            all_max: config.requests_max,
             namespace_max: config.requests_per_namespace_max,
-            counts: Mutex::default(),
+            waiting_time_max: config.waiting_time_max,
+            state: Mutex::new(State::new(
+                config.requests_max,
+                config.waiting_max,
+                config.waiting_per_namespace_max,
+            )),
         })
     }
 
-    /// A permit, or 503 that names the limit.
-    pub(crate) fn admit(self: &Arc<Self>, namespace: &Namespace) -> Result<Admitted, Error> {
-        let mut counts = self.counts.lock();
-        if counts.all >= self.all_max {
-            return Err(full("requests", self.all_max));
-        }
-        match counts.by_namespace.get_mut(namespace) {
-            Some(count) if *count >= self.namespace_max => {
-                return Err(full("requests of the namespace", self.namespace_max));
-            }
-            Some(count) => *count += 1,
-            None => {
-                counts.by_namespace.insert(namespace.clone(), 1);
-            }
-        }
-        counts.all += 1;
-        Ok(Admitted { gate: Arc::clone(self), namespace: namespace.clone() })
+    /// A permit, at once or after a wait for others of the namespace to end; `max` is what the namespace may run at
+    /// once where its plan says so.
+    ///
+    /// # Errors
+    /// 429 when the namespace is at its cap, 503 when the node is, once the queue is full or the wait was too long.
+    pub(crate) async fn admit(
+        self: &Arc<Self>,
+        namespace: &Namespace,
+        max: Option<usize>,
+    ) -> Result<Admitted, Refusal> {
+        let max = max.map_or(self.namespace_max, |max| max.min(self.namespace_max));
+        let place = match self.state.lock().enter(namespace, max) {
+            Entered::Runs => return Ok(self.permit(namespace)),
+            Entered::Waits(id, ready) => Place { gate: self, namespace, id, ready },
+            Entered::Refused(full) => return Err(refusal(namespace, full)),
+        };
+        // The cap may have been raised since the others began to wait.
+        self.call_in();
+        place.wait(self.waiting_time_max).await
     }
 
     /// Requests being answered now.
     pub(crate) fn in_flight(&self) -> usize {
-        self.counts.lock().all
+        self.state.lock().running()
+    }
+
+    /// Requests that wait for room.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state.lock().waiting()
+    }
+
+    fn permit(self: &Arc<Self>, namespace: &Namespace) -> Admitted {
+        Admitted { gate: Some(Arc::clone(self)), namespace: namespace.clone() }
+    }
+
+    /// Gives room that there is to those whose turn it is.
+    fn call_in(self: &Arc<Self>) {
+        loop {
+            let next = self.state.lock().next();
+            let Some((namespace, Waiter { ready, .. })) = next else { return };
+            let permit = Admitted { gate: Some(Arc::clone(self)), namespace };
+            // It went away meanwhile. Dropping the permit would come back here, once more for each that has gone.
+            if let Err(mut permit) = ready.send(permit) {
+                permit.gate = None;
+                self.state.lock().leave(&permit.namespace);
+            }
+        }
     }
 }
 
-fn full(limit: &str, max: usize) -> Error {
-    Error::new(GATEWAY, 503, format!("limit: {limit}: {max} are being answered already, try again"))
+/// A place in a namespace's queue; leaves it when dropped.
+struct Place<'a> {
+    gate: &'a Arc<Gate>,
+    namespace: &'a Namespace,
+    id: u64,
+    ready: oneshot::Receiver<Admitted>,
+}
+
+impl Place<'_> {
+    async fn wait(mut self, time_max: Duration) -> Result<Admitted, Refusal> {
+        match tokio::time::timeout(time_max, &mut self.ready).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // Nobody drops the other end without sending; it is answered like the end of patience.
+            Ok(Err(_)) | Err(_) => {
+                let full = self.gate.state.lock().full(self.namespace);
+                Err(refusal(self.namespace, full))
+            }
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.gate.state.lock().give_up(self.namespace, self.id);
+    }
+}
+
+/// The error with the limit's name and value.
+fn refusal(namespace: &Namespace, full: Full) -> Refusal {
+    let error = match full {
+        Full::Namespace(max) => Error::new(
+            GATEWAY,
+            429,
+            format!(
+                "limit: concurrency: {max} requests of the namespace `{namespace}` are being answered already and \
+                 others wait: send fewer at once, or ask the operator for a larger plan"
+            ),
+        ),
+        Full::Node(max) => Error::new(
+            GATEWAY,
+            503,
+            format!("limit: requests: {max} are being answered on this node already: try again"),
+        ),
+    };
+    Refusal::from(error).retry_after(RETRY_AFTER)
 }
 
 /// A body and the permit of its request.
@@ -121,26 +198,5 @@ impl HttpBody for Held {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_permit_ends_with_the_body() {
-        let gate = Gate::new(&Config { requests_max: 2, requests_per_namespace_max: 1, ..Config::default() });
-        let (a, b): (Namespace, Namespace) = ("a".parse().unwrap(), "b".parse().unwrap());
-        let first = gate.admit(&a).unwrap();
-        assert!(gate.admit(&a).unwrap_err().detail.contains("requests of the namespace"));
-        let _second = gate.admit(&b).unwrap();
-        assert!(gate.admit(&"c".parse().unwrap()).unwrap_err().detail.starts_with("limit: requests: 2"));
-        let response = first.into_response(Response::new(crate::respond::full("body")));
-        assert_eq!(gate.in_flight(), 2, "the answer is still being read");
-        drop(response);
-        assert_eq!(gate.in_flight(), 1);
-        drop(gate.admit(&a).unwrap().into_response(crate::respond::empty(http::StatusCode::NO_CONTENT)));
-        assert_eq!(gate.in_flight(), 1);
     }
 }

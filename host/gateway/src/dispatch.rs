@@ -11,6 +11,8 @@ use micro_capability::client::{CallOptions, CallOrigin, Caller, Codec as ClientC
 use micro_runtime::{Call, Codec, Context, Fault, Runtime};
 use tokio::sync::watch;
 
+use crate::authenticate;
+use crate::authorize::Authorized;
 use crate::snapshot::{Entry, Snapshot, did_you_mean};
 use crate::transcode;
 
@@ -44,19 +46,17 @@ impl From<Failed> for Error {
     }
 }
 
-/// Calls `endpoint` of `entry`; the reply comes in codec `wanted`, whatever the guest speaks. A guest's reply of no
-/// bytes stays one in every codec: it is the empty message.
+/// Makes the call that was authorized; the reply comes in codec `wanted`, whatever the guest speaks. A guest's reply of
+/// no bytes stays one in every codec: it is the empty message.
 pub(crate) async fn call(
     runtime: &Runtime,
-    entry: &Entry,
-    endpoint: &str,
+    authorized: &Authorized,
     request: Message,
     wanted: Codec,
     context: Context,
 ) -> Result<Message, Failed> {
-    if !entry.has_endpoint(endpoint) {
-        return Err(no_endpoint(entry, endpoint).into());
-    }
+    check_endpoint(authorized)?;
+    let (entry, endpoint) = (&authorized.entry, authorized.endpoint.as_str());
     let inside = to_guest(entry, endpoint, request)?;
     let (codec, request_id) = (inside.codec, context.request_id.clone());
     let call = Call { endpoint: endpoint.to_owned(), codec, request: inside.bytes, context };
@@ -68,12 +68,16 @@ pub(crate) async fn call(
     Ok(from_guest(entry, endpoint, Message { codec, bytes }, wanted)?)
 }
 
-/// 404, with the nearest endpoint of the service.
-pub(crate) fn no_endpoint(entry: &Entry, endpoint: &str) -> Error {
+/// 404 where the service has no such endpoint, with the nearest one that the caller may call.
+pub(crate) fn check_endpoint(authorized: &Authorized) -> Result<(), Error> {
+    let (entry, endpoint) = (&authorized.entry, authorized.endpoint.as_str());
+    if entry.has_endpoint(endpoint) {
+        return Ok(());
+    }
     let known = entry.manifest().endpoints.iter().map(|endpoint| endpoint.name.clone());
-    let near = did_you_mean(endpoint, known);
+    let near = did_you_mean(endpoint, known, |near| authorized.sees(near));
     let detail = format!("endpoint `{endpoint}` not found in service {}{near}", entry.service());
-    Error::not_found(entry.error_id(), detail)
+    Err(Error::not_found(entry.error_id(), detail))
 }
 
 fn to_guest(entry: &Entry, endpoint: &str, request: Message) -> Result<Message, Error> {
@@ -162,30 +166,35 @@ impl Caller for Dispatcher {
             .ok_or_else(|| Error::new(service.to_string(), 503, "the node is starting or stopping"))?;
         let snapshot = Arc::clone(&self.snapshot.borrow());
         let key = ServiceKey { namespace: namespace.clone(), name: service.clone() };
-        let entry = snapshot
-            .find(&key, options.version.as_deref())
-            .ok_or_else(|| snapshot.not_found(&service.to_string(), namespace, &service.to_string()))?;
+        let entry = snapshot.find(&key, options.version.as_deref()).ok_or_else(|| {
+            snapshot.not_found(&service.to_string(), namespace, &service.to_string(), |_| true)
+        })?;
+        let tenant = snapshot.tenant(namespace);
+        tenant.check_open(namespace)?;
+        let caller = authenticate::Caller::service(&origin);
+        let authorized = Authorized::new(caller, tenant, Arc::clone(entry), endpoint);
+        let authorized = authorized.map_err(|refusal| refusal.error)?;
         let codec = match codec {
             ClientCodec::Protobuf => Codec::Protobuf,
             ClientCodec::Json => Codec::Json,
         };
         let context = Context {
-            account: origin.context.account.clone(),
+            account: authorized.account(),
             metadata: options.metadata.clone(),
             deadline: options.deadline,
             traceparent: origin.context.traceparent.clone(),
             request_id: origin.context.request_id.clone(),
         };
         let message = Message { codec, bytes: request };
-        let first = call(&runtime, entry, &endpoint, message.clone(), codec, context.clone()).await;
+        let first = call(&runtime, &authorized, message.clone(), codec, context.clone()).await;
         match first.map_err(Error::from) {
-            Err(error) if matches!(error.code, 408 | 500) && repeatable(entry, &endpoint) => {
+            Err(error) if matches!(error.code, 408 | 500) && repeatable(entry, &authorized.endpoint) => {
                 let backoff = BACKOFF_MAX.mul_f64(rand::random::<f64>());
                 if Instant::now() + backoff >= options.deadline {
                     return Err(error);
                 }
                 tokio::time::sleep(backoff).await;
-                Ok(call(&runtime, entry, &endpoint, message, codec, context).await?.bytes)
+                Ok(call(&runtime, &authorized, message, codec, context).await?.bytes)
             }
             first => first.map(|reply| reply.bytes),
         }

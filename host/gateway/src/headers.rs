@@ -1,8 +1,7 @@
 //! What of a request's headers a service sees, and what of its answer a client sees.
 
-use std::net::IpAddr;
-
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use micro_capability::Account;
 
 /// Headers that belong to one connection and travel no further (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -34,11 +33,6 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// The address of a client as `X-Forwarded-For` has it.
-pub(crate) fn address(peer: IpAddr) -> HeaderValue {
-    HeaderValue::from_str(&peer.to_canonical().to_string()).unwrap_or(HeaderValue::from_static("unknown"))
-}
-
 /// Client addresses and schemes that anyone can claim: nothing that we put in front of this gateway set them.
 pub(crate) fn strip_forwarded(headers: &mut HeaderMap) {
     strip_prefixed(headers, "x-forwarded-");
@@ -51,6 +45,22 @@ fn strip_prefixed(headers: &mut HeaderMap, prefix: &str) {
     let names: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with(prefix)).cloned().collect();
     for name in names {
         headers.remove(name);
+    }
+}
+
+/// Tells a service who calls it, beside what the context of a call says: services that speak HTTP have no context.
+pub(crate) fn set_account(headers: &mut HeaderMap, account: &Account) {
+    let scopes = account.scopes.join(",");
+    for (name, value) in [
+        (HeaderName::from_static("micro-account-id"), account.id.as_str()),
+        (HeaderName::from_static("micro-account-type"), account.kind.as_str()),
+        (HeaderName::from_static("micro-account-issuer"), account.issuer.as_str()),
+        (HeaderName::from_static("micro-account-scopes"), scopes.as_str()),
+    ] {
+        // What is no header's value is not said.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
     }
 }
 

@@ -18,9 +18,10 @@ use tokio::time::{Instant, MissedTickBehavior, Sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::Gateway;
+use crate::client::Peer;
 use crate::config::Config;
 use crate::exchanges::{Exchanges, Verdict};
-use crate::{Gateway, headers};
 
 /// Wait after a failed accept, which is mostly a lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -79,13 +80,13 @@ impl Gateway {
     ) {
         let _ = stream.set_nodelay(true);
         let io = TokioIo::new(Stalling::new(stream, &self.config));
-        let peer = headers::address(peer);
+        let peer = Peer::new(peer, &self.config);
         let exchanges = Exchanges::new();
         let (idle_max, stall_max) = (self.config.connection_idle_max, self.config.body_idle_max);
         let begun = Arc::clone(&exchanges);
         let service = service_fn(move |request| {
             let (gateway, peer, exchange) = (Arc::clone(&self), peer.clone(), begun.begin());
-            async move { gateway.handle(request, peer, exchange).await }
+            async move { gateway.handle(request, &peer, exchange).await }
         });
         let mut connection = std::pin::pin!(server.serve_connection(io, service));
         let mut leaving = false;

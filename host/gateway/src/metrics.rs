@@ -29,7 +29,7 @@ impl Metrics {
     }
 
     /// Prometheus text.
-    pub(crate) fn render(&self, in_flight: usize) -> String {
+    pub(crate) fn render(&self, in_flight: usize, waiting: usize) -> String {
         let mut text = String::from(
             "# HELP micro_gateway_requests_total Answered requests by class of status.\n# TYPE micro_gateway_requests_total counter\n",
         );
@@ -55,6 +55,7 @@ impl Metrics {
                 self.refused.load(Relaxed),
             ),
             ("micro_gateway_requests_in_flight", "gauge", "Requests being answered.", in_flight as u64),
+            ("micro_gateway_requests_waiting", "gauge", "Requests that wait for room.", waiting as u64),
         ] {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use micro_api::{Error, Namespace};
 
-use crate::dispatch::no_endpoint;
 use crate::handler::api;
 use crate::place::{GATEWAY, Place};
 use crate::route::{Params, clean, proxy_route, rpc_route};
@@ -37,29 +36,34 @@ pub(crate) struct Fields {
     pub(crate) body: Option<String>,
 }
 
-/// Finds who answers.
+/// Finds who answers. The endpoint may be none of the service's: whoever may not call the service is not to learn which
+/// ones it has.
 ///
 /// # Errors
-/// 404 that suggests the nearest service, or the nearest endpoint of the service that the path names.
+/// 404 that suggests the nearest service that the caller `sees`.
 pub(crate) fn resolve(
     snapshot: &Snapshot,
     place: &Place,
     method: &str,
     host: &str,
     path: &str,
+    sees: &dyn Fn(&str) -> bool,
 ) -> Result<Matched, Error> {
     match place {
-        Place::Namespace(namespace) => by_path(snapshot, namespace, method, host, path),
+        Place::Namespace(namespace) => by_path(snapshot, namespace, method, host, path, sees),
         Place::Origin(namespace, service) => {
             let alias = service.alias();
             let mut found = snapshot.by_alias(namespace, alias).peekable();
             if found.peek().is_none() {
-                return Err(snapshot.not_found(GATEWAY, namespace, alias));
+                return Err(snapshot.not_found(GATEWAY, namespace, alias, sees));
             }
             match found.find(|entry| entry.manifest().exports.http.is_some()) {
                 Some(entry) => Ok(Matched { entry: Arc::clone(entry), handler: Handler::Http }),
                 // Cleaned first: `..` must not lead to a neighbour on this service's origin.
-                None => by_path(snapshot, namespace, method, host, &format!("/{alias}{}", clean(path))),
+                None => {
+                    let path = format!("/{alias}{}", clean(path));
+                    by_path(snapshot, namespace, method, host, &path, sees)
+                }
             }
         }
     }
@@ -71,9 +75,10 @@ fn by_path(
     method: &str,
     host: &str,
     path: &str,
+    sees: &dyn Fn(&str) -> bool,
 ) -> Result<Matched, Error> {
     if let Some(matched) = by_declared_route(snapshot, namespace, method, host, path) {
-        return matched;
+        return Ok(matched);
     }
     let rpc = rpc_route(path);
     let proxy = proxy_route(path);
@@ -102,8 +107,8 @@ fn by_path(
         }
     }
     match (named, rpc) {
-        (Some(entry), Some((_, endpoint))) => Err(no_endpoint(entry, &endpoint)),
-        (_, Some((alias, _))) => Err(snapshot.not_found(GATEWAY, namespace, &alias)),
+        (Some(entry), Some((_, endpoint))) => Ok(rpc_match(entry, &endpoint, None, Fields::default())),
+        (_, Some((alias, _))) => Err(snapshot.not_found(GATEWAY, namespace, &alias, sees)),
         (_, None) => Err(Error::not_found(GATEWAY, "service not found")),
     }
 }
@@ -119,18 +124,15 @@ fn by_declared_route(
     method: &str,
     host: &str,
     path: &str,
-) -> Option<Result<Matched, Error>> {
+) -> Option<Matched> {
     for entry in snapshot.routed(namespace) {
         for route in entry.routes() {
             let Some(params) = route.matches(method, host, path) else { continue };
             if route.handler.as_deref() == Some("http") {
-                return Some(Ok(Matched { entry: Arc::clone(entry), handler: Handler::Http }));
-            }
-            if !entry.has_endpoint(&route.endpoint) {
-                return Some(Err(no_endpoint(entry, &route.endpoint)));
+                return Some(Matched { entry: Arc::clone(entry), handler: Handler::Http });
             }
             let fields = Fields { params, body: route.body.clone() };
-            return Some(Ok(rpc_match(entry, &route.endpoint, route.handler.as_deref(), fields)));
+            return Some(rpc_match(entry, &route.endpoint, route.handler.as_deref(), fields));
         }
     }
     None

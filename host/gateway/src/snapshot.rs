@@ -11,6 +11,7 @@ use micro_artifact::RevisionManifest;
 use micro_runtime::Revision;
 
 use crate::route::MetaRoute;
+use crate::tenant::{self, Tenant};
 use crate::transcode::Schema;
 
 /// Bytes of a name that is compared with what exists, and how many names it is compared with: answering a wrong
@@ -90,31 +91,53 @@ impl Entry {
     }
 }
 
-/// All that runs, by key and version.
+/// All that runs, by key and version, and what holds of each namespace.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    services: HashMap<ServiceKey, BTreeMap<String, Arc<Entry>>>,
+    services: Arc<Services>,
+    tenants: HashMap<Namespace, Arc<Tenant>>,
+}
+
+/// What runs.
+#[derive(Debug, Default)]
+struct Services {
+    by_key: HashMap<ServiceKey, BTreeMap<String, Arc<Entry>>>,
     /// Entries with `[[route]]` tables, by namespace: the only ones that every request must look at.
     routed: HashMap<Namespace, Vec<Arc<Entry>>>,
 }
 
 impl Snapshot {
-    /// The table of `entries`; of two with equal key and version the later wins.
-    pub fn new(entries: impl IntoIterator<Item = Arc<Entry>>) -> Self {
-        let mut snapshot = Self::default();
+    /// The table of `entries`; of two with equal key and version the later wins. A namespace that `tenants` does not
+    /// name has [`Tenant::default`].
+    pub fn new(
+        entries: impl IntoIterator<Item = Arc<Entry>>,
+        tenants: impl IntoIterator<Item = (Namespace, Arc<Tenant>)>,
+    ) -> Self {
+        let mut services = Services::default();
         for entry in entries {
-            let versions = snapshot.services.entry(entry.key.clone()).or_default();
+            let versions = services.by_key.entry(entry.key.clone()).or_default();
             versions.insert(entry.version.clone(), entry);
         }
-        for entry in snapshot.services.values().filter_map(Self::default_version) {
+        for entry in services.by_key.values().filter_map(Self::default_version) {
             if !entry.routes.is_empty() {
-                snapshot.routed.entry(entry.key.namespace.clone()).or_default().push(Arc::clone(entry));
+                services.routed.entry(entry.key.namespace.clone()).or_default().push(Arc::clone(entry));
             }
         }
-        for entries in snapshot.routed.values_mut() {
+        for entries in services.routed.values_mut() {
             entries.sort_by(|a, b| a.key.cmp(&b.key));
         }
-        snapshot
+        Self { services: Arc::new(services), tenants: tenants.into_iter().collect() }
+    }
+
+    /// The same services with other facts of the namespaces: what a changed rule, plan or block needs.
+    #[must_use]
+    pub fn with_tenants(&self, tenants: impl IntoIterator<Item = (Namespace, Arc<Tenant>)>) -> Self {
+        Self { services: Arc::clone(&self.services), tenants: tenants.into_iter().collect() }
+    }
+
+    /// What holds of a namespace.
+    pub fn tenant(&self, namespace: &Namespace) -> Arc<Tenant> {
+        self.tenants.get(namespace).map_or_else(tenant::unknown, Arc::clone)
     }
 
     /// `latest`, or the only other version there is, or the greatest label.
@@ -124,7 +147,7 @@ impl Snapshot {
 
     /// The version that answers; `version` narrows.
     pub fn find(&self, key: &ServiceKey, version: Option<&str>) -> Option<&Arc<Entry>> {
-        let versions = self.services.get(key)?;
+        let versions = self.services.by_key.get(key)?;
         match version {
             Some(version) => versions.get(version),
             None => Self::default_version(versions),
@@ -133,18 +156,24 @@ impl Snapshot {
 
     /// Every running version, in no order.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.services.values().flat_map(BTreeMap::values)
+        self.services.by_key.values().flat_map(BTreeMap::values)
     }
 
     pub(crate) fn routed(&self, namespace: &Namespace) -> &[Arc<Entry>] {
-        self.routed.get(namespace).map_or(&[], Vec::as_slice)
+        self.services.routed.get(namespace).map_or(&[], Vec::as_slice)
     }
 
-    /// `service not found`, with the nearest name of the namespace where there is one.
-    pub(crate) fn not_found(&self, id: &str, namespace: &Namespace, name: &str) -> Error {
-        let names =
-            self.services.keys().filter(|key| key.namespace == *namespace).map(|key| key.name.to_string());
-        Error::not_found(id, format!("service not found{}", did_you_mean(name, names)))
+    /// `service not found`, with the nearest name of the namespace that the caller may know.
+    pub(crate) fn not_found(
+        &self,
+        id: &str,
+        namespace: &Namespace,
+        name: &str,
+        sees: impl Fn(&str) -> bool,
+    ) -> Error {
+        let keys = self.services.by_key.keys().filter(|key| key.namespace == *namespace);
+        let near = did_you_mean(name, keys.map(|key| key.name.to_string()), sees);
+        Error::not_found(id, format!("service not found{near}"))
     }
 
     /// Looks `alias` up as api, then service, then web, then function.
@@ -158,18 +187,21 @@ impl Snapshot {
     }
 }
 
-/// `: did you mean …?` for the nearest of `known`, or nothing.
-pub(crate) fn did_you_mean(name: &str, known: impl Iterator<Item = String>) -> String {
+/// `: did you mean …?` for the nearest of `known` that the caller may know, or nothing.
+pub(crate) fn did_you_mean(
+    name: &str,
+    known: impl Iterator<Item = String>,
+    sees: impl Fn(&str) -> bool,
+) -> String {
     if name.len() > NEAR_BYTES_MAX {
         return String::new();
     }
     let distance_max = 2.max(name.len() / 4);
     let similar = known.filter(|known| known.len().abs_diff(name.len()) <= distance_max).take(NEAR_NAMES_MAX);
-    let near = similar.map(|known| (strsim::damerau_levenshtein(name, &known), known)).min();
-    match near {
-        Some((distance, known)) if distance > 0 && distance <= distance_max => {
-            format!(": did you mean `{known}`?")
-        }
+    let distances = similar.map(|known| (strsim::damerau_levenshtein(name, &known), known));
+    let near = distances.filter(|(distance, _)| *distance <= distance_max).filter(|(_, known)| sees(known));
+    match near.min() {
+        Some((distance, known)) if distance > 0 => format!(": did you mean `{known}`?"),
         _ => String::new(),
     }
 }

@@ -1,6 +1,9 @@
 //! The gateway over real sockets, with a runtime behind it.
 
+mod calls;
 mod edge;
 mod fixture;
+mod identity;
 mod limits;
+mod rates;
 mod rpc;

@@ -18,7 +18,7 @@ use wasmtime::AsContextMut;
 use wasmtime::component::Accessor;
 
 use crate::driver::{Driver, Ended, Threads};
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, Place, SPACE_MEMORY};
 use crate::http::{self, Inbound, finish_p3, prepare_p3};
 use crate::instance::{Bound, Export, Start, call_fault};
 use crate::meter::{Met, Meter};
@@ -128,6 +128,7 @@ impl Worker {
             Met::Memory => Fault::MemoryLimit(Place::default()),
             Met::Table => Fault::TableLimit(Place::default()),
             Met::NodeMemory => Fault::Saturated("memory of the node"),
+            Met::SpaceMemory => Fault::Saturated(SPACE_MEMORY),
             Met::Cancelled => Fault::WallLimit,
             Met::Nothing => Fault::Trap("the instance that served the call trapped".to_owned()),
         }

@@ -58,6 +58,9 @@ pub enum Fault {
     Host(String),
 }
 
+/// [`Fault::Saturated`] of a namespace whose instances hold all that its plan allows.
+pub(crate) const SPACE_MEMORY: &str = "memory: the instances of this namespace may hold no more together";
+
 /// Where in the guest it happened, for the service's log; empty where that is not known.
 #[derive(Debug, Default)]
 pub struct Place(String);

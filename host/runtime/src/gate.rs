@@ -1,13 +1,14 @@
 //! Admission: how many instances live, and who is next.
 //!
 //! The pool of instance slots answers exhaustion with an error, so calls queue here before they reach it. A service
-//! has its own cap, the node has one for all; when something frees, the next call comes from the next namespace that
+//! has its own cap, its namespace another, the node one for all; when something frees, the next call comes from the next namespace that
 //! has a call which could start, so one tenant's burst does not starve the others.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use micro_api::{Namespace, ServiceKey};
+use micro_capability::Space;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -40,8 +41,9 @@ struct State {
 }
 
 /// One service's instances and waiting calls.
-#[derive(Default)]
 struct Line {
+    /// What its namespace holds and may hold.
+    space: Arc<Space>,
     live: usize,
     waiting: VecDeque<oneshot::Sender<Permit>>,
 }
@@ -50,18 +52,19 @@ struct Line {
 pub(crate) struct Permit {
     gate: Arc<Gate>,
     key: Arc<ServiceKey>,
+    space: Arc<Space>,
 }
 
 impl Permit {
     /// Calls of other services wait for it.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.gate.is_contended()
+        self.gate.is_contended(&self.key, &self.space)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.gate.release(&self.key);
+        self.gate.release(&self.key, &self.space);
     }
 }
 
@@ -71,17 +74,22 @@ impl Gate {
     }
 
     /// Waits for the right to hold an instance of `key`. The caller bounds the wait.
-    pub(crate) async fn enter(self: &Arc<Self>, key: &Arc<ServiceKey>) -> Result<Permit, Fault> {
+    pub(crate) async fn enter(
+        self: &Arc<Self>,
+        key: &Arc<ServiceKey>,
+        space: &Arc<Space>,
+    ) -> Result<Permit, Fault> {
         let receiver = {
             let mut guard = self.state.lock();
             let state = &mut *guard;
             let node_has_room = self.has_room(state);
             let queue_full = state.waiting >= self.caps.node_queue;
-            let line = state.services.entry(Arc::clone(key)).or_default();
-            if node_has_room && line.live < self.caps.service && line.waiting.is_empty() {
+            let line = state.services.entry(Arc::clone(key)).or_insert_with(|| Line::new(Arc::clone(space)));
+            if node_has_room && line.has_room(self.caps.service) && line.waiting.is_empty() {
                 line.live += 1;
                 state.live += 1;
-                return Ok(self.permit(key));
+                space.enter();
+                return Ok(self.permit(key, space));
             }
             if line.waiting.len() >= self.caps.service_queue {
                 // Callers that gave up may stand among them.
@@ -112,10 +120,13 @@ impl Gate {
         !self.has_room(&self.state.lock())
     }
 
-    /// Calls wait because the node is full: an instance that is kept idle keeps them waiting.
-    fn is_contended(&self) -> bool {
+    /// Calls wait because the node or the namespace is full: an instance that is kept idle keeps them waiting.
+    fn is_contended(&self, key: &ServiceKey, space: &Space) -> bool {
         let state = self.state.lock();
-        state.waiting > 0 && !self.has_room(&state)
+        if state.waiting > 0 && !self.has_room(&state) {
+            return true;
+        }
+        !space.has_room() && state.turns.contains_key(&key.namespace)
     }
 
     /// A free slot, and memory to fill it. Memory always frees together with a slot, so both wake the queue.
@@ -127,16 +138,17 @@ impl Gate {
     #[cfg(test)]
     fn try_enter(self: &Arc<Self>, key: &Arc<ServiceKey>) -> Option<Permit> {
         use futures::FutureExt;
-        self.enter(key).now_or_never()?.ok()
+        self.enter(key, &Arc::default()).now_or_never()?.ok()
     }
 
-    fn permit(self: &Arc<Self>, key: &Arc<ServiceKey>) -> Permit {
-        Permit { gate: Arc::clone(self), key: Arc::clone(key) }
+    fn permit(self: &Arc<Self>, key: &Arc<ServiceKey>, space: &Arc<Space>) -> Permit {
+        Permit { gate: Arc::clone(self), key: Arc::clone(key), space: Arc::clone(space) }
     }
 
-    fn release(self: &Arc<Self>, key: &Arc<ServiceKey>) {
+    fn release(self: &Arc<Self>, key: &Arc<ServiceKey>, space: &Space) {
         let granted = {
             let mut state = self.state.lock();
+            space.leave();
             state.live = state.live.saturating_sub(1);
             if let Some(line) = state.services.get_mut(key) {
                 line.live = line.live.saturating_sub(1);
@@ -184,7 +196,7 @@ impl Gate {
         for _ in 0..turns.len() {
             let key = turns.pop_front()?;
             let Some(line) = state.services.get_mut(&key) else { continue };
-            let sender = if line.live < self.caps.service { line.waiting.pop_front() } else { None };
+            let sender = if line.has_room(self.caps.service) { line.waiting.pop_front() } else { None };
             if !line.waiting.is_empty() {
                 turns.push_back(Arc::clone(&key));
             }
@@ -192,10 +204,23 @@ impl Gate {
                 line.live += 1;
                 state.live += 1;
                 state.waiting = state.waiting.saturating_sub(1);
-                return Some((sender, self.permit(&key)));
+                line.space.enter();
+                let permit = self.permit(&key, &line.space);
+                return Some((sender, permit));
             }
         }
         None
+    }
+}
+
+impl Line {
+    fn new(space: Arc<Space>) -> Self {
+        Self { space, live: 0, waiting: VecDeque::new() }
+    }
+
+    /// Neither the service nor its namespace is at its cap.
+    fn has_room(&self, service_max: usize) -> bool {
+        self.live < service_max && self.space.has_room()
     }
 }
 
@@ -215,6 +240,7 @@ impl State {
 mod tests {
     use super::*;
     use futures::FutureExt;
+    use micro_capability::{SpaceLimits, Tallies};
     use std::pin::Pin;
 
     const CAPS: Caps = Caps { node: 3, service: 2, node_queue: 8, service_queue: 6 };
@@ -229,7 +255,7 @@ mod tests {
 
     fn wait(gate: &Arc<Gate>, key: &Arc<ServiceKey>) -> Pin<Box<dyn Future<Output = Result<Permit, Fault>>>> {
         let (gate, key) = (Arc::clone(gate), Arc::clone(key));
-        let mut waiting = Box::pin(async move { gate.enter(&key).await });
+        let mut waiting = Box::pin(async move { gate.enter(&key, &Arc::default()).await });
         assert!((&mut waiting).now_or_never().is_none());
         waiting
     }
@@ -243,6 +269,28 @@ mod tests {
         assert!(gate.try_enter(&key("a", "quiet")).is_some(), "another service has room");
         drop(first);
         assert!(waiting.now_or_never().unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_namespace_has_its_own_cap() {
+        let (gate, tallies) = (new(), Tallies::default());
+        let name: Namespace = "a".parse().unwrap();
+        let limits = SpaceLimits { instances: 1, ..SpaceLimits::default() };
+        tallies.limit(&HashMap::from([(name.clone(), limits)]));
+        let space = tallies.space(&name).unwrap();
+        let (one, two) = (key("a", "one"), key("a", "two"));
+        let first = gate.enter(&one, &space).now_or_never().unwrap().unwrap();
+        assert!(!first.is_wanted());
+        let mut waiting = Box::pin(gate.enter(&two, &space));
+        assert!((&mut waiting).now_or_never().is_none(), "of whatever service");
+        assert!(first.is_wanted(), "an idle instance keeps it waiting");
+        let other = gate.try_enter(&key("b", "s")).expect("another namespace has room");
+        assert!(!other.is_wanted());
+        drop(first);
+        let second = (&mut waiting).now_or_never().unwrap().unwrap();
+        assert_eq!(space.instances(), 1);
+        drop(second);
+        assert_eq!(space.instances(), 0);
     }
 
     #[test]
@@ -263,10 +311,10 @@ mod tests {
         let gate = new();
         let _held: Vec<_> = ["x", "y", "z"].iter().map(|n| gate.try_enter(&key("h", n)).unwrap()).collect();
         let _waiting: Vec<_> = (0..6).map(|_| wait(&gate, &key("a", "s"))).collect();
-        let refused = gate.enter(&key("a", "s")).now_or_never().unwrap();
+        let refused = gate.enter(&key("a", "s"), &Arc::default()).now_or_never().unwrap();
         assert!(matches!(refused, Err(Fault::Saturated("calls waiting for the service"))));
         let _more: Vec<_> = (0..2).map(|_| wait(&gate, &key("b", "s"))).collect();
-        let refused = gate.enter(&key("c", "s")).now_or_never().unwrap();
+        let refused = gate.enter(&key("c", "s"), &Arc::default()).now_or_never().unwrap();
         assert!(matches!(refused, Err(Fault::Saturated("calls waiting on the node"))));
     }
 

@@ -9,7 +9,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::{I32Exit, WasiCtx};
 use wasmtime_wasi_http::{p2, p3};
 
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, Place, SPACE_MEMORY};
 use crate::gate::Permit;
 use crate::limits::Limiter;
 use crate::meter::{Met, Meter, on_epoch};
@@ -119,6 +119,7 @@ fn new_store(
         Arc::clone(&meter),
         Arc::clone(revision.node_memory()),
         Arc::clone(revision.stats_cells()),
+        Arc::clone(revision.guest().tally()),
     );
     let state = State::new(wasi, capability, limiter);
     let mut store = Store::new(loaded.engine(), state);
@@ -195,6 +196,7 @@ pub(crate) fn call_fault(error: &wasmtime::Error, meter: &Meter) -> Fault {
         Met::Memory => return Fault::MemoryLimit(Place::of(error)),
         Met::Table => return Fault::TableLimit(Place::of(error)),
         Met::NodeMemory => return Fault::Saturated("memory of the node"),
+        Met::SpaceMemory => return Fault::Saturated(SPACE_MEMORY),
         Met::Nothing => {}
     }
     if let Some(I32Exit(code)) = error.downcast_ref() {

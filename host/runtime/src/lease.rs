@@ -61,11 +61,19 @@ impl Runtime {
             if !loaded.has(export) {
                 return Err(Fault::NoSuchExport(export.name()));
             }
+            let space = revision.guest().tally().space();
             if self.gate.is_full() {
-                self.reclaim();
+                self.reclaim(|_| true);
+            } else if !space.has_room() {
+                self.reclaim(|other| Arc::ptr_eq(other.guest().tally().space(), space));
             }
-            let permit = self.gate.enter(&revision.lane().key).await?;
-            Ok(Start::Fresh { permit, loaded, meter: Arc::new(Meter::new()), args })
+            let permit = self.gate.enter(&revision.lane().key, space).await?;
+            Ok(Start::Fresh {
+                permit,
+                loaded,
+                meter: Arc::new(Meter::new(Arc::clone(revision.guest().tally()))),
+                args,
+            })
         };
         let left = tokio::time::timeout_at(context.deadline.into(), waiting).await;
         let start = left.unwrap_or(Err(Fault::Saturated("calls waiting for an instance")));
@@ -98,10 +106,10 @@ impl Runtime {
         refused.map_err(|_| Fault::Saturated("calls waiting for an instance")).map(|()| worker)
     }
 
-    /// Drops an idle instance somewhere, so that a service which has work can have its place.
-    fn reclaim(&self) {
+    /// Drops an idle instance of one of those, so that a service which has work can have its place.
+    fn reclaim(&self, of: impl Fn(&Revision) -> bool) {
         let warm: Vec<_> = self.warm.lock().iter().filter_map(Weak::upgrade).collect();
-        let oldest = warm.iter().max_by_key(|revision| revision.idle_age());
+        let oldest = warm.iter().filter(|revision| of(revision)).max_by_key(|revision| revision.idle_age());
         if let Some(revision) = oldest {
             revision.drop_oldest();
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use async_trait::async_trait;
 use micro_api::manifest;
+use micro_capability::Tally;
 use wasmtime::ResourceLimiterAsync;
 
 use crate::config::ServiceLimits;
@@ -69,6 +70,7 @@ pub(crate) struct Limiter {
     meter: Arc<Meter>,
     node: Arc<NodeMemory>,
     stats: Arc<Stats>,
+    tally: Arc<Tally>,
 }
 
 impl Limiter {
@@ -77,6 +79,7 @@ impl Limiter {
         meter: Arc<Meter>,
         node: Arc<NodeMemory>,
         stats: Arc<Stats>,
+        tally: Arc<Tally>,
     ) -> Self {
         stats.instances.fetch_add(1, Relaxed);
         Self {
@@ -87,6 +90,7 @@ impl Limiter {
             meter,
             node,
             stats,
+            tally,
         }
     }
 }
@@ -103,6 +107,11 @@ impl Limiter {
         }
         if !self.node.take(more as u64) {
             self.meter.meet(Met::NodeMemory);
+            return false;
+        }
+        if !self.tally.take_memory(more as u64) {
+            self.node.give(more as u64);
+            self.meter.meet(Met::SpaceMemory);
             return false;
         }
         self.memory_bytes += more;
@@ -150,6 +159,7 @@ impl ResourceLimiterAsync for Limiter {
 impl Drop for Limiter {
     fn drop(&mut self) {
         self.node.give(self.memory_bytes as u64);
+        self.tally.give_memory(self.memory_bytes as u64);
         self.stats.memory_bytes.fetch_sub(self.memory_bytes as u64, Relaxed);
         self.stats.instances.fetch_sub(1, Relaxed);
     }
@@ -158,7 +168,11 @@ impl Drop for Limiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
     use std::time::Duration;
+
+    use micro_api::Namespace;
+    use micro_capability::{SpaceLimits, Tallies};
 
     fn asked(text: &str) -> manifest::Limits {
         manifest::Limits { memory: Some(text.to_owned()), ..Default::default() }
@@ -178,9 +192,14 @@ mod tests {
     fn memory_and_tables_are_summed_and_given_back() {
         let node = Arc::new(NodeMemory::new(5 << 16));
         let stats = Arc::new(Stats::default());
-        let meter = Arc::new(Meter::new());
+        let (namespace, tallies) = ("default".parse::<Namespace>().unwrap(), Tallies::default());
+        let tally = tallies.of(&namespace, &"app".parse().unwrap());
+        let meter = Arc::new(Meter::new(Arc::clone(&tally)));
         let limits = ServiceLimits { memory_bytes: 4 << 16, table_elements: 10, ..ServiceLimits::default() };
-        let limiter = || Limiter::new(&limits, Arc::clone(&meter), Arc::clone(&node), Arc::clone(&stats));
+        let limiter = || {
+            let (meter, node, stats) = (Arc::clone(&meter), Arc::clone(&node), Arc::clone(&stats));
+            Limiter::new(&limits, meter, node, stats, Arc::clone(&tally))
+        };
         let mut one = limiter();
         assert!(one.grow_memory(3 << 16));
         assert!(!one.grow_memory(2 << 16), "the second memory counts too");
@@ -188,9 +207,14 @@ mod tests {
         let mut two = limiter();
         assert!(!two.grow_memory(3 << 16), "the node is full");
         assert_eq!(meter.met(), Met::NodeMemory);
+        let space = SpaceLimits { memory_bytes: 4 << 16, ..SpaceLimits::default() };
+        tallies.limit(&HashMap::from([(namespace, space)]));
+        assert!(!two.grow_memory(2 << 16), "the namespace is full");
+        assert_eq!((meter.met(), node.used_bytes()), (Met::SpaceMemory, 3 << 16));
         assert!(two.grow_table(6));
         assert!(!two.grow_table(6));
         drop((one, two));
         assert_eq!((node.used_bytes(), stats.read(false)), (0, Default::default()));
+        assert_eq!(tally.space().memory_bytes(), 0);
     }
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use micro_capability::Tally;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{StoreContextMut, UpdateDeadline};
 
@@ -35,6 +36,7 @@ pub(crate) enum Met {
     Table = 3,
     NodeMemory = 4,
     Cancelled = 5,
+    SpaceMemory = 6,
 }
 
 /// What the poll wrapper and the epoch callback of one instance share.
@@ -54,10 +56,13 @@ pub(crate) struct Meter {
     demote: AtomicBool,
     cancelled: AtomicBool,
     met: AtomicU8,
+    /// What the service used in all.
+    tally: Arc<Tally>,
 }
 
 impl Meter {
-    pub(crate) fn new() -> Self {
+    /// An account whose use is charged to `tally` too.
+    pub(crate) fn new(tally: Arc<Tally>) -> Self {
         Self {
             used_ns: AtomicU64::new(0),
             budget_ns: AtomicU64::new(u64::MAX),
@@ -67,6 +72,7 @@ impl Meter {
             demote: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             met: AtomicU8::new(0),
+            tally,
         }
     }
 
@@ -137,6 +143,7 @@ impl Meter {
             3 => Met::Table,
             4 => Met::NodeMemory,
             5 => Met::Cancelled,
+            6 => Met::SpaceMemory,
             _ => Met::Nothing,
         }
     }
@@ -152,6 +159,7 @@ impl Meter {
         let polled = future.poll(cx);
         let spent = begun.spent_ns();
         self.used_ns.fetch_add(spent, Relaxed);
+        self.tally.cpu(spent);
         polled
     }
 
@@ -232,13 +240,22 @@ fn nanos(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    fn tally() -> Arc<Tally> {
+        micro_capability::Tallies::default().of(&"default".parse().unwrap(), &"app".parse().unwrap())
+    }
+
+    /// Keeps the thread busy for so much CPU time, whoever else has the core meanwhile.
+    fn burn(time: Duration) {
+        let until = thread_cpu_ns() + nanos(time);
+        while thread_cpu_ns() < until {
+            std::hint::spin_loop();
+        }
+    }
+
     #[test]
     fn a_long_poll_is_charged_in_full_and_waiting_is_not() {
         let long = Span::begin();
-        while long.began.elapsed() < Duration::from_millis(30) {
-            std::hint::spin_loop();
-        }
-        // Another thread may have had the core, but hardly all the time.
+        burn(Duration::from_millis(6));
         let spent = long.spent_ns();
         assert!(spent > 5_000_000, "{spent}");
         let waiting = Span::begin();
@@ -248,28 +265,32 @@ mod tests {
         assert!(waiting.spent_ns() < 15_000_000, "{}", waiting.spent_ns());
     }
 
-    /// A guest that waits after every poll, however short or long they are, is charged for nearly all of them.
+    /// However a guest cuts its work into polls, with or without waits between: each is charged to a tenth of a
+    /// millisecond.
     #[test]
     fn many_polls_add_up() {
-        for poll in [Duration::from_micros(20), Duration::from_micros(150), Duration::from_micros(900)] {
-            let (meter, before) = (Meter::new(), thread_cpu_ns());
-            let mut work = std::pin::pin!(std::future::poll_fn(|_| {
-                let began = Instant::now();
-                while began.elapsed() < poll {
-                    std::hint::spin_loop();
+        const POLLS: u32 = 50;
+        for poll in [20, 90, 150, 900].map(Duration::from_micros) {
+            for pause in [0, 30, 200].map(Duration::from_micros) {
+                let (meter, mut used) = (Meter::new(tally()), 0);
+                let mut work = std::pin::pin!(std::future::poll_fn(|_| {
+                    let before = thread_cpu_ns();
+                    burn(poll);
+                    used += thread_cpu_ns() - before;
+                    Poll::<()>::Pending
+                }));
+                let mut context = Context::from_waker(std::task::Waker::noop());
+                for _ in 0..POLLS {
+                    assert!(meter.poll(work.as_mut(), &mut context).is_pending());
+                    if !pause.is_zero() {
+                        std::thread::sleep(pause);
+                    }
                 }
-                Poll::<()>::Pending
-            }));
-            for _ in 0..50 {
-                assert!(
-                    meter
-                        .poll(work.as_mut(), &mut Context::from_waker(std::task::Waker::noop()))
-                        .is_pending()
-                );
-                std::thread::sleep(Duration::from_micros(200));
+                let charged = nanos(meter.used());
+                assert_eq!(meter.tally.sums().cpu, meter.used(), "the books say the same");
+                assert!(charged + nanos(CLOCK_AGE_MAX * POLLS) >= used, "{poll:?}: {charged} of {used}");
+                assert!(charged <= used + nanos(SHORT_POLL_MAX * POLLS), "{poll:?}: {charged} of {used}");
             }
-            let (charged, used) = (nanos(meter.used()), thread_cpu_ns() - before);
-            assert!(charged * 10 > used * 4, "{poll:?}: {charged} of {used}");
         }
     }
 }

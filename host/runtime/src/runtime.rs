@@ -190,7 +190,11 @@ impl Runtime {
     /// [`Fault::Guest`] is the handler's own answer; all others are the platform's.
     pub async fn call(&self, revision: &Arc<Revision>, call: Call) -> Result<Bytes, Fault> {
         if !crate::driver::is_inside_call() {
-            return self.call_counted(revision, call).await;
+            let answer = self.call_counted(revision, call).await;
+            if let Ok(bytes) = &answer {
+                revision.guest().tally().egress(bytes.len() as u64);
+            }
+            return answer;
         }
         // A guest calls another service. wasmtime runs one event loop a thread at a time, and calls inside calls would
         // pile up on one stack: the inner call gets a task of its own, which ends with the outer one.

@@ -46,6 +46,23 @@ impl DataFolder {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
+    /// The name of this node, the same after a restart.
+    pub(crate) fn node_id(&self) -> Result<String> {
+        let path = self.path.join("node");
+        match std::fs::read_to_string(&path) {
+            Ok(id) if uuid::Uuid::try_parse(id.trim()).is_ok() => return Ok(id.trim().to_owned()),
+            Ok(_) => bail!("{} does not hold the name of a node: remove it", path.display()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+        }
+        let id = uuid::Uuid::new_v4().to_string();
+        let partial = self.path.join("node.partial");
+        std::fs::write(&partial, &id)
+            .and_then(|()| std::fs::rename(&partial, &path))
+            .context("name this node")?;
+        Ok(id)
+    }
+
     /// Tells where this process listens, for those who asked for port 0.
     pub(crate) fn write_addresses(&self, addresses: &Addresses) -> Result<()> {
         let text = serde_json::to_string_pretty(addresses).context("encode the addresses")?;
@@ -62,6 +79,7 @@ pub(crate) struct Addresses {
     pub(crate) pid: u32,
     pub(crate) api: SocketAddr,
     pub(crate) proxy: SocketAddr,
+    pub(crate) web: SocketAddr,
     pub(crate) health: SocketAddr,
 }
 
@@ -76,7 +94,8 @@ mod tests {
         let error = DataFolder::open(&scratch).err().unwrap().to_string();
         assert!(error.starts_with("another micro-server uses"), "{error}");
         drop(first);
-        DataFolder::open(&scratch).unwrap();
+        let id = DataFolder::open(&scratch).unwrap().node_id().unwrap();
+        assert_eq!(DataFolder::open(&scratch).unwrap().node_id().unwrap(), id, "the same after a restart");
         std::fs::set_permissions(&scratch, std::fs::Permissions::from_mode(0o755)).unwrap();
         let error = DataFolder::open(&scratch).err().unwrap().to_string();
         assert!(error.contains("chmod 700"), "{error}");

@@ -1,12 +1,18 @@
 //! The platform's process. `micro server` starts it as `micro-server all`.
 
+mod admin;
 mod builder;
 mod config;
 mod data;
 mod directory;
 mod health;
 mod node;
+mod people;
 mod process;
+mod secrets;
+mod socket;
+mod tenants;
+mod usage;
 mod wire;
 
 use anyhow::{Context, Result};
@@ -30,7 +36,16 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run(cli: Cli) -> Result<()> {
-    let Role::All(options) = cli.role;
+    let options = match cli.role {
+        Role::All(options) => *options,
+        Role::Admin(args) => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context("start the async runtime")?;
+            return runtime.block_on(admin::run(args));
+        }
+    };
     process::log_to_stderr()?;
     options.check()?;
     process::raise_limits(options.loaded_max);

@@ -12,12 +12,14 @@ use micro_api::{Error, Namespace, ServiceKey, ServiceName, registry, store};
 use micro_artifact::{Key, Store};
 use micro_capability::store::Admin;
 use micro_capability::{Scope, log};
-use micro_control::{ActiveRevision, LogQuery, Unservable};
+use micro_control::{ActiveRevision, Load, LogQuery, Plans, Unservable};
 use micro_gateway::{Entry, Snapshot};
 use micro_runtime::{Context, Revision, Runtime};
 use tokio::sync::{Mutex, watch};
 
 use crate::directory::{self, Directory};
+use crate::tenants;
+use crate::usage::{self, Meters};
 
 /// What the node needs; made once by `wire`.
 pub(crate) struct Parts {
@@ -28,6 +30,8 @@ pub(crate) struct Parts {
     pub(crate) key: Key,
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) meters: Meters,
+    pub(crate) plans: Arc<Plans>,
     /// Where the gateway listens: what node entries show as their address.
     pub(crate) address: String,
 }
@@ -37,6 +41,15 @@ pub(crate) struct Node {
     parts: Parts,
     /// Revisions that were started, by deployment, until they are drained.
     known: Mutex<HashMap<String, Arc<Known>>>,
+    /// What the gateway was told last; a change of one half is published with the other.
+    routed: Mutex<Routed>,
+}
+
+/// What a snapshot is made of.
+#[derive(Default)]
+struct Routed {
+    entries: Vec<Arc<Entry>>,
+    tenants: HashMap<Namespace, Arc<micro_gateway::Tenant>>,
 }
 
 /// A revision that this node took up.
@@ -53,7 +66,7 @@ struct Known {
 
 impl Node {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts, known: Mutex::default() }
+        Self { parts, known: Mutex::default(), routed: Mutex::default() }
     }
 
     /// The revision of a deployment, verified and configured at its first use. Nothing is loaded by this.
@@ -100,6 +113,13 @@ impl Node {
         ] {
             self.parts.logs.platform(&scope(&known.active), "info", "", line);
         }
+    }
+
+    fn send(&self, routed: &Routed) {
+        let tenants =
+            routed.tenants.iter().map(|(namespace, tenant)| (namespace.clone(), Arc::clone(tenant)));
+        let snapshot = Snapshot::new(routed.entries.iter().map(Arc::clone), tenants);
+        self.parts.snapshot.send_replace(Arc::new(snapshot));
     }
 
     async fn of_service(&self, namespace: &Namespace, service: &ServiceName) -> Vec<Arc<Known>> {
@@ -162,8 +182,18 @@ impl micro_control::Node for Node {
             }
         }
         self.parts.directory.replace(nodes);
-        self.parts.snapshot.send_replace(Arc::new(Snapshot::new(entries)));
+        let mut routed = self.routed.lock().await;
+        routed.entries = entries;
+        self.send(&routed);
         unservable
+    }
+
+    async fn tenants(&self, tenants: HashMap<Namespace, micro_db::Tenant>) {
+        self.parts.meters.follow(&tenants, &self.parts.plans);
+        self.parts.logs.keep_days(usage::log_days(&tenants, &self.parts.plans));
+        let mut routed = self.routed.lock().await;
+        routed.tenants = tenants::of_gateway(tenants, &self.parts.plans);
+        self.send(&routed);
     }
 
     async fn drain(&self, active: &ActiveRevision) {
@@ -210,6 +240,12 @@ impl micro_control::Node for Node {
     async fn stats(&self, namespace: &Namespace, service: &ServiceName) -> Vec<NodeStats> {
         let found = self.of_service(namespace, service).await;
         found.iter().map(|known| self.read_stats(service, known)).collect()
+    }
+
+    async fn load(&self, namespace: &Namespace) -> Load {
+        let Some(space) = self.parts.meters.tallies.space(namespace) else { return Load::default() };
+        let whole = |value| i64::try_from(value).unwrap_or(i64::MAX);
+        Load { instances: whole(space.instances()), memory: whole(space.memory_bytes()) }
     }
 
     async fn registry_list(&self, namespace: &Namespace) -> Vec<String> {

@@ -1,6 +1,5 @@
 //! The parts of this process together, without its listeners.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +7,11 @@ use std::time::Duration;
 use micro_api::Namespace;
 use micro_api::deployment::{DeploymentState, RunRequest, Source};
 use micro_api::manifest::Manifest;
-use micro_artifact::{Exports, Key, RevisionManifest, Store, Wasi, publish};
+use micro_artifact::{Code, Exports, Key, RevisionManifest, Store, Wasi, publish};
+use micro_auth::{MasterKey, PasswordConfig, Passwords, Sealer};
 use micro_capability::store::{Admin, Memory};
 use micro_capability::{Capabilities, http, log};
-use micro_control::Control;
+use micro_control::{Control, Credentials};
 use micro_db::{Action, Db};
 use micro_engine::{EngineKind, engine_id, inspect, precompile};
 use micro_gateway::{Dispatcher, Snapshot};
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::directory::Directory;
 use crate::node::{Node, Parts};
+use crate::usage::Meters;
 
 /// A component that exports `wasi:cli/run`.
 const JOB: &str = r#"(component
@@ -38,6 +39,7 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     let logs = log::Logs::open(log::LogsConfig::new(data.join("logs"))).unwrap();
     let store = Arc::new(Memory::new(1 << 20));
     let capabilities = Arc::new(Capabilities {
+        tallies: Arc::default(),
         store: Arc::clone(&store) as Arc<_>,
         logs: Arc::clone(&logs),
         client: dispatcher.clone(),
@@ -48,46 +50,30 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     dispatcher.bind(&runtime);
     let (artifacts, key) = (artifacts.clone(), key.clone());
     let address = "127.0.0.1:0".to_owned();
-    Node::new(Parts { runtime, logs, store: Admin::new(store), artifacts, key, snapshot, directory, address })
+    let (meters, plans, store) = (Meters::new(), Arc::default(), Admin::new(store));
+    Node::new(Parts { runtime, logs, store, artifacts, key, snapshot, directory, meters, plans, address })
 }
 
 /// A revision as an earlier version of the platform left it.
 fn revision(artifacts: &Store, wasm: &[u8]) -> RevisionManifest {
-    RevisionManifest {
-        namespace: Namespace::default(),
-        service: "app".parse().unwrap(),
-        version: "latest".to_owned(),
+    let code = Code {
         component: artifacts.put(wasm).unwrap(),
         native: artifacts.put(b"code of long ago").unwrap(),
         engine: "sync-0000000000000000".to_owned(),
+    };
+    RevisionManifest {
         exports: Exports { run: Some(Wasi::P2), ..Exports::default() },
-        imports: Vec::new(),
-        descriptors: None,
-        codecs: Vec::new(),
-        endpoints: Vec::new(),
-        settings: Manifest::default(),
-        env: BTreeMap::new(),
-        args: Vec::new(),
-        commit: None,
+        ..RevisionManifest::new("app".parse().unwrap(), code, Manifest::default())
     }
 }
 
 fn request() -> RunRequest {
-    RunRequest {
-        source: Source::Git {
-            url: "https://git.invalid/app".to_owned(),
-            folder: String::new(),
-            reference: String::new(),
-        },
-        source_given: "git.invalid/app".to_owned(),
-        name: "app".parse().unwrap(),
-        name_forced: false,
-        r#type: None,
-        version: "latest".to_owned(),
-        env: BTreeMap::new(),
-        args: Vec::new(),
-        retries: 0,
-    }
+    let source = Source::Git {
+        url: "https://git.invalid/app".to_owned(),
+        folder: String::new(),
+        reference: String::new(),
+    };
+    RunRequest { retries: 0, ..RunRequest::new(source, "git.invalid/app", "app".parse().unwrap()) }
 }
 
 async fn state(db: &Db, id: &str, wanted: DeploymentState) {
@@ -126,7 +112,11 @@ async fn what_ran_on_another_engine_runs_again() {
         micro_control::Config::new("0.1.0", data.join("uploads"), artifacts.clone(), key.clone());
     config.engines = EngineKind::ALL.map(engine_id).to_vec();
     let node = Arc::new(node(data, &artifacts, &key));
-    let control = Control::new(config, db.clone(), node, Arc::clone(&wake));
+    let sealer = Arc::new(Sealer::new(MasterKey::from_bytes(&[7; 32]), Vec::new()));
+    let credentials =
+        Credentials::open(db.clone(), sealer, "http://localhost:8081".to_owned()).await.unwrap();
+    let passwords = Passwords::new(PasswordConfig::default()).unwrap();
+    let control = Control::new(config, db.clone(), node, Arc::clone(&wake), credentials, Arc::new(passwords));
     let running = tokio::spawn(control.run(stop.clone()));
     tokio::time::timeout(Duration::from_secs(30), wake.notified()).await.expect("a builder is asked");
     let job = db.claim_job("builder", 60_000).await.unwrap().unwrap();

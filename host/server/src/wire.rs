@@ -1,18 +1,22 @@
 //! The one place that chooses backends and ties the parts together.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body as AxumBody;
 use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use futures::future::BoxFuture;
-use micro_api::Namespace;
 use micro_artifact::{Key, Store};
+use micro_auth::{PasswordConfig, Passwords, random_secret};
 use micro_capability::store::{Admin, Backend, Memory, Sqlite, SqliteConfig};
 use micro_capability::{Capabilities, http, log};
-use micro_control::Control;
+use micro_client::{Address, Client};
+use micro_control::{Control, Credentials, Plans};
 use micro_db::Db;
 use micro_engine::{EngineKind, engine_id};
 use micro_gateway::{Dispatcher, Gateway, Snapshot};
@@ -28,28 +32,46 @@ use crate::data::{Addresses, DataFolder};
 use crate::directory::Directory;
 use crate::health::{self, Check, Probe};
 use crate::node::{Node, Parts};
+use crate::socket::Socket;
+use crate::usage::{Keeper, Meters};
+use crate::{admin, people, secrets};
 
 /// Largest store of one namespace in memory, bytes.
 const MEMORY_STORE_BYTES_MAX: u64 = 256 << 20;
 /// How long requests may take to finish when the process stops; the gateway's connections have 30 s of their own.
 const STOP_GRACE: std::time::Duration = std::time::Duration::from_secs(35);
+/// How long the last page of the books may take.
+const KEEP_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Everything of the `all` role, until `stop`.
 pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()> {
     let folder = DataFolder::open(&options.data()?)?;
     let data = folder.path.clone();
-    let db_url =
-        options.db.clone().unwrap_or_else(|| format!("sqlite://{}", data.join("control.db").display()));
+    let db_url = options.db_url(&data);
     let db = Db::connect(&db_url).await.context("open the control database")?;
     db.migrate().await.context("bring the control database up to date")?;
 
+    let sealer = secrets::sealer(&options, &data)?;
+    let operator_secret = micro_control::first_start(&db).await.context("make the operator")?;
+    check_reach(&options, &db).await?;
+    let credentials =
+        Credentials::open(db.clone(), sealer, options.audience()).await.context("read the keys")?;
+    let passwords = Passwords::new(PasswordConfig::default()).context("prepare passwords")?;
+    let plans = Arc::new(match &options.plans {
+        Some(path) => Plans::read(path).context("read the plans")?,
+        None => Plans::default(),
+    });
+
     let api = bind("--api_address", options.api_address).await?;
     let proxy = bind("--proxy_address", options.proxy_address).await?;
+    let web = bind("--web_address", options.web_address).await?;
     let health = bind("--health_address", options.health_address).await?;
+    let socket = Socket::bind(&options.socket()?).await?;
     let addresses = Addresses {
         pid: std::process::id(),
         api: api.local_addr().context("read the gateway's address")?,
         proxy: proxy.local_addr().context("read the control address")?,
+        web: web.local_addr().context("read the portal's address")?,
         health: health.local_addr().context("read the health address")?,
     };
 
@@ -57,8 +79,10 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let directory = Directory::new(env!("CARGO_PKG_VERSION"), &addresses.api.to_string());
     let dispatcher = Dispatcher::new(snapshots.clone());
     let logs = log::Logs::open(log::LogsConfig::new(data.join("logs"))).context("open the log folder")?;
-    let store = store(&options, &data)?;
+    let meters = Meters::new();
+    let store = store(&options, &data, &meters)?;
     let capabilities = Arc::new(Capabilities {
+        tallies: Arc::clone(&meters.tallies),
         store: Arc::clone(&store),
         logs: Arc::clone(&logs),
         client: dispatcher.clone(),
@@ -83,18 +107,46 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         key: key.clone(),
         snapshot,
         directory,
+        meters: meters.clone(),
+        plans: Arc::clone(&plans),
         address: addresses.api.to_string(),
     }));
-    let gateway_config = micro_gateway::Config { domain: options.domain.clone(), ..Default::default() };
-    let gateway = Gateway::new(gateway_config, Arc::clone(&runtime), snapshots);
+    let gateway_config = micro_gateway::Config {
+        domain: options.domain.clone(),
+        trusted_proxies: options.trusted_proxies.clone(),
+        ..Default::default()
+    };
+    let gateway = Gateway::new(
+        gateway_config,
+        Arc::clone(&runtime),
+        snapshots,
+        Arc::clone(&credentials) as _,
+        Arc::clone(&meters.budgets) as _,
+    );
     let job = Arc::new(Notify::new());
     let mut control_config =
         micro_control::Config::new(env!("CARGO_PKG_VERSION"), data.join("uploads"), artifacts, key);
     control_config.engines = EngineKind::ALL.map(engine_id).to_vec();
-    let control = Control::new(control_config, db.clone(), node, Arc::clone(&job));
+    let portal_secret = random_secret("").expose().to_owned();
+    control_config.portal_secret.clone_from(&portal_secret);
+    control_config.portal_url = portal_url(&options, &addresses);
+    control_config.people = people::config(&options, &data)?;
+    control_config.plans = plans;
+    control_config.hosts.extend(host_of(options.public_url.as_deref()));
+    let control = Control::new(
+        control_config,
+        db.clone(),
+        node,
+        Arc::clone(&job),
+        Arc::clone(&credentials),
+        Arc::new(passwords),
+    );
 
     let tasks = TaskTracker::new();
     tasks.spawn(Arc::clone(&control).run(stop.clone()));
+    let keeper = Keeper::new(db.clone(), meters, folder.node_id()?, Arc::new(micro_db::now_ms));
+    let keeping = CancellationToken::new();
+    let kept = tokio::spawn(keeper.run(keeping.clone()));
     let mut condition = None;
     if !options.no_builder {
         let command = builder_command(&options, &data, db_url)?;
@@ -116,15 +168,26 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         () = stop.cancelled() => {}
     }
     tasks.spawn(Arc::clone(&gateway).serve(api, stop.clone()));
-    tasks.spawn(serve(proxy, control.router(rpc_route(gateway)), stop.clone()));
+    let router = control.router(rpc_route(gateway, Arc::clone(&control)));
+    tasks.spawn(socket.serve(router.clone(), stop.clone()));
+    tasks.spawn(serve(proxy, router, stop.clone()));
+    tasks.spawn(serve(web, portal(&options, &addresses, portal_secret)?, stop.clone()));
     folder.write_addresses(&addresses)?;
     announce(&addresses);
+    if let Some(secret) = operator_secret {
+        admin::tell_secret(secret.expose(), &portal_url(&options, &addresses));
+    }
 
     stop.cancelled().await;
     tasks.close();
     // Streams that follow a log have no end of their own.
     if tokio::time::timeout(STOP_GRACE, tasks.wait()).await.is_err() {
         tracing::warn!("Some requests did not finish in time");
+    }
+    // What was used until now is written down before the database closes.
+    keeping.cancel();
+    if tokio::time::timeout(KEEP_GRACE, kept).await.is_err() {
+        tracing::warn!("What was used in the last second was not written down");
     }
     logs.flush().await;
     db.close().await;
@@ -137,11 +200,13 @@ async fn bind(flag: &str, address: std::net::SocketAddr) -> Result<TcpListener> 
     })
 }
 
-fn store(options: &Options, data: &std::path::Path) -> Result<Arc<dyn Backend>> {
+fn store(options: &Options, data: &std::path::Path, meters: &Meters) -> Result<Arc<dyn Backend>> {
+    let books = Arc::clone(&meters.books);
     if options.store == "memory" {
-        return Ok(Arc::new(Memory::new(MEMORY_STORE_BYTES_MAX)));
+        return Ok(Arc::new(Memory::with_books(MEMORY_STORE_BYTES_MAX, books)));
     }
-    Ok(Sqlite::open(&SqliteConfig::new(data.join("store"))).context("open the store")?)
+    let config = SqliteConfig { books, ..SqliteConfig::new(data.join("store")) };
+    Ok(Sqlite::open(&config).context("open the store")?)
 }
 
 fn runtime_config(options: &Options) -> micro_runtime::Config {
@@ -172,10 +237,12 @@ fn announce(addresses: &Addresses) {
     }
     tracing::info!("Gateway listening on http://{}", addresses.api);
     tracing::info!("Proxy listening on http://{}", addresses.proxy);
+    tracing::info!("Web listening on http://{}", addresses.web);
     tracing::info!("Health listening on http://{}", addresses.health);
 }
 
 async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "A listener ended");
@@ -183,14 +250,75 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
 }
 
 /// `/rpc` beside `/v1/`, answered by the gateway.
-fn rpc_route(gateway: Arc<Gateway>) -> Router {
+fn rpc_route(gateway: Arc<Gateway>, control: Arc<Control>) -> Router {
     Router::new().route(
         micro_api::routes::RPC,
         any(move |request: Request| {
-            let gateway = Arc::clone(&gateway);
-            async move { gateway.rpc_call(&Namespace::default(), request).await.map(AxumBody::new) }
+            let (gateway, control) = (Arc::clone(&gateway), Arc::clone(&control));
+            async move {
+                let (parts, body) = request.into_parts();
+                let caller = match control.caller(&parts).await {
+                    Ok(caller) => caller,
+                    Err(error) => return refused(&error),
+                };
+                let request = Request::from_parts(parts, body);
+                gateway.rpc_call(&caller.namespace, request, caller.identity).await.map(AxumBody::new)
+            }
         }),
     )
+}
+
+/// Micro's error object.
+fn refused(error: &micro_api::Error) -> Response {
+    let status = StatusCode::from_u16(error.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, axum::Json(error)).into_response()
+}
+
+/// The pages, which know no more than the control API tells every client.
+fn portal(options: &Options, addresses: &Addresses, secret: String) -> Result<Router> {
+    let control: Address = addresses.proxy.to_string().parse().context("read the control address")?;
+    let loopback = format!("http://localhost:{}", addresses.api.port());
+    let mut hosts = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec();
+    hosts.extend(host_of(options.portal_url.as_deref()));
+    let config = micro_portal::Config {
+        client: Client::new(control).context("set the portal's client up")?,
+        secret,
+        hosts,
+        secure: options.portal_url.as_deref().is_some_and(|url| url.starts_with("https://")),
+        gateway_url: options.gateway_url.clone().unwrap_or(loopback),
+        domain: options.domain.clone(),
+        control_url: options.public_url.clone().unwrap_or_else(|| addresses.proxy.to_string()),
+        trusted_proxies: options.trusted_proxies.clone(),
+    };
+    micro_portal::router(config).context("set the portal up")
+}
+
+/// Where people reach the portal.
+fn portal_url(options: &Options, addresses: &Addresses) -> String {
+    let own = || format!("http://localhost:{}", addresses.web.port());
+    options.portal_url.as_deref().map_or_else(own, |url| url.trim_end_matches('/').to_owned())
+}
+
+fn host_of(url: Option<&str>) -> Option<String> {
+    Some(url::Url::parse(url?).ok()?.host_str()?.to_ascii_lowercase())
+}
+
+/// Beyond this machine, somebody must be able to manage the platform, and passwords must not travel in the clear.
+async fn check_reach(options: &Options, db: &Db) -> Result<()> {
+    if options.is_loopback() {
+        return Ok(());
+    }
+    if !db.has_operator_password().await.context("look for the operator")? {
+        anyhow::bail!(
+            "the operator's account has no password yet: start on loopback addresses first and set it, then serve others"
+        );
+    }
+    if options.public_url.is_none() || options.portal_url.is_none() {
+        tracing::warn!(
+            "Others can reach this server: put TLS in front of it and say where with --public_url and --portal_url"
+        );
+    }
+    Ok(())
 }
 
 /// What the health address tells of this process.

@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
             "micro-artifact",
             "micro-auth",
             "micro-capability",
+            "micro-client",
             "micro-control",
             "micro-db",
             "micro-engine",

@@ -19,7 +19,7 @@ pub(crate) use tools::node_modules;
 pub(crate) enum Level {
     /// To run the platform: the sandbox and the guest toolchain.
     Up,
-    /// To test it: also git servers, PostgreSQL, nextest and a JavaScript guest.
+    /// To test it: also git servers, PostgreSQL, nextest, a JavaScript guest and a browser.
     Test,
     /// To measure it: also the load generator and the peers.
     Bench,
@@ -48,6 +48,7 @@ pub(crate) fn ensure(level: Level, force_fallback: bool) -> Result<GuestToolchai
     if level >= Level::Test {
         tools::nextest()?;
         tools::componentize()?;
+        tools::browser()?;
     }
     if level >= Level::Bench {
         tools::peers()?;

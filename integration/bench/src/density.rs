@@ -3,23 +3,21 @@
 //! Deploying ten thousand services takes a quarter of an hour, so they are written into the data folder as running, and
 //! the server finds them when it starts.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use micro_api::Namespace;
 use micro_api::deployment::{RunRequest, Source};
 use micro_api::manifest::Manifest;
-use micro_artifact::{Config, Digest, Key, RevisionManifest, Store, publish};
+use micro_api::{Namespace, routes};
+use micro_artifact::{Code, Config, Digest, Key, RevisionManifest, Store, publish};
 use micro_db::{Action, Db};
-use micro_engine::EngineKind;
 use micro_integration::guest::Guest;
-use micro_integration::{Platform, eventually, http};
+use micro_integration::{Platform, http};
 
 use crate::Effort;
-use crate::table::{Goal, Row, median, time};
+use crate::table::{Goal, Pairs, Row, seconds};
 use crate::wrk::wrk;
 
 /// Services of the node that the other is compared with.
@@ -30,8 +28,6 @@ const MANY_QUICK: usize = 1_000;
 const COMPONENTS: usize = 100;
 /// What an idle service may cost.
 const IDLE_BYTES_MAX: f64 = 20.0 * 1024.0;
-const STARTED_WITHIN: Duration = Duration::from_secs(300);
-const UNLOADED_WITHIN: Duration = Duration::from_secs(180);
 
 pub(crate) async fn measure(effort: Effort) -> Result<Vec<Row>> {
     let many = if effort.turns > 1 { MANY } else { MANY_QUICK };
@@ -45,24 +41,15 @@ pub(crate) async fn measure(effort: Effort) -> Result<Vec<Row>> {
         ratio: Some(each / IDLE_BYTES_MAX),
         goal: Goal::AtMost(1.0),
     };
-    let (mut ratios, mut own, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    let mut pairs = Pairs::default();
     for node in [&large, &small] {
         node.p50(effort.seconds)?;
     }
     for _ in 0..effort.turns {
-        let (a, b) = (large.p50(effort.seconds)?, small.p50(effort.seconds)?);
-        ratios.push(a.as_secs_f64() / b.as_secs_f64());
-        own.push(a.as_secs_f64());
-        others.push(b.as_secs_f64());
+        pairs.push(large.p50(effort.seconds)?.as_secs_f64(), small.p50(effort.seconds)?.as_secs_f64());
     }
-    let hot = COMPONENTS.min(many);
-    let latency = Row {
-        what: format!("{hot} of {many} services called in turn, p50"),
-        ours: time(Duration::from_secs_f64(median(own))),
-        other: format!("{FEW} services: {}", time(Duration::from_secs_f64(median(others)))),
-        ratio: Some(median(ratios)),
-        goal: Goal::AtMost(1.1),
-    };
+    let what = format!("{COMPONENTS} of {many} services called in turn, p50");
+    let latency = pairs.row(what, &format!("{FEW} services"), seconds, Goal::AtMost(1.1));
     Ok(vec![memory, latency])
 }
 
@@ -81,15 +68,11 @@ impl Node {
         deploy(&platform.data(), services).await?;
         platform.start_server().await?;
         let client = http::client()?;
-        let url = format!("http://{}/v1/services", platform.control());
-        eventually("every service runs", STARTED_WITHIN, async || {
-            let answer = http::send(client.get(&url)).await?.json()?;
-            let rows = answer.as_array().context("no list")?;
-            let running = rows.iter().filter(|row| row["status"] == "running").count();
-            ensure!(running == services, "{running} of {services} run");
-            Ok(())
-        })
-        .await?;
+        // A server that is ready routes all that runs: its registry has them.
+        let url = format!("http://{}{}", platform.control(), routes::REGISTRY);
+        let names = http::send(client.get(&url)).await?.json()?;
+        let routed = names.as_array().context("no list")?.len();
+        ensure!(routed == services, "{routed} of {services} services run");
         let file = platform.scratch().join("turns.lua");
         let script = format!(
             "local i = 0\nrequest = function()\n  i = i % {} + 1\n  \
@@ -104,15 +87,11 @@ impl Node {
         Ok(wrk(&self.platform.url("/"), &["-s", &self.script], seconds)?.p50)
     }
 
-    /// Memory of the server once nothing is loaded: starting a service loads it.
+    /// Memory of the server while nobody has called anything.
     async fn resident_bytes(&self) -> Result<u64> {
-        let (client, url) = (http::client()?, format!("http://{}/metrics", self.platform.health()));
-        eventually("every component is unloaded", UNLOADED_WITHIN, async || {
-            let metrics = http::send(client.get(&url)).await?.body;
-            ensure!(metrics.contains("\nmicro_components_loaded 0\n"), "some are loaded");
-            Ok(())
-        })
-        .await?;
+        let url = format!("http://{}/metrics", self.platform.health());
+        let metrics = http::send(http::client()?.get(url)).await?.body;
+        ensure!(metrics.contains("\nmicro_components_loaded 0\n"), "services are loaded: {metrics}");
         let status = fs::read_to_string(format!("/proc/{}/status", self.platform.pid()))
             .context("read the server's status")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
@@ -121,7 +100,7 @@ impl Node {
     }
 }
 
-/// Writes so many built services into a data folder.
+/// Writes so many running services into a data folder.
 async fn deploy(data: &Path, services: usize) -> Result<()> {
     let db = Db::connect(&format!("sqlite://{}", data.join("control.db").display())).await?;
     let store = Store::open(&Config::Filesystem { folder: data.join("artifacts") })?;
@@ -131,27 +110,16 @@ async fn deploy(data: &Path, services: usize) -> Result<()> {
     let mut components = Vec::new();
     for number in 0..COMPONENTS.min(services) {
         let wasm = with_section(&wasm, number);
-        let native = store.put(&micro_engine::precompile(&wasm, EngineKind::Sync)?)?;
-        components.push((store.put(&wasm)?, native));
+        let native = store.put(&micro_engine::precompile(&wasm, found.kind)?)?;
+        let engine = micro_engine::engine_id(found.kind);
+        components.push(Code { component: store.put(&wasm)?, native, engine });
     }
-    for (number, (component, native)) in (0..services).zip(components.iter().cycle()) {
+    for (number, code) in (0..services).zip(components.iter().cycle()) {
         let name = format!("idle{number}");
         let manifest = RevisionManifest {
-            namespace: Namespace::default(),
-            service: name.parse()?,
-            version: "latest".to_owned(),
-            component: *component,
-            native: *native,
-            engine: micro_engine::engine_id(EngineKind::Sync),
             exports: found.exports,
-            imports: Vec::new(),
-            descriptors: None,
             codecs: found.codecs.clone(),
-            endpoints: Vec::new(),
-            settings: Manifest::default(),
-            env: BTreeMap::new(),
-            args: Vec::new(),
-            commit: None,
+            ..RevisionManifest::new(name.parse()?, code.clone(), Manifest::default())
         };
         let revision = publish(&store, &key, &manifest)?;
         note_running(&db, &name, &revision).await.with_context(|| name)?;
@@ -163,17 +131,8 @@ async fn deploy(data: &Path, services: usize) -> Result<()> {
 /// What `micro run`, the builder and the reconciler do to the database.
 async fn note_running(db: &Db, name: &str, revision: &Digest) -> Result<()> {
     let url = format!("https://git.invalid/{name}");
-    let request = RunRequest {
-        source: Source::Git { url: url.clone(), folder: String::new(), reference: String::new() },
-        source_given: url,
-        name: name.parse()?,
-        name_forced: false,
-        r#type: None,
-        version: "latest".to_owned(),
-        env: BTreeMap::new(),
-        args: Vec::new(),
-        retries: 0,
-    };
+    let source = Source::Git { url: url.clone(), folder: String::new(), reference: String::new() };
+    let request = RunRequest::new(source, url, name.parse()?);
     db.submit(&Namespace::default(), Action::Run, &request).await?;
     let job = db.claim_job("bench", 60_000).await?.context("the job is gone")?;
     db.complete(&job, revision).await?;

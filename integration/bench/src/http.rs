@@ -11,7 +11,7 @@ use micro_integration::platform::die_with_parent;
 use micro_integration::{Platform, eventually, http};
 
 use crate::Effort;
-use crate::table::{Goal, Row, median};
+use crate::table::{Goal, Pairs, Row, seconds};
 use crate::wrk::wrk;
 
 const KEEP_RESIDENT: [&str; 6] = [
@@ -63,34 +63,21 @@ async fn deploy(platform: &Platform, guest: Guest, name: &str, reuse: &str) -> R
 
 /// Requests a second, ours and the peer's, in turns.
 async fn against(what: &str, ours: &str, peer: &Peer, effort: Effort, goal: Goal) -> Result<Row> {
-    let (mut ratios, mut own, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    let mut pairs = Pairs::default();
     for url in [ours, &peer.url] {
         wrk(url, &[], 1)?;
     }
     for _ in 0..effort.turns {
-        let (a, b) = (wrk(ours, &[], effort.seconds)?.rate, wrk(&peer.url, &[], effort.seconds)?.rate);
-        ratios.push(a / b);
-        own.push(a);
-        others.push(b);
+        pairs.push(wrk(ours, &[], effort.seconds)?.rate, wrk(&peer.url, &[], effort.seconds)?.rate);
     }
-    Ok(Row {
-        what: what.to_owned(),
-        ours: format!("{:.0} req/s", median(own)),
-        other: format!("{}: {:.0} req/s", peer.name, median(others)),
-        ratio: Some(median(ratios)),
-        goal,
-    })
+    Ok(pairs.row(what.to_owned(), peer.name, |rate| format!("{rate:.0} req/s"), goal))
 }
 
 async fn p99(ours: &str, peer: &Peer, effort: Effort) -> Result<Row> {
     let (a, b) = (wrk(ours, &[], effort.seconds)?.p99, wrk(&peer.url, &[], effort.seconds)?.p99);
-    Ok(Row {
-        what: "the same, p99".to_owned(),
-        ours: crate::table::time(a),
-        other: format!("{}: {}", peer.name, crate::table::time(b)),
-        ratio: Some(a.as_secs_f64() / b.as_secs_f64()),
-        goal: Goal::AtMost(1.0),
-    })
+    let mut pairs = Pairs::default();
+    pairs.push(a.as_secs_f64(), b.as_secs_f64());
+    Ok(pairs.row("the same, p99".to_owned(), peer.name, seconds, Goal::AtMost(1.0)))
 }
 
 /// Another server of the same answer; it stops when this is dropped.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use micro_api::Namespace;
 use micro_api::manifest::{Manifest, Reuse};
 use micro_api::name::ServiceName;
-use micro_artifact::{Codec, Digest, Key, RevisionManifest, Store, publish, verify};
+use micro_artifact::{Code, Codec, Key, RevisionManifest, Store, publish, verify};
 use micro_capability::client::{CallOptions, CallOrigin, Caller};
 use micro_capability::http::{Egress, EgressConfig};
 use micro_capability::log::{Logs, LogsConfig};
@@ -21,7 +21,7 @@ use micro_runtime::{Call, Config, Revision, Runtime};
 
 use crate::Effort;
 use crate::bare::Bare;
-use crate::table::{Goal, Row, median, time};
+use crate::table::{Goal, Pairs, Row, median, seconds, time};
 
 /// A guest and one call of it.
 struct Subject {
@@ -136,22 +136,13 @@ async fn pair(
     mut floor: impl AsyncFnMut() -> Result<()>,
     goal: Goal,
 ) -> Result<Row> {
-    let (mut ratios, mut own, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    let mut pairs = Pairs::default();
     turn(effort.calls / 10 + 1, &mut ours).await?;
     turn(effort.calls / 10 + 1, &mut floor).await?;
     for _ in 0..effort.turns {
-        let (a, b) = (turn(effort.calls, &mut ours).await?, turn(effort.calls, &mut floor).await?);
-        ratios.push(a / b);
-        own.push(a);
-        others.push(b);
+        pairs.push(turn(effort.calls, &mut ours).await?, turn(effort.calls, &mut floor).await?);
     }
-    Ok(Row {
-        what,
-        ours: time(Duration::from_secs_f64(median(own))),
-        other: format!("wasmtime alone: {}", time(Duration::from_secs_f64(median(others)))),
-        ratio: Some(median(ratios)),
-        goal,
-    })
+    Ok(pairs.row(what, "wasmtime alone", seconds, goal))
 }
 
 /// The median of so many calls, in seconds.
@@ -177,6 +168,7 @@ impl Node {
     fn new() -> Result<Self> {
         let folder = tempfile::tempdir().context("make a folder")?;
         let capabilities = Capabilities {
+            tallies: Arc::default(),
             store: Arc::new(store::Memory::new(1 << 20)),
             logs: Logs::open(LogsConfig::new(folder.path().join("logs")))?,
             client: Arc::new(Nobody),
@@ -208,24 +200,16 @@ impl Node {
         settings.grants.store = vec!["own".to_owned()];
         settings.grants.call = vec!["*".to_owned()];
         settings.grants.registry = Some("read".to_owned());
-        let manifest = RevisionManifest {
-            namespace: Namespace::default(),
-            service: name.parse()?,
-            version: "latest".to_owned(),
-            component: Digest::of(wasm),
+        let code = Code {
+            component: self.store.put(wasm)?,
             native: self.store.put(native)?,
             engine: micro_engine::engine_id(subject.kind),
-            exports: found.exports,
-            imports: Vec::new(),
-            descriptors: None,
-            codecs: found.codecs,
-            endpoints: Vec::new(),
-            settings,
-            env: std::collections::BTreeMap::new(),
-            args: Vec::new(),
-            commit: None,
         };
-        self.store.put(wasm)?;
+        let manifest = RevisionManifest {
+            exports: found.exports,
+            codecs: found.codecs,
+            ..RevisionManifest::new(name.parse()?, code, settings)
+        };
         let digest = publish(&self.store, &self.key, &manifest)?;
         Ok(self.runtime.revision(verify(&self.store, &self.key, &digest)?)?)
     }

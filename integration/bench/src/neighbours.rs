@@ -9,7 +9,7 @@ use micro_integration::guest::Guest;
 use micro_integration::{Options, Platform, http, load};
 
 use crate::Effort;
-use crate::table::{Goal, Row, median, time};
+use crate::table::{Goal, Pairs, Row, seconds};
 
 const RATE: u32 = 200;
 const IN_FLIGHT_MAX: u64 = 2_000;
@@ -37,7 +37,7 @@ pub(crate) async fn measure(effort: Effort) -> Result<Vec<Row>> {
 }
 
 async fn beside(platform: &Platform, endpoint: &str, effort: Effort) -> Result<Row> {
-    let (mut ratios, mut alone, mut together) = (Vec::new(), Vec::new(), Vec::new());
+    let mut pairs = Pairs::default();
     for _ in 0..effort.turns.div_ceil(2) {
         let a = good(platform, effort).await?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -50,18 +50,10 @@ async fn beside(platform: &Platform, endpoint: &str, effort: Effort) -> Result<R
         let b = good(platform, effort).await;
         stop.store(true, Ordering::Relaxed);
         noise.await.context("the bad neighbour's load")??;
-        let b = b?;
-        ratios.push(b.as_secs_f64() / a.as_secs_f64());
-        alone.push(a.as_secs_f64());
-        together.push(b.as_secs_f64());
+        pairs.push(b?.as_secs_f64(), a.as_secs_f64());
     }
-    Ok(Row {
-        what: format!("good service at {RATE} req/s beside {BAD_LOOPS} loops of `{endpoint}`, p99"),
-        ours: time(Duration::from_secs_f64(median(together))),
-        other: format!("alone: {}", time(Duration::from_secs_f64(median(alone)))),
-        ratio: Some(median(ratios)),
-        goal: Goal::AtMost(1.5),
-    })
+    let what = format!("good service at {RATE} req/s beside {BAD_LOOPS} loops of `{endpoint}`, p99");
+    Ok(pairs.row(what, "alone", seconds, Goal::AtMost(1.5)))
 }
 
 async fn good(platform: &Platform, effort: Effort) -> Result<Duration> {

@@ -93,10 +93,42 @@ impl fmt::Display for Table {
     }
 }
 
+/// Turns of us and of what we are compared with, each pair measured side by side.
+#[derive(Debug, Default)]
+pub(crate) struct Pairs {
+    ratios: Vec<f64>,
+    ours: Vec<f64>,
+    others: Vec<f64>,
+}
+
+impl Pairs {
+    pub(crate) fn push(&mut self, ours: f64, other: f64) {
+        self.ratios.push(ours / other);
+        self.ours.push(ours);
+        self.others.push(other);
+    }
+
+    /// The medians as a row; `show` makes a value readable.
+    pub(crate) fn row(self, what: String, other: &str, show: impl Fn(f64) -> String, goal: Goal) -> Row {
+        Row {
+            what,
+            ours: show(median(self.ours)),
+            other: format!("{other}: {}", show(median(self.others))),
+            ratio: Some(median(self.ratios)),
+            goal,
+        }
+    }
+}
+
 /// The middle value; 0 of none.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// [`time`] of seconds.
+pub(crate) fn seconds(seconds: f64) -> String {
+    time(Duration::from_secs_f64(seconds))
 }
 
 /// For people: microseconds below ten milliseconds, milliseconds above.

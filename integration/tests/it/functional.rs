@@ -3,6 +3,7 @@
 mod bad_input;
 mod crash;
 mod git_servers;
+mod portal;
 mod sources;
 mod transcripts;
 mod update;

@@ -12,15 +12,16 @@ use micro_api::stats::{NodeHealth, NodeStats};
 use micro_api::team::{AuditRecord, Environment, Invitation, Member, Project};
 use micro_api::usage::{Billing, LedgerEntry, Limit, Limits, Usage};
 
-pub const NAMESPACE: &str = "quiet-amber-river";
+pub(crate) const NAMESPACE: &str = "quiet-amber-river";
 /// What a hostile tenant would write wherever text is accepted.
-pub const HOSTILE: &str = "</textarea></pre><script>alert(1)</script><img src=x onerror=alert(2)>\" onmouseover='alert(3)' `<b>`";
+pub(crate) const HOSTILE: &str =
+    "</textarea></pre><script>alert(1)</script><img src=x onerror=alert(2)>\" onmouseover='alert(3)' `<b>`";
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-pub fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(now.as_millis()).unwrap()
 }
@@ -29,7 +30,7 @@ fn ago(ms: i64) -> i64 {
     now() - ms
 }
 
-pub fn memberships() -> Vec<Membership> {
+pub(crate) fn memberships() -> Vec<Membership> {
     let of = |namespace: &str, project: &str, environment: &str, role| Membership {
         namespace: namespace.into(),
         project: project.into(),
@@ -43,30 +44,53 @@ pub fn memberships() -> Vec<Membership> {
     ]
 }
 
-pub fn services() -> Vec<ServiceStatus> {
-    let of = |name: &str, version: &str, status: &str, source: &str, age: i64, error: Option<&str>| ServiceStatus {
-        name: name.into(),
-        version: version.into(),
-        source: source.into(),
-        status: status.into(),
-        build: "a5da11e58a34f5bd9fdcb2b9a5d3b1d0c0ffee00".into(),
-        updated_ms: ago(age),
-        metadata: [("owner", "jane"), ("group", "n/a")]
-            .into_iter()
-            .chain(error.map(|error| ("error", error)))
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect(),
-        deployment: format!("d-{name}-{version}-{status}"),
+pub(crate) fn services() -> Vec<ServiceStatus> {
+    let of = |name: &str, version: &str, status: &str, source: &str, age: i64, error: Option<&str>| {
+        ServiceStatus {
+            name: name.into(),
+            version: version.into(),
+            source: source.into(),
+            status: status.into(),
+            build: "a5da11e58a34f5bd9fdcb2b9a5d3b1d0c0ffee00".into(),
+            updated_ms: ago(age),
+            metadata: [("owner", "jane"), ("group", "n/a")]
+                .into_iter()
+                .chain(error.map(|error| ("error", error)))
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+            deployment: format!("d-{name}-{version}-{status}"),
+        }
     };
     let shop = "https://github.com/example/shop";
     vec![
         of("api.orders", "latest", "running", &format!("{shop}//orders"), 3 * HOUR, None),
         of("helloworld", "latest", "running", "https://github.com/example/helloworld", 4 * MINUTE, None),
-        of("helloworld", "v2-beta", "building", "https://github.com/example/helloworld@v2-beta", 20_000, None),
-        of("invoices", "latest", "error", &format!("{shop}//invoices"), 2 * HOUR, Some("Error building service: mismatched types in src/main.rs:14")),
+        of(
+            "helloworld",
+            "v2-beta",
+            "building",
+            "https://github.com/example/helloworld@v2-beta",
+            20_000,
+            None,
+        ),
+        of(
+            "invoices",
+            "latest",
+            "error",
+            &format!("{shop}//invoices"),
+            2 * HOUR,
+            Some("Error building service: mismatched types in src/main.rs:14"),
+        ),
         of("mailer", "latest", "stopped", &format!("{shop}//mailer"), 9 * DAY, None),
         of("stock", "latest", "running", &format!("{shop}//stock"), 2 * DAY, None),
-        of("web.shop", "latest", "running", &format!("{shop}//storefront-with-a-rather-long-folder-name/site"), 5 * DAY, None),
+        of(
+            "web.shop",
+            "latest",
+            "running",
+            &format!("{shop}//storefront-with-a-rather-long-folder-name/site"),
+            5 * DAY,
+            None,
+        ),
     ]
 }
 
@@ -74,12 +98,13 @@ fn field(name: &str, kind: &str, values: Vec<Value>) -> Value {
     Value { name: name.into(), r#type: kind.into(), values }
 }
 
-pub fn registry(name: &str) -> Vec<Service> {
+pub(crate) fn registry(name: &str) -> Vec<Service> {
     let node = Node {
         id: format!("{name}-0b8e2f7a-6f0e-4a2b-9d51-2f6a7a5f7a11"),
         address: "10.0.0.4:8080".into(),
         metadata: BTreeMap::from(
-            [("runtime", "wasm"), ("build", "a5da11e"), ("domain", "micro")].map(|(k, v)| (k.to_owned(), v.to_owned())),
+            [("runtime", "wasm"), ("build", "a5da11e"), ("domain", "micro")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned())),
         ),
     };
     let mut group = name.rsplit('.').next().unwrap_or(name).to_owned();
@@ -103,7 +128,11 @@ pub fn registry(name: &str) -> Vec<Service> {
                 field("express", "bool", vec![]),
             ],
         ),
-        response: field("Created", "Created", vec![field("id", "string", vec![]), field("items", "[]Item", item)]),
+        response: field(
+            "Created",
+            "Created",
+            vec![field("id", "string", vec![]), field("items", "[]Item", item)],
+        ),
         metadata: BTreeMap::new(),
     };
     let service = Service {
@@ -116,7 +145,7 @@ pub fn registry(name: &str) -> Vec<Service> {
     vec![service]
 }
 
-pub fn stats(name: &str) -> Vec<NodeStats> {
+pub(crate) fn stats(name: &str) -> Vec<NodeStats> {
     vec![NodeStats {
         service: name.into(),
         version: "latest".into(),
@@ -135,14 +164,14 @@ pub fn stats(name: &str) -> Vec<NodeStats> {
     }]
 }
 
-pub fn health(name: &str) -> Vec<NodeHealth> {
+pub(crate) fn health(name: &str) -> Vec<NodeHealth> {
     let node = &stats(name)[0];
     let (service, version, node, address) =
         (name.to_owned(), node.version.clone(), node.node.clone(), node.address.clone());
     vec![NodeHealth { service, version, node, address, status: "ok".into() }]
 }
 
-pub fn rules() -> Vec<Rule> {
+pub(crate) fn rules() -> Vec<Rule> {
     vec![Rule {
         id: "public-helloworld".into(),
         scope: String::new(),
@@ -152,7 +181,7 @@ pub fn rules() -> Vec<Rule> {
     }]
 }
 
-pub fn logs(build: bool) -> Vec<LogRecord> {
+pub(crate) fn logs(build: bool) -> Vec<LogRecord> {
     let of = |age: i64, level: &str, message: &str| LogRecord {
         timestamp: ago(age),
         metadata: [("level", level), ("version", "latest"), ("stream", if build { "build" } else { "log" })]
@@ -176,7 +205,11 @@ pub fn logs(build: bool) -> Vec<LogRecord> {
     }
     let mut lines = vec![of(610_000, "info", "Starting"), of(600_000, "info", "Ready after 3 ms")];
     for at in 0..24 {
-        lines.push(of(590_000 - at * 20_000, "info", &format!("Called by 203.0.113.{at}: name=Jane status=200 time=0.4ms")));
+        lines.push(of(
+            590_000 - at * 20_000,
+            "info",
+            &format!("Called by 203.0.113.{at}: name=Jane status=200 time=0.4ms"),
+        ));
     }
     lines.push(of(70_000, "warn", "The store took 812 ms, longer than the 500 ms that are usual; the next call will tell whether it stays so"));
     lines.push(of(40_000, "error", HOSTILE));
@@ -185,7 +218,7 @@ pub fn logs(build: bool) -> Vec<LogRecord> {
 }
 
 /// `d-<service>-<version>-<status>`.
-pub fn deployment(id: &str) -> Option<Deployment> {
+pub(crate) fn deployment(id: &str) -> Option<Deployment> {
     let row = services().into_iter().find(|row| row.deployment == id)?;
     let state = match row.status.as_str() {
         "building" => DeploymentState::Building,
@@ -226,13 +259,14 @@ pub fn deployment(id: &str) -> Option<Deployment> {
         stages: stages.collect(),
         error,
         commit: Some(row.build),
-        revision: (!failed).then(|| "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into()),
+        revision: (!failed)
+            .then(|| "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into()),
         created_ms: start,
         updated_ms: row.updated_ms,
     })
 }
 
-pub fn limits(full: bool) -> Limits {
+pub(crate) fn limits(full: bool) -> Limits {
     let of = |name: &str, used: i64, max: Option<i64>, unit: &str, resets: Option<i64>, at_end: &str| Limit {
         name: name.into(),
         used: if full || unit == "days" { used } else { 0 },
@@ -249,7 +283,14 @@ pub fn limits(full: bool) -> Limits {
         of("cpu_seconds", 41_400, Some(180_000), "seconds", month, "calls are answered with 429"),
         of("requests_per_second", 0, Some(100), "per second", None, "calls above it are answered with 429"),
         of("requests_per_month", 861_204, Some(1_000_000), "count", month, "calls are answered with 429"),
-        of("store_bytes", 1 << 30, Some(1 << 30), "bytes", None, "writes are refused, reads and deletes go on"),
+        of(
+            "store_bytes",
+            1 << 30,
+            Some(1 << 30),
+            "bytes",
+            None,
+            "writes are refused, reads and deletes go on",
+        ),
         of("egress_bytes", 3 << 30, Some(50 << 30), "bytes", month, "outgoing requests are refused"),
         of("build_minutes", 61, Some(300), "minutes", month, "builds wait for the next month"),
         of("log_days", 7, Some(7), "days", None, "older lines are removed"),
@@ -258,7 +299,7 @@ pub fn limits(full: bool) -> Limits {
     Limits { namespace: NAMESPACE.into(), plan: "developer".into(), limits }
 }
 
-pub fn usage() -> Vec<Usage> {
+pub(crate) fn usage() -> Vec<Usage> {
     let services = ["helloworld", "stock", "api.orders"];
     let day = |back: i64| {
         let days = now() / DAY - back;
@@ -292,7 +333,7 @@ pub fn usage() -> Vec<Usage> {
     rows
 }
 
-pub fn billing(full: bool) -> Billing {
+pub(crate) fn billing(full: bool) -> Billing {
     let entry = |id: &str, age: i64, description: &str, amount: i64| LedgerEntry {
         id: id.into(),
         at_ms: ago(age),
@@ -304,11 +345,15 @@ pub fn billing(full: bool) -> Billing {
         provider: "none".into(),
         plan: "developer".into(),
         entries: if full { vec![entry("e1", 26 * DAY, "Plan developer, October", 0)] } else { vec![] },
-        preview: if full { vec![entry("p1", 0, "861 204 requests over the plan's price", 86_120)] } else { vec![] },
+        preview: if full {
+            vec![entry("p1", 0, "861 204 requests over the plan's price", 86_120)]
+        } else {
+            vec![]
+        },
     }
 }
 
-pub fn sessions(full: bool) -> Vec<Session> {
+pub(crate) fn sessions(full: bool) -> Vec<Session> {
     let of = |id: &str, kind: &str, agent: &str, current, used: i64| Session {
         id: id.into(),
         kind: kind.into(),
@@ -322,12 +367,18 @@ pub fn sessions(full: bool) -> Vec<Session> {
     let mut all = vec![of("s1", "browser", "Mozilla/5.0 (X11; Linux x86_64) Firefox/146.0", true, 0)];
     if full {
         all.push(of("s2", "cli", "micro/0.1.0", false, 2 * HOUR));
-        all.push(of("s3", "browser", "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1) Safari/605.1", false, 3 * DAY));
+        all.push(of(
+            "s3",
+            "browser",
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1) Safari/605.1",
+            false,
+            3 * DAY,
+        ));
     }
     all
 }
 
-pub fn key(id: &str, description: &str, scopes: Vec<String>, service: &str, used: bool) -> Key {
+pub(crate) fn key(id: &str, description: &str, scopes: Vec<String>, service: &str, used: bool) -> Key {
     Key {
         id: id.into(),
         description: description.into(),
@@ -341,7 +392,7 @@ pub fn key(id: &str, description: &str, scopes: Vec<String>, service: &str, used
     }
 }
 
-pub fn projects(full: bool) -> Vec<Project> {
+pub(crate) fn projects(full: bool) -> Vec<Project> {
     let environment = |namespace: &str, name: &str, role, blocked| Environment {
         namespace: namespace.into(),
         name: name.into(),
@@ -377,7 +428,7 @@ pub fn projects(full: bool) -> Vec<Project> {
     ]
 }
 
-pub fn members(full: bool) -> Vec<Member> {
+pub(crate) fn members(full: bool) -> Vec<Member> {
     let of = |id: &str, name: &str, email: &str, role, age| Member {
         id: id.into(),
         name: name.into(),
@@ -387,13 +438,19 @@ pub fn members(full: bool) -> Vec<Member> {
     };
     let mut all = vec![of("u1", "jane", "jane@example.com", Role::Owner, 40 * DAY)];
     if full {
-        all.push(of("u2", "arjun", "arjun.ramanathan@department-of-things.example.com", Role::Developer, 12 * DAY));
+        all.push(of(
+            "u2",
+            "arjun",
+            "arjun.ramanathan@department-of-things.example.com",
+            Role::Developer,
+            12 * DAY,
+        ));
         all.push(of("u3", "mei", "mei@example.com", Role::Viewer, 2 * DAY));
     }
     all
 }
 
-pub fn invitations(full: bool) -> Vec<Invitation> {
+pub(crate) fn invitations(full: bool) -> Vec<Invitation> {
     if !full {
         return Vec::new();
     }
@@ -409,7 +466,7 @@ pub fn invitations(full: bool) -> Vec<Invitation> {
     }]
 }
 
-pub fn audit(full: bool) -> Vec<AuditRecord> {
+pub(crate) fn audit(full: bool) -> Vec<AuditRecord> {
     let of = |id: i64, action: &str, subject: &str, detail: &str| AuditRecord {
         id: format!("a{id}"),
         at_ms: ago(id * 37 * MINUTE),
@@ -431,7 +488,7 @@ pub fn audit(full: bool) -> Vec<AuditRecord> {
     ]
 }
 
-pub fn people(full: bool) -> Vec<Person> {
+pub(crate) fn people(full: bool) -> Vec<Person> {
     let of = |id: &str, name: &str, operator, blocked, login| Person {
         id: id.into(),
         name: name.into(),
@@ -452,7 +509,7 @@ pub fn people(full: bool) -> Vec<Person> {
     ]
 }
 
-pub fn namespaces(full: bool) -> Vec<NamespaceStatus> {
+pub(crate) fn namespaces(full: bool) -> Vec<NamespaceStatus> {
     let of = |namespace: &str, requests: i64, blocked| NamespaceStatus {
         namespace: namespace.into(),
         plan: "developer".into(),
@@ -466,10 +523,14 @@ pub fn namespaces(full: bool) -> Vec<NamespaceStatus> {
     if !full {
         return Vec::new();
     }
-    vec![of(NAMESPACE, 861_204, false), of("calm-violet-harbour", 12_040, false), of("loud-iron-bell", 3, true)]
+    vec![
+        of(NAMESPACE, 861_204, false),
+        of("calm-violet-harbour", 12_040, false),
+        of("loud-iron-bell", 3, true),
+    ]
 }
 
-pub fn plans(full: bool) -> Vec<Plan> {
+pub(crate) fn plans(full: bool) -> Vec<Plan> {
     if !full {
         return Vec::new();
     }

@@ -1,7 +1,7 @@
 //! A control API that answers from memory: for tests, and for looking at pages without a platform.
 
 #[path = "data.rs"]
-pub mod data;
+pub(crate) mod data;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 /// What the platform knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Somebody who has just signed up.
     Empty,
     /// Somebody who has used it for a while.
@@ -35,34 +35,40 @@ pub enum Mode {
 }
 
 #[derive(Debug)]
-pub struct Fake {
-    pub mode: Mode,
-    pub signup: SignupMode,
-    pub mail_file: Option<PathBuf>,
+pub(crate) struct Fake {
+    pub(crate) mode: Mode,
+    pub(crate) signup: SignupMode,
+    pub(crate) mail_file: Option<PathBuf>,
     /// Session to e-mail address.
-    pub sessions: Mutex<HashMap<String, String>>,
+    pub(crate) sessions: Mutex<HashMap<String, String>>,
     /// E-mail address to password.
-    pub passwords: Mutex<HashMap<String, String>>,
-    pub keys: Mutex<Vec<Key>>,
+    pub(crate) passwords: Mutex<HashMap<String, String>>,
+    pub(crate) keys: Mutex<Vec<Key>>,
     /// Method, path and the visitor's address of every request.
-    pub seen: Mutex<Vec<(String, String, String)>>,
+    pub(crate) seen: Mutex<Vec<(String, String, String)>>,
     /// This person has a second factor; its code is 000000.
-    pub totp: Option<String>,
+    pub(crate) totp: Option<String>,
     counter: Mutex<u64>,
 }
 
-pub const CODE: &str = "123456";
-pub const PASSWORD: &str = "correct horse battery";
-pub const EMAIL: &str = "jane@example.com";
+pub(crate) const CODE: &str = "123456";
+pub(crate) const PASSWORD: &str = "correct horse battery";
+pub(crate) const EMAIL: &str = "jane@example.com";
 
 impl Fake {
-    pub fn new(mode: Mode) -> Self {
+    pub(crate) fn new(mode: Mode) -> Self {
         let keys = if mode == Mode::Empty {
             Vec::new()
         } else {
             vec![
                 data::key("k1", "My laptop", vec!["owner".into()], "", true),
-                data::key("k2", data::HOSTILE, vec!["developer".into(), "deploy".into()], "helloworld", false),
+                data::key(
+                    "k2",
+                    data::HOSTILE,
+                    vec!["developer".into(), "deploy".into()],
+                    "helloworld",
+                    false,
+                ),
             ]
         };
         Self {
@@ -83,7 +89,7 @@ impl Fake {
     }
 
     /// Opens a session for `email`.
-    pub fn open(&self, email: &str) -> SessionOpened {
+    pub(crate) fn open(&self, email: &str) -> SessionOpened {
         let mut counter = self.counter.lock();
         *counter += 1;
         let session = format!("micros_session{counter}_{:x}", data::now());
@@ -95,7 +101,7 @@ impl Fake {
 type S = State<Arc<Fake>>;
 
 /// Listens on a port that the system chooses.
-pub async fn serve(fake: Arc<Fake>) -> SocketAddr {
+pub(crate) async fn serve(fake: Arc<Fake>) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router(fake)).await });
@@ -127,11 +133,14 @@ fn router(fake: Arc<Fake>) -> Router {
 fn namespace_routes() -> Router<Arc<Fake>> {
     Router::new()
         .route("/v1/services", get(services).post(run).put(run))
-        .route("/v1/services/{name}", delete(run))
+        .route("/v1/services/{name}", delete(kill))
         .route("/v1/services/{name}/logs", get(logs))
         .route("/v1/services/{name}/stats", get(async |Path(name): Path<String>| Json(data::stats(&name))))
         .route("/v1/services/{name}/health", get(async |Path(name): Path<String>| Json(data::health(&name))))
-        .route("/v1/registry/services/{name}", get(async |Path(name): Path<String>| Json(data::registry(&name))))
+        .route(
+            "/v1/registry/services/{name}",
+            get(async |Path(name): Path<String>| Json(data::registry(&name))),
+        )
         .route("/v1/deployments/{id}", get(deployment))
         .route("/rpc", post(rpc))
         .route("/v1/auth/rules", get(async || Json(data::rules())))
@@ -143,10 +152,16 @@ fn namespace_routes() -> Router<Arc<Fake>> {
         .route("/v1/namespaces/{namespace}", delete(done))
         .route("/v1/members", get(async |State(fake): S| Json(data::members(fake.full()))))
         .route("/v1/members/{id}", put(done).delete(done))
-        .route("/v1/invitations", get(async |State(fake): S| Json(data::invitations(fake.full()))).post(invite))
+        .route(
+            "/v1/invitations",
+            get(async |State(fake): S| Json(data::invitations(fake.full()))).post(invite),
+        )
         .route("/v1/invitations/{id}", delete(done))
         .route("/v1/limits", get(async |State(fake): S| Json(data::limits(fake.full()))))
-        .route("/v1/usage", get(async |State(fake): S| Json(if fake.full() { data::usage() } else { vec![] })))
+        .route(
+            "/v1/usage",
+            get(async |State(fake): S| Json(if fake.full() { data::usage() } else { vec![] })),
+        )
         .route("/v1/billing", get(async |State(fake): S| Json(data::billing(fake.full()))))
         .route("/v1/audit", get(async |State(fake): S| Json(data::audit(fake.full()))))
         .route("/v1/operator/people", get(async |State(fake): S| Json(data::people(fake.full()))))
@@ -172,7 +187,8 @@ async fn refused() -> Response {
 }
 
 async fn note(State(fake): S, request: Request, next: Next) -> Response {
-    let from = request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let from =
+        request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok()).unwrap_or_default();
     fake.seen.lock().push((request.method().to_string(), request.uri().path().to_owned(), from.to_owned()));
     next.run(request).await
 }
@@ -269,7 +285,11 @@ async fn gone(State(fake): S, Json(confirm): Json<DeleteMe>) -> Response {
 }
 
 async fn change_password(Json(change): Json<ChangePassword>) -> Response {
-    if change.old_password == PASSWORD { done().await.into_response() } else { error(403, "the password is wrong") }
+    if change.old_password == PASSWORD {
+        done().await.into_response()
+    } else {
+        error(403, "the password is wrong")
+    }
 }
 
 async fn totp() -> Json<TotpSecret> {
@@ -286,7 +306,11 @@ async fn end(State(fake): S, headers: HeaderMap, Path(id): Path<String>) -> Stat
 }
 
 async fn approve(Json(approve): Json<DeviceApprove>) -> Response {
-    if approve.user_code == "ABCD-EFGH" { done().await.into_response() } else { error(404, "the code is not known or has ended") }
+    if approve.user_code == "ABCD-EFGH" {
+        done().await.into_response()
+    } else {
+        error(404, "the code is not known or has ended")
+    }
 }
 
 async fn accept(Json(accept): Json<AcceptInvitation>) -> Response {
@@ -307,6 +331,10 @@ async fn services(State(fake): S, Query(query): Query<HashMap<String, String>>) 
 
 async fn run(Json(_): Json<Value>) -> Response {
     Json(data::deployment("d-helloworld-v2-beta-building")).into_response()
+}
+
+async fn kill() -> Response {
+    Json(data::deployment("d-mailer-latest-stopped")).into_response()
 }
 
 async fn deployment(Path(id): Path<String>, Query(query): Query<HashMap<String, String>>) -> Response {

@@ -66,6 +66,7 @@ pub(crate) async fn export(person: Person) -> Result<Response, Fault> {
         };
         Some((Ok(Bytes::from(text)), next))
     });
-    let headers = [(header::CONTENT_TYPE, "application/x-ndjson".to_owned()), (header::CONTENT_DISPOSITION, name)];
+    let headers =
+        [(header::CONTENT_TYPE, "application/x-ndjson".to_owned()), (header::CONTENT_DISPOSITION, name)];
     Ok((headers, Body::from_stream(lines)).into_response())
 }

@@ -28,8 +28,7 @@ pub(crate) async fn send(person: Person, form: Form) -> Answer {
             return endpoints_page(&person, &head, &filled, None);
         }
     };
-    let call =
-        Call { service: head.name.to_string(), endpoint: name.clone(), request, metadata: Vec::new() };
+    let call = Call { service: head.name.to_string(), endpoint: name.clone(), request, metadata: Vec::new() };
     let started = Instant::now();
     let answer = person.client.call(&call).await;
     let reply = reply(&name, answer, started)?;
@@ -51,7 +50,11 @@ fn kept(form: &Form) -> crate::form::Filled {
 }
 
 /// What the service said, or the error that came instead; both are replies.
-fn reply(endpoint: &str, answer: micro_client::Result<axum::body::Bytes>, started: Instant) -> Result<Value, Fault> {
+fn reply(
+    endpoint: &str,
+    answer: micro_client::Result<axum::body::Bytes>,
+    started: Instant,
+) -> Result<Value, Fault> {
     let micros = i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX);
     let (code, body) = match answer {
         Ok(body) => (200, body.to_vec()),

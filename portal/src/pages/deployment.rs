@@ -178,9 +178,10 @@ pub(crate) fn summary(deployment: &Deployment) -> Value {
 /// Each stage as a bar on the common time axis, in tenths of a percent.
 fn bars(deployment: &Deployment, now: i64) -> Vec<Value> {
     let start = deployment.stages.iter().map(|stage| stage.started_ms).min().unwrap_or(deployment.created_ms);
-    let ends = deployment.stages.iter().map(|stage| {
-        stage.started_ms + stage.duration_ms.unwrap_or_else(|| (now - stage.started_ms).max(0))
-    });
+    let ends = deployment
+        .stages
+        .iter()
+        .map(|stage| stage.started_ms + stage.duration_ms.unwrap_or_else(|| (now - stage.started_ms).max(0)));
     let span = ends.max().map_or(1, |end| (end - start).max(1));
     let failed = deployment.state == DeploymentState::Failed;
     let last = deployment.stages.last().map(|stage| stage.stage);

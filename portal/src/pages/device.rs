@@ -10,7 +10,8 @@ use crate::form::{Filled, Form};
 use crate::session::Person;
 
 pub(crate) async fn show(person: Person) -> Answer {
-    let code = if person.query("user_code").is_empty() { person.query("code") } else { person.query("user_code") };
+    let code =
+        if person.query("user_code").is_empty() { person.query("code") } else { person.query("user_code") };
     let filled = Filled::default().value("user_code", code).value("in", person.namespace());
     person.page("", "device.html", json!({ "form": filled }))
 }
@@ -22,7 +23,8 @@ pub(crate) async fn approve(person: Person, form: Form) -> Answer {
         let filled = filled.problem("user_code", "Give the code that the command line shows.");
         return person.page("", "device.html", json!({ "form": filled }));
     }
-    let namespace = form.text("in").parse::<Namespace>().map_or_else(|_| person.namespace().to_owned(), Into::into);
+    let namespace =
+        form.text("in").parse::<Namespace>().map_or_else(|_| person.namespace().to_owned(), Into::into);
     match person.client.device_approve(&DeviceApprove { user_code, namespace }).await {
         Ok(()) => Ok(see("/settings/sessions?done=device")),
         Err(error) => {

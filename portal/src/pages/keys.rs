@@ -45,8 +45,12 @@ pub(crate) async fn create(person: Person, form: Form) -> Answer {
     match person.client.create_key(&key).await {
         Ok(made) => page(&person, &Filled::default(), Some(&made)).await,
         Err(error) => {
-            let words =
-                [("service", "service"), ("scope", "scopes"), ("days", "days"), ("description", "description")];
+            let words = [
+                ("service", "service"),
+                ("scope", "scopes"),
+                ("days", "days"),
+                ("description", "description"),
+            ];
             page(&person, &filled.blame("key", &words, mendable(error)?), None).await
         }
     }

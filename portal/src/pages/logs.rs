@@ -117,9 +117,8 @@ pub(crate) fn line_events(
             let Ok(record) = record else { return futures::future::ready(None) };
             *at = at.next(&record);
             let known = at.at_ms == has.at_ms && at.seen <= has.seen;
-            let event = (!known).then(|| {
-                Event::default().event("line").id(at.to_string()).data(line(&record).to_string())
-            });
+            let event = (!known)
+                .then(|| Event::default().event("line").id(at.to_string()).data(line(&record).to_string()));
             futures::future::ready(Some(event))
         })
         .filter_map(futures::future::ready)

@@ -17,8 +17,7 @@ pub(crate) async fn show(person: Person) -> Answer {
 
 async fn page(person: &Person, filled: &Filled, made: Option<&Invitation>) -> Answer {
     let members = person.client.members().await?;
-    let invitations =
-        if person.may(Role::Owner) { person.client.invitations().await? } else { Vec::new() };
+    let invitations = if person.may(Role::Owner) { person.client.invitations().await? } else { Vec::new() };
     let content = json!({ "members": members, "invitations": invitations, "form": filled, "made": made });
     person.page_with(StatusCode::OK, "team", "members.html", content)
 }
@@ -37,7 +36,8 @@ pub(crate) async fn change_role(person: Person, form: Form) -> Answer {
 pub(crate) async fn remove(person: Person, form: Form) -> Answer {
     let (id, name) = (person.param("id"), form.text("name"));
     if name.is_empty() || form.text("confirm") != name {
-        let filled = Filled::default().problem(&format!("confirm-{id}"), format!("Type `{name}` to remove them."));
+        let filled =
+            Filled::default().problem(&format!("confirm-{id}"), format!("Type `{name}` to remove them."));
         return page(&person, &filled, None).await;
     }
     match person.client.remove_member(id).await {
@@ -59,7 +59,8 @@ pub(crate) async fn invite(person: Person, form: Form) -> Answer {
         Ok(made) if made.code.is_some() => page(&person, &Filled::default(), Some(&made)).await,
         Ok(_) => Ok(see(&person.at("members?done=invited"))),
         Err(error) => {
-            let filled = filled.blame("invite", &[("e-mail", "email"), ("address", "email")], mendable(error)?);
+            let filled =
+                filled.blame("invite", &[("e-mail", "email"), ("address", "email")], mendable(error)?);
             page(&person, &filled, None).await
         }
     }

@@ -11,7 +11,8 @@ use crate::source::run_request;
 const FIELDS: [&str; 4] = ["url", "folder", "reference", "name"];
 
 pub(crate) async fn show(person: Person) -> Answer {
-    let filled = FIELDS.iter().fold(Filled::default(), |filled, field| filled.value(field, person.query(field)));
+    let filled =
+        FIELDS.iter().fold(Filled::default(), |filled, field| filled.value(field, person.query(field)));
     page(&person, &filled)
 }
 
@@ -24,7 +25,8 @@ pub(crate) async fn send(person: Person, form: Form) -> Answer {
     match person.client.run(&request).await {
         Ok(deployment) => Ok(see(&person.at(&format!("deployments/{}", deployment.id)))),
         Err(error) => {
-            let words = [("already running", "name"), ("folder", "folder"), ("url", "url"), ("repository", "url")];
+            let words =
+                [("already running", "name"), ("folder", "folder"), ("url", "url"), ("repository", "url")];
             page(&person, &filled.blame("new", &words, mendable(error)?))
         }
     }

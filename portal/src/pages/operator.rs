@@ -114,5 +114,11 @@ pub(crate) async fn audit(person: Person) -> Answer {
     check(&person)?;
     let after = person.query("after").to_owned();
     let records = person.client.operator_audit(&audit::first_page(&after)).await?;
-    audit::page(&person, "operator", &records, &after, json!({ "export": null, "operator": true, "tab": "audit" }))
+    audit::page(
+        &person,
+        "operator",
+        &records,
+        &after,
+        json!({ "export": null, "operator": true, "tab": "audit" }),
+    )
 }

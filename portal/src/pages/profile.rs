@@ -90,7 +90,8 @@ pub(crate) async fn confirm_totp(person: Person, form: Form) -> Answer {
         Err(error) => {
             let text = mendable(error)?;
             // The secret is the one that was shown: it came with the form, so that a mistyped code costs no new scan.
-            let secret = TotpSecret { secret: form.text("secret").to_owned(), uri: form.text("uri").to_owned() };
+            let secret =
+                TotpSecret { secret: form.text("secret").to_owned(), uri: form.text("uri").to_owned() };
             page(&person, &Filled::default().problem("totp", text), json!({ "totp": shown(&secret) }))
         }
     }
@@ -117,7 +118,8 @@ pub(crate) async fn delete(person: Person, form: Form) -> Answer {
             Ok(response)
         }
         Err(error) => {
-            let filled = Filled::default().blame("delete", &[("password", "delete_password")], mendable(error)?);
+            let filled =
+                Filled::default().blame("delete", &[("password", "delete_password")], mendable(error)?);
             page(&person, &filled, json!({}))
         }
     }

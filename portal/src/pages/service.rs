@@ -80,7 +80,8 @@ impl Head {
     /// Where the gateway serves it: a web service has an origin of its own, every other a path of its namespace's.
     fn url(&self, person: &Person) -> String {
         let config = &person.visit.portal.config;
-        let (scheme, authority) = config.gateway_url.split_once("://").unwrap_or(("http", &config.gateway_url));
+        let (scheme, authority) =
+            config.gateway_url.split_once("://").unwrap_or(("http", &config.gateway_url));
         let authority = authority.trim_end_matches('/');
         let port = authority.rsplit_once(':').map_or(String::new(), |(_, port)| format!(":{port}"));
         let (alias, namespace, domain) = (self.name.alias(), person.namespace(), &config.domain);

@@ -14,7 +14,11 @@ pub(crate) async fn show(person: Person) -> Answer {
 async fn page(person: &Person, filled: &Filled) -> Answer {
     let mut sessions = person.client.sessions().await?;
     sessions.sort_by_key(|session| (!session.current, std::cmp::Reverse(session.used_ms)));
-    person.page("settings", "settings_sessions.html", json!({ "sessions": sessions, "form": filled, "tab": "sessions" }))
+    person.page(
+        "settings",
+        "settings_sessions.html",
+        json!({ "sessions": sessions, "form": filled, "tab": "sessions" }),
+    )
 }
 
 pub(crate) async fn end(person: Person, _form: Form) -> Answer {

@@ -22,9 +22,8 @@ pub(crate) const BLAME: [(&str, &str); 6] = [
 
 pub(crate) async fn show(visit: Visit) -> Answer {
     let info = visit.client.signup_info().await?;
-    let filled = Filled::default()
-        .value("email", visit.query("email"))
-        .value("invitation", visit.query("invitation"));
+    let filled =
+        Filled::default().value("email", visit.query("email")).value("invitation", visit.query("invitation"));
     let has_code = visit.query("step") == "code";
     page(&visit, &info, &filled, has_code)
 }
@@ -39,7 +38,8 @@ pub(crate) async fn send_code(visit: Visit, form: Form) -> Answer {
     match visit.client.signup_code(&request).await {
         Ok(()) => page(&visit, &info, &filled, true),
         Err(error) => {
-            let filled = filled.blame("signup", &[("e-mail", "email"), ("address", "email")], mendable(error)?);
+            let filled =
+                filled.blame("signup", &[("e-mail", "email"), ("address", "email")], mendable(error)?);
             page(&visit, &info, &filled, false)
         }
     }

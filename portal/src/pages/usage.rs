@@ -40,18 +40,7 @@ fn limit(limit: &Limit) -> Value {
     };
     // How long logs are kept, and a rate, are settings of the plan: nothing of them is used up.
     let counted = !matches!(limit.unit.as_str(), "days" | "per second");
-    json!({ "limit": limit, "title": title(&limit.name), "share": share, "level": level, "counted": counted })
-}
-
-fn title(name: &str) -> String {
-    match name {
-        "cpu_seconds" => "CPU time".to_owned(),
-        "store_bytes" => "Store".to_owned(),
-        "egress_bytes" => "Outgoing traffic".to_owned(),
-        "log_days" => "Logs are kept".to_owned(),
-        "build_minutes" => "Build time".to_owned(),
-        other => crate::format::sentence(&other.replace('_', " ")).trim_end_matches('.').to_owned(),
-    }
+    json!({ "limit": limit, "share": share, "level": level, "counted": counted })
 }
 
 fn by_day(usage: &[Usage]) -> Vec<(String, i64)> {

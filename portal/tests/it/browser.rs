@@ -11,49 +11,49 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use crate::fake::{self, EMAIL, Fake, Mode};
 
 /// A portal and one browser with its cookies.
-pub struct Browser {
-    pub fake: Arc<Fake>,
-    pub address: SocketAddr,
-    pub secure: bool,
-    pub cookies: Mutex<BTreeMap<String, String>>,
+pub(crate) struct Browser {
+    pub(crate) fake: Arc<Fake>,
+    pub(crate) address: SocketAddr,
+    pub(crate) secure: bool,
+    pub(crate) cookies: Mutex<BTreeMap<String, String>>,
     http: Client,
 }
 
-pub struct Page {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
+pub(crate) struct Page {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Page {
-    pub fn location(&self) -> &str {
+    pub(crate) fn location(&self) -> &str {
         self.headers.get(LOCATION).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The token of the page's forms.
-    pub fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         let (_, rest) = self.text.split_once("name=\"csrf\" value=\"").expect("the page has no form");
         rest.split('"').next().unwrap().to_owned()
     }
 
-    pub fn set_cookies(&self) -> Vec<&str> {
+    pub(crate) fn set_cookies(&self) -> Vec<&str> {
         self.headers.get_all(SET_COOKIE).iter().map(|value| value.to_str().unwrap()).collect()
     }
 }
 
 impl Browser {
-    pub async fn new(mode: Mode) -> Self {
+    pub(crate) async fn new(mode: Mode) -> Self {
         Self::with(Fake::new(mode), false).await
     }
 
-    pub async fn with(fake: Fake, secure: bool) -> Self {
+    pub(crate) async fn with(fake: Fake, secure: bool) -> Self {
         let fake = Arc::new(fake);
         let control = fake::serve(Arc::clone(&fake)).await;
         Self::at(fake, control, secure).await
     }
 
     /// A portal whose control API is at `control`.
-    pub async fn at(fake: Arc<Fake>, control: SocketAddr, secure: bool) -> Self {
+    pub(crate) async fn at(fake: Arc<Fake>, control: SocketAddr, secure: bool) -> Self {
         let router = micro_portal::router(micro_portal::Config {
             client: micro_client::Client::new(control.to_string().parse().unwrap()).unwrap(),
             secret: "shared".into(),
@@ -74,7 +74,7 @@ impl Browser {
     }
 
     /// A browser that is signed in already.
-    pub async fn signed_in(mode: Mode) -> Self {
+    pub(crate) async fn signed_in(mode: Mode) -> Self {
         let browser = Self::new(mode).await;
         let session = browser.fake.open(EMAIL).session;
         browser.cookies.lock().insert("micro-session".into(), session);
@@ -82,7 +82,7 @@ impl Browser {
     }
 
     /// Another browser on the same portal.
-    pub fn another(&self) -> Self {
+    pub(crate) fn another(&self) -> Self {
         Self {
             fake: Arc::clone(&self.fake),
             address: self.address,
@@ -92,19 +92,24 @@ impl Browser {
         }
     }
 
-    pub fn cookie(&self, name: &str) -> Option<String> {
+    pub(crate) fn cookie(&self, name: &str) -> Option<String> {
         self.cookies.lock().get(name).cloned()
     }
 
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let cookies: Vec<_> = self.cookies.lock().iter().map(|(name, value)| format!("{name}={value}")).collect();
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let cookies: Vec<_> =
+            self.cookies.lock().iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = self.http.request(method, format!("http://{}{path}", self.address));
         request.header("cookie", cookies.join("; "))
     }
 
-    pub async fn send(&self, request: RequestBuilder) -> Page {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Page {
         let response = request.send().await.unwrap();
-        let page = Page { status: response.status(), headers: response.headers().clone(), text: response.text().await.unwrap() };
+        let page = Page {
+            status: response.status(),
+            headers: response.headers().clone(),
+            text: response.text().await.unwrap(),
+        };
         for line in page.set_cookies() {
             let (pair, rest) = line.split_once(';').unwrap();
             let (name, value) = pair.split_once('=').unwrap();
@@ -117,12 +122,12 @@ impl Browser {
         page
     }
 
-    pub async fn get(&self, path: &str) -> Page {
+    pub(crate) async fn get(&self, path: &str) -> Page {
         self.send(self.request(Method::GET, path)).await
     }
 
     /// Sends a form with the token that `page` has.
-    pub async fn post(&self, page: &Page, path: &str, fields: &[(&str, &str)]) -> Page {
+    pub(crate) async fn post(&self, page: &Page, path: &str, fields: &[(&str, &str)]) -> Page {
         let token = page.token();
         let mut fields = fields.to_vec();
         fields.push(("csrf", &token));
@@ -131,7 +136,7 @@ impl Browser {
 }
 
 /// Every page that a person can open.
-pub const PAGES: &[&str] = &[
+pub(crate) const PAGES: &[&str] = &[
     "/n/quiet-amber-river",
     "/n/quiet-amber-river/services",
     "/n/quiet-amber-river/services?q=%3Cscript%3Ealert(1)%3C/script%3E%22'",
@@ -163,4 +168,12 @@ pub const PAGES: &[&str] = &[
 ];
 
 /// Every page of somebody who is not signed in.
-pub const OUTSIDE: &[&str] = &["/login", "/signup", "/signup?step=code&email=%22%3E%3Cscript%3E", "/reset", "/reset?step=code", "/invitation/%22%3E%3Cscript%3E", "/nothing-here"];
+pub(crate) const OUTSIDE: &[&str] = &[
+    "/login",
+    "/signup",
+    "/signup?step=code&email=%22%3E%3Cscript%3E",
+    "/reset",
+    "/reset?step=code",
+    "/invitation/%22%3E%3Cscript%3E",
+    "/nothing-here",
+];

@@ -8,7 +8,8 @@ use crate::fake::{Mode, PASSWORD};
 /// The paths that take forms, from the router itself, so that a new one is tested too.
 fn posts() -> Vec<String> {
     let source = include_str!("../../src/router.rs");
-    let lines = source.lines().map(str::trim).filter(|line| line.starts_with(".route(") && line.contains(", post("));
+    let lines =
+        source.lines().map(str::trim).filter(|line| line.starts_with(".route(") && line.contains(", post("));
     let paths = lines.map(|line| line.split('"').nth(1).unwrap().to_owned());
     let fill = |path: String| {
         path.replace("{namespace}", "quiet-amber-river")
@@ -38,7 +39,8 @@ async fn a_form_without_its_token_changes_nothing() {
     let stranger = browser.another().get("/login").await.token();
     for path in posts() {
         for token in [None, Some(""), Some("AAAA"), Some(foreign.as_str()), Some(stranger.as_str())] {
-            let mut fields = vec![("id", "jane@example.com"), ("password", PASSWORD), ("confirm", "helloworld")];
+            let mut fields =
+                vec![("id", "jane@example.com"), ("password", PASSWORD), ("confirm", "helloworld")];
             fields.extend(token.map(|token| ("csrf", token)));
             let page = browser.send(browser.request(Method::POST, &path).form(&fields)).await;
             assert_eq!(page.status, StatusCode::FORBIDDEN, "{path} with {token:?}: {}", page.text);
@@ -103,7 +105,9 @@ async fn forms_are_bounded() {
     let too_long = browser.post(&page, "/settings/token", &[("description", &long)]).await;
     assert_eq!(too_long.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(too_long.text.contains("8192 bytes"), "{}", too_long.text);
-    let huge = browser.request(Method::POST, "/settings/token").header("content-type", "application/x-www-form-urlencoded");
+    let huge = browser
+        .request(Method::POST, "/settings/token")
+        .header("content-type", "application/x-www-form-urlencoded");
     let huge = browser.send(huge.body(format!("csrf={}&a={}", page.token(), "a".repeat(2 << 20)))).await;
     assert_eq!(huge.status, StatusCode::PAYLOAD_TOO_LARGE);
     let many: Vec<(String, String)> = (0..300).map(|at| (format!("f{at}"), "x".into())).collect();
@@ -138,11 +142,31 @@ async fn what_destroys_asks_for_the_name() {
     let browser = Browser::signed_in(Mode::Full).await;
     let page = browser.get("/projects").await;
     for (path, wrong, right) in [
-        ("/n/quiet-amber-river/services/helloworld/kill", [("version", "latest"), ("confirm", "hello")], [("version", "latest"), ("confirm", "helloworld")]),
-        ("/environments/bright-paper-kite/delete", [("x", ""), ("confirm", "")], [("x", ""), ("confirm", "bright-paper-kite")]),
-        ("/projects/p1/delete", [("name", "Shop"), ("confirm", "shop")], [("name", "Shop"), ("confirm", "Shop")]),
-        ("/n/quiet-amber-river/members/u2/remove", [("name", "arjun"), ("confirm", "")], [("name", "arjun"), ("confirm", "arjun")]),
-        ("/settings/delete", [("password", PASSWORD), ("confirm", "x")], [("password", PASSWORD), ("confirm", "jane")]),
+        (
+            "/n/quiet-amber-river/services/helloworld/kill",
+            [("version", "latest"), ("confirm", "hello")],
+            [("version", "latest"), ("confirm", "helloworld")],
+        ),
+        (
+            "/environments/bright-paper-kite/delete",
+            [("x", ""), ("confirm", "")],
+            [("x", ""), ("confirm", "bright-paper-kite")],
+        ),
+        (
+            "/projects/p1/delete",
+            [("name", "Shop"), ("confirm", "shop")],
+            [("name", "Shop"), ("confirm", "Shop")],
+        ),
+        (
+            "/n/quiet-amber-river/members/u2/remove",
+            [("name", "arjun"), ("confirm", "")],
+            [("name", "arjun"), ("confirm", "arjun")],
+        ),
+        (
+            "/settings/delete",
+            [("password", PASSWORD), ("confirm", "x")],
+            [("password", PASSWORD), ("confirm", "jane")],
+        ),
     ] {
         let before = changes(&browser).len();
         let refused = browser.post(&page, path, &wrong).await;

@@ -28,7 +28,11 @@ async fn signing_up_by_code_gives_a_session() {
     let page = browser.post(&page, "/signup", &right).await;
     assert_eq!((page.status, page.location()), (StatusCode::SEE_OTHER, "/n/quiet-amber-river?done=welcome"));
     let home = browser.get(page.location()).await;
-    assert!(home.text.contains("Your account is ready") && home.text.contains("Logged in as"), "{}", home.text);
+    assert!(
+        home.text.contains("Your account is ready") && home.text.contains("Logged in as"),
+        "{}",
+        home.text
+    );
     assert!(home.text.contains("micro login --platform"), "a new account is not told what to do");
 }
 
@@ -67,7 +71,10 @@ async fn cookies_are_as_strict_as_the_address_allows() {
     assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.text);
     for line in page.set_cookies() {
         assert!(line.starts_with("__Host-micro-"), "{line}");
-        assert!(line.contains("; Secure") && line.contains("; Path=/;") && !line.contains("Domain"), "{line}");
+        assert!(
+            line.contains("; Secure") && line.contains("; Path=/;") && !line.contains("Domain"),
+            "{line}"
+        );
     }
     assert_eq!(browser.get("/settings").await.status, StatusCode::OK);
     // A cookie without the prefix may have been set by a neighbour.
@@ -113,7 +120,11 @@ async fn a_second_factor_is_asked_for() {
     fake.totp = Some(EMAIL.into());
     let browser = Browser::with(fake, false).await;
     let page = log_in(&browser, &[]).await;
-    assert!(page.text.contains("<details class=\"more\" open>") && page.text.contains("second factor"), "{}", page.text);
+    assert!(
+        page.text.contains("<details class=\"more\" open>") && page.text.contains("second factor"),
+        "{}",
+        page.text
+    );
     let page = log_in(&browser, &[("totp", "111111")]).await;
     assert!(page.text.contains("This code is not right"), "{}", page.text);
     assert_eq!(log_in(&browser, &[("totp", "000 000")]).await.status, StatusCode::SEE_OTHER);

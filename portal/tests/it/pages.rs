@@ -81,10 +81,15 @@ async fn a_control_api_that_is_gone_is_said_so() {
 #[tokio::test]
 async fn another_namespace_is_not_found() {
     let browser = Browser::signed_in(Mode::Full).await;
-    for path in ["/n/somebody-elses-place", "/n/somebody-elses-place/services/helloworld/logs", "/n/Not%20one"] {
+    for path in
+        ["/n/somebody-elses-place", "/n/somebody-elses-place/services/helloworld/logs", "/n/Not%20one"]
+    {
         assert_eq!(browser.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
-    assert_eq!(browser.get("/n/quiet-amber-river/services/no-such-thing/x").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        browser.get("/n/quiet-amber-river/services/no-such-thing/x").await.status,
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[tokio::test]
@@ -145,7 +150,11 @@ async fn assets_are_kept_for_ever_under_their_digest() {
 #[tokio::test]
 async fn a_proxys_word_counts_for_the_visitors_address() {
     let browser = Browser::signed_in(Mode::Full).await;
-    let told = [("203.0.113.9", "203.0.113.9"), ("6.6.6.6, 203.0.113.9, 127.0.0.2", "203.0.113.9"), ("nonsense", "127.0.0.1")];
+    let told = [
+        ("203.0.113.9", "203.0.113.9"),
+        ("6.6.6.6, 203.0.113.9, 127.0.0.2", "203.0.113.9"),
+        ("nonsense", "127.0.0.1"),
+    ];
     for (header, address) in told {
         browser.send(browser.request(Method::GET, "/settings").header("x-forwarded-for", header)).await;
         let seen = browser.fake.seen.lock().last().cloned().unwrap();
@@ -166,6 +175,7 @@ async fn the_audit_log_is_exported_line_by_line() {
     let page = browser.get("/n/quiet-amber-river/audit.ndjson").await;
     assert_eq!(page.headers["content-type"], "application/x-ndjson");
     assert!(page.headers["content-disposition"].to_str().unwrap().starts_with("attachment;"));
-    let lines: Vec<serde_json::Value> = page.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> =
+        page.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 5);
 }

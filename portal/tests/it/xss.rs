@@ -8,7 +8,9 @@ use crate::fake::{Fake, Mode};
 
 /// Nothing of `HOSTILE` became markup. What is between quotes must not hold a quote, what is outside no tag.
 fn check(page: &Page, path: &str) {
-    for markup in ["<script>alert", "<img src=x", "<b>`", "\" onmouseover", "</textarea></pre>", "onerror=alert(2)>"] {
+    for markup in
+        ["<script>alert", "<img src=x", "<b>`", "\" onmouseover", "</textarea></pre>", "onerror=alert(2)>"]
+    {
         assert!(!page.text.contains(markup), "{path} holds {markup}: {}", page.text);
     }
 }
@@ -50,7 +52,13 @@ async fn hostile_text_in_answers_to_forms_is_text() {
     let stranger = Browser::with(Fake::new(Mode::Full), false).await;
     let page = stranger.get("/login").await;
     for path in ["/login", "/signup/code", "/signup", "/reset/code", "/reset"] {
-        let fields = [("id", HOSTILE), ("email", HOSTILE), ("code", HOSTILE), ("name", HOSTILE), ("redirect_to", HOSTILE)];
+        let fields = [
+            ("id", HOSTILE),
+            ("email", HOSTILE),
+            ("code", HOSTILE),
+            ("name", HOSTILE),
+            ("redirect_to", HOSTILE),
+        ];
         check(&stranger.post(&page, path, &fields).await, path);
     }
 }
@@ -75,7 +83,11 @@ async fn live_lines_are_data() {
 #[tokio::test]
 async fn headers_cannot_be_split() {
     let browser = Browser::signed_in(Mode::Full).await;
-    for path in ["/login?redirect_to=/%0d%0aX-Evil:%201", "/n/quiet%0d%0aX-Evil:%201", "/projects?done=x%0d%0aX-Evil:1"] {
+    for path in [
+        "/login?redirect_to=/%0d%0aX-Evil:%201",
+        "/n/quiet%0d%0aX-Evil:%201",
+        "/projects?done=x%0d%0aX-Evil:1",
+    ] {
         let page = browser.get(path).await;
         assert!(page.headers.get("x-evil").is_none(), "{path}");
         assert!(!page.location().contains(['\r', '\n']), "{path}");

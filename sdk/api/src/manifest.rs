@@ -43,7 +43,7 @@ pub struct Service {
     /// The version label; `latest` when absent.
     pub version: Option<String>,
     pub description: Option<String>,
-    /// No account is needed to call it. Has no effect until the platform has accounts.
+    /// No account is needed to call it: a rule `public-<service>` says so while this stands here.
     pub public: bool,
 }
 

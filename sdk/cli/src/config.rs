@@ -263,7 +263,11 @@ mod tests {
                 scope.spawn(move || {
                     for count in 0..10 {
                         let key = format!("key.{thread}.{count}");
-                        change(home, |config| Ok(config.set_setting(&key, "x"))).unwrap();
+                        let set = |config: &mut Config| {
+                            config.set_setting(&key, "x");
+                            Ok(())
+                        };
+                        change(home, set).unwrap();
                     }
                 });
             }

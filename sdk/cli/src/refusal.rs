@@ -16,9 +16,9 @@ pub(crate) const SIGNED_OUT_OF_PLATFORM: &str =
 pub(crate) fn explain(error: Error, selection: &Selection) -> Error {
     let refusal = error.downcast_ref::<micro_client::Error>().and_then(micro_client::Error::api);
     let Some(refusal) = refusal else { return error };
+    // The platform's flag is always needed, so there is always advice.
     let Some(advice) = advice(refusal, selection) else { return error };
-    let config = current();
-    let platform = refusal.code == 401 && selection.name(&config) == PLATFORM;
+    let platform = refusal.code == 401 && selection.name(&current()) == PLATFORM;
     let head = if platform { format!("{SIGNED_OUT_OF_PLATFORM}\n") } else { String::new() };
     anyhow!("{head}{error:#}\n{advice}")
 }
@@ -31,6 +31,9 @@ pub(crate) fn advice(refusal: &micro_api::Error, selection: &Selection) -> Optio
     }
     let config = current();
     let situation = Situation::of(&config, selection, refusal);
+    if situation.is_told_by(&refusal.detail) {
+        return None;
+    }
     Some(if refusal.code == 401 { situation.unknown() } else { situation.foreign() })
 }
 
@@ -69,6 +72,15 @@ impl Situation {
         let asked = selection.namespace().ok().flatten().map(|name| name.as_str().to_owned());
         let used = asked.or_else(|| named(&refusal.detail)).or_else(|| own.clone());
         Self { flag: selection.flag(config), env, sent, own, used }
+    }
+
+    /// Whether the server's words say it all: which namespaces were meant, and a command that needs no flag.
+    fn is_told_by(&self, detail: &str) -> bool {
+        let own = self.own.as_deref().unwrap_or_default();
+        self.flag.is_empty()
+            && detail.contains("`micro ")
+            && detail.contains(own)
+            && self.sent != Sent::Variable
     }
 
     /// 401: nobody, or a credential that does not hold.
@@ -162,6 +174,22 @@ mod tests {
         let text = situation(Sent::Nothing, "", "").unknown();
         assert!(text.contains("account is required") && text.contains("micro signup --platform"), "{text}");
         assert!(situation(Sent::Variable, "mine", "mine").unknown().contains("MICRO_TOKEN"));
+    }
+
+    #[test]
+    fn nothing_is_told_twice() {
+        let told = |sent, own: &str, flag: &str, detail: &str| {
+            Situation { flag: flag.into(), ..situation(sent, own, own) }.is_told_by(detail)
+        };
+        let server = "account is required: run `micro login`";
+        assert!(told(Sent::Nothing, "", "", server));
+        assert!(!told(Sent::Nothing, "", " --platform", server), "the command needs the flag");
+        assert!(!told(Sent::Nothing, "", "", "Unauthorized call made to a:b"));
+        assert!(!told(Sent::Login, "mine", "", server), "the namespace is not named");
+        let both =
+            "Account was not issued by theirs: the token is of the namespace mine. Run `micro login` again";
+        assert!(told(Sent::Login, "mine", "", both));
+        assert!(!told(Sent::Variable, "mine", "", both), "another login changes nothing");
     }
 
     #[test]

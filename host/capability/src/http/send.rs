@@ -20,6 +20,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use super::address::is_allowed;
 use super::allow::{normalise, port_of};
 use super::body::{Driver, Timed};
+use super::counted::Counted;
 use super::{Egress, Io};
 use crate::ctx::Outbound;
 use crate::{Ctx, Handle};
@@ -62,11 +63,13 @@ impl Call {
         options: RequestOptions,
     ) -> Result<Response<WasiBody>, Error> {
         let target = self.target(&request)?;
+        self.check_budget()?;
         let permits = self.permits()?;
         let egress = Arc::clone(&self.handle.guest.capabilities.egress);
         let limits = Limits::new(&egress, options, self.handle.context.deadline.into());
         prepare(&mut request, &target)?;
         let stream = egress.connect(&target, limits.connect).await?;
+        let stream = Counted { stream, tally: Arc::clone(self.handle.guest.tally()) };
         exchange(stream, request, permits, limits).await
     }
 
@@ -94,6 +97,17 @@ impl Call {
         self.say(format!(
             "outbound HTTP to {shown} is not granted: add `http = [\"{shown}\"]` to [grants] in micro.toml"
         ));
+        Err(Error::HttpRequestDenied)
+    }
+
+    /// A namespace that has sent out what its plan allows sends nothing more this month.
+    fn check_budget(&self) -> Result<(), Error> {
+        if !self.handle.guest.tally().space().is_egress_closed() {
+            return Ok(());
+        }
+        self.say(
+            "limit: egress_bytes: the plan of this namespace allows no more until the next month".to_owned(),
+        );
         Err(Error::HttpRequestDenied)
     }
 
@@ -206,7 +220,7 @@ impl Egress {
 }
 
 async fn exchange(
-    stream: Box<dyn Io>,
+    stream: Counted,
     request: Request<WasiBody>,
     permits: Permits,
     limits: Limits,

@@ -292,3 +292,65 @@ async fn nothing_waits_longer_than_allowed() {
     let response = send(&mut set.ctx, get("http://public.test/")).await.unwrap();
     assert!(matches!(response.into_body().collect().await.err(), Some(Error::ConnectionReadTimeout)));
 }
+
+#[tokio::test]
+async fn bytes_count_in_both_directions_until_the_months_are_used() {
+    use futures::StreamExt as _;
+    let mut set = set_up(outside(OK), EgressConfig::default(), &["public.test:80"]);
+    let (tallies, namespace) = (Arc::clone(&set.world.capabilities.tallies), scope().namespace);
+    let egress = || tallies.of(&namespace, &scope().service).sums().egress_bytes;
+    let response = send(&mut set.ctx, get("http://public.test/")).await.unwrap();
+    response.into_body().collect().await.unwrap();
+    let request = set.outside.requests.lock().first().unwrap().len();
+    assert_eq!(egress(), (request + OK.len()) as u64);
+
+    tallies.close_egress(&namespace, true);
+    let error = send(&mut set.ctx, get("http://public.test/")).await.err();
+    assert!(matches!(error, Some(Error::HttpRequestDenied)), "{error:?}");
+    assert_eq!((set.outside.connected.lock().len(), egress()), (1, (request + OK.len()) as u64));
+    let tail = crate::log::Tail {
+        namespace: namespace.clone(),
+        service: scope().service,
+        version: None,
+        lines: 10,
+        since_ms: None,
+        follow: false,
+    };
+    let lines: Vec<_> = set.world.capabilities.logs.tail(tail).collect().await;
+    assert!(lines.iter().any(|line| line.message.starts_with("limit: egress_bytes")), "{lines:?}");
+    tallies.close_egress(&namespace, false);
+    send(&mut set.ctx, get("http://public.test/")).await.unwrap();
+}
+
+/// Answers with a body that never ends.
+struct Endless;
+
+#[async_trait]
+impl Connector for Endless {
+    async fn connect(&self, _: SocketAddr) -> io::Result<Box<dyn Io>> {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 10);
+        tokio::spawn(async move {
+            theirs.read(&mut [0; 4096]).await.unwrap();
+            let mut answer = &b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"[..];
+            while theirs.write_all(answer).await.is_ok() {
+                answer = b"1\r\nx\r\n";
+            }
+        });
+        Ok(Box::new(ours))
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_breaks_off_where_the_months_bytes_end() {
+    let resolver = Arc::new(outside(OK));
+    let world = World::with(Egress::with(EgressConfig::default(), resolver, Arc::new(Endless)).unwrap());
+    let http = vec!["public.test:80".to_owned()];
+    let mut ctx = Ctx::new(world.guest(Grants { http, ..Grants::default() }));
+    ctx.begin(context(Duration::from_secs(2)));
+    let mut body = send(&mut ctx, get("http://public.test/")).await.unwrap().into_body();
+    for _ in 0..100 {
+        body.frame().await.unwrap().unwrap();
+    }
+    world.capabilities.tallies.close_egress(&scope().namespace, true);
+    assert!(body.collect().await.is_err());
+}

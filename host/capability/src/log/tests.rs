@@ -175,3 +175,42 @@ async fn flooding_stdout_costs_nothing_and_is_said_once_a_call() {
     assert_eq!(seen.len(), 4, "each call has one endless line, cut");
     assert!(seen.iter().all(|line| line.len() <= LINE_BYTES_MAX));
 }
+
+#[tokio::test]
+async fn lines_older_than_the_plan_keeps_them_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let expire_every = Duration::from_millis(20);
+    let logs = Logs::open(LogsConfig { expire_every, ..LogsConfig::new(folder.path().to_owned()) }).unwrap();
+    let days = |days: i64| now_ms() - days * 86_400_000;
+    for (age, message) in [(9, "old"), (8, "older than a week"), (6, "young"), (0, "new")] {
+        logs.append(&scope(), LogRecord { timestamp: days(age), ..record(message) });
+    }
+    assert_eq!(messages(&logs, tail(10)).await.len(), 4);
+    // A file of the rotation that was last written to nine days ago, one that was not, and another namespace's.
+    let week = std::time::SystemTime::now() - Duration::from_secs(9 * 86_400);
+    let write = |path: &str, old: bool| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+        if old {
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(week).unwrap();
+        }
+        path
+    };
+    let old = write("default/greeter/log.2.ndjson", true);
+    let young = write("default/greeter/log.1.ndjson", false);
+    let gone = write("default/other/log.ndjson", true);
+    let others = write("somebody/greeter/log.ndjson", true);
+    logs.keep_days(HashMap::from([(scope().namespace, 7)]));
+    assert_eq!(messages(&logs, tail(10)).await, ["young", "new"]);
+    let since = Tail { since_ms: Some(days(1)), ..tail(10) };
+    assert_eq!(messages(&logs, since).await, ["new"], "a later time still counts");
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while old.exists() || gone.exists() {
+        assert!(tokio::time::Instant::now() < deadline, "old files stay");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(young.exists() && others.exists());
+    logs.keep_days(HashMap::new());
+    assert_eq!(messages(&logs, tail(10)).await.len(), 4, "the current file is younger than what it holds");
+}

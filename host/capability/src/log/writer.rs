@@ -13,6 +13,7 @@ use micro_api::logs::LogRecord;
 use micro_api::name::ServiceKey;
 use tokio::sync::{broadcast, oneshot};
 
+use super::age::Ages;
 use super::meter::Meters;
 use super::{LogsConfig, Stream, now_ms};
 
@@ -47,13 +48,13 @@ pub(crate) struct Source {
     pub(crate) live: Option<broadcast::Receiver<Arc<LogRecord>>>,
 }
 
-pub(crate) fn start(config: LogsConfig, meters: Meters) -> io::Result<Handle> {
+pub(crate) fn start(config: LogsConfig, meters: Meters, ages: Ages) -> io::Result<Handle> {
     let (queue, commands) = sync_channel(config.queue_lines_max);
     let queued_bytes = Arc::new(AtomicUsize::new(0));
     let handle =
         Handle { queue, queued_bytes: Arc::clone(&queued_bytes), queued_bytes_max: config.queue_bytes_max };
     let writer =
-        Writer { files: Files::new(&config), followers: HashMap::new(), meters, queued_bytes, config };
+        Writer { files: Files::new(&config), followers: HashMap::new(), meters, ages, queued_bytes, config };
     std::thread::Builder::new().name("micro-log".to_owned()).spawn(move || writer.run(&commands))?;
     Ok(handle)
 }
@@ -102,6 +103,7 @@ struct Writer {
     files: Files,
     followers: HashMap<ServiceKey, broadcast::Sender<Arc<LogRecord>>>,
     meters: Meters,
+    ages: Ages,
     queued_bytes: Arc<AtomicUsize>,
     config: LogsConfig,
 }
@@ -109,6 +111,7 @@ struct Writer {
 impl Writer {
     fn run(mut self, commands: &Receiver<Command>) {
         let mut tick = Instant::now() + TICK;
+        let mut expire = Instant::now() + self.config.expire_every;
         loop {
             let mut open = true;
             match commands.recv_timeout(tick.saturating_duration_since(Instant::now())) {
@@ -131,6 +134,10 @@ impl Writer {
             }
             if !open {
                 return;
+            }
+            if Instant::now() >= expire {
+                self.expire();
+                expire = Instant::now() + self.config.expire_every;
             }
         }
     }
@@ -173,6 +180,14 @@ impl Writer {
                     // No receiver is left: the entry goes at the next tick.
                     drop(follower.send(Arc::new(record)));
                 }
+            }
+        }
+    }
+
+    fn expire(&mut self) {
+        for (key, number) in self.ages.expired(&self.config.folder, self.config.files_max) {
+            if let Err(error) = self.files.remove(&key, number) {
+                tracing::warn!(service = %key, %error, "cannot remove old lines of a log");
             }
         }
     }
@@ -222,8 +237,14 @@ impl Files {
 
     /// The current file is number 0. Names of namespaces and services have no `/` and no `..`.
     fn path(&self, key: &ServiceKey, number: u32) -> PathBuf {
-        let file = if number == 0 { "log.ndjson".to_owned() } else { format!("log.{number}.ndjson") };
-        self.folder.join(key.namespace.as_str()).join(key.name.to_string()).join(file)
+        self.folder.join(key.namespace.as_str()).join(key.name.to_string()).join(file_name(number))
+    }
+
+    fn remove(&mut self, key: &ServiceKey, number: u32) -> io::Result<()> {
+        if number == 0 {
+            self.open.remove(key);
+        }
+        fs::remove_file(self.path(key, number))
     }
 
     fn append(&mut self, key: &ServiceKey, records: &[LogRecord]) -> io::Result<()> {
@@ -294,6 +315,10 @@ impl Files {
         });
         opened.flatten().collect()
     }
+}
+
+pub(crate) fn file_name(number: u32) -> String {
+    if number == 0 { "log.ndjson".to_owned() } else { format!("log.{number}.ndjson") }
 }
 
 /// A crash may have left half a line at the end: it is closed, so that the next one stands alone.

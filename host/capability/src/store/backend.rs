@@ -87,6 +87,12 @@ pub enum Error {
     /// The namespace, or the disk, has no room left.
     #[error("the namespace's store is full")]
     Full,
+    /// The namespace's plan allows no more.
+    #[error(
+        "limit: store_bytes: the plan of this namespace allows {0} bytes in the store: delete records, or ask the \
+         operator for a larger plan"
+    )]
+    Quota(u64),
     /// Too many keys to look at.
     #[error(
         "a scan by suffix or offset stops after {SCAN_KEYS_MAX} keys: use a prefix, or `after` the last key"

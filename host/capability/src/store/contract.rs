@@ -11,15 +11,21 @@ use super::*;
 
 /// Runs a check on each backend, a fresh one each.
 fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>) -> F) {
+    on_each_with(|backend, _| check(backend));
+}
+
+/// The same, with the books that the backend keeps.
+fn on_each_with<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>, Arc<Books>) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
-    runtime.block_on(check(Arc::new(Memory::new(1 << 30))));
+    let books = Arc::<Books>::default();
+    runtime.block_on(check(Arc::new(Memory::with_books(1 << 30, Arc::clone(&books))), books));
     let folder = tempfile::tempdir().unwrap();
     let config = SqliteConfig { threads: 2, ..SqliteConfig::new(folder.path().to_owned()) };
-    runtime.block_on(check(Sqlite::open(&config).unwrap()));
+    runtime.block_on(check(Sqlite::open(&config).unwrap(), Arc::clone(&config.books)));
     // The same without the memory for hot keys.
     let folder = tempfile::tempdir().unwrap();
     let config = SqliteConfig { cache_bytes_max: 0, ..SqliteConfig::new(folder.path().to_owned()) };
-    runtime.block_on(check(Sqlite::open(&config).unwrap()));
+    runtime.block_on(check(Sqlite::open(&config).unwrap(), Arc::clone(&config.books)));
 }
 
 fn table(namespace: &str, name: &str) -> TableKey {
@@ -271,5 +277,111 @@ fn the_admins_view_pages_through_everything() {
         assert_eq!(read[0].value, "AAE=");
         assert!(read[0].expiry_ms.is_some_and(|left| left > 0 && left <= 60_000));
         assert_eq!(admin.tables(&namespace).await.unwrap(), ["example-service", "micro"]);
+    });
+}
+
+/// A record's key and value, and 128 bytes.
+fn sizes(books: &Books) -> Vec<(String, String, u64)> {
+    let mut changed: Vec<_> = books
+        .take_changed()
+        .into_iter()
+        .map(|(namespace, table, bytes)| (namespace.to_string(), table, bytes))
+        .collect();
+    changed.sort();
+    changed
+}
+
+fn size(namespace: &str, table: &str, bytes: u64) -> (String, String, u64) {
+    (namespace.to_owned(), table.to_owned(), bytes)
+}
+
+#[test]
+fn what_a_table_holds_is_known_after_each_change() {
+    on_each_with(|backend, books| async move {
+        let (one, two, other) = (table("a", "one"), table("a", "two"), table("b", "one"));
+        backend.set(&one, write("k", "12345")).await.unwrap();
+        backend.set(&two, write("key", "1")).await.unwrap();
+        backend.set(&other, write("k", "1")).await.unwrap();
+        assert_eq!(sizes(&books), [size("a", "one", 134), size("a", "two", 132), size("b", "one", 130)]);
+        backend.set(&one, write("k", "1")).await.unwrap();
+        assert_eq!(sizes(&books), [size("a", "one", 130)]);
+        backend.set(&one, write("l", "")).await.unwrap();
+        backend.delete(&one, b"k").await.unwrap();
+        assert_eq!(sizes(&books), [size("a", "one", 129)]);
+        backend.get(&one, b"l").await.unwrap();
+        assert!(sizes(&books).is_empty(), "reading changes nothing");
+        backend.delete(&one, b"l").await.unwrap();
+        assert_eq!(sizes(&books), [size("a", "one", 0)]);
+    });
+}
+
+#[test]
+fn what_expired_is_not_held_any_more() {
+    on_each_with(|backend, books| async move {
+        let own = table("a", "one");
+        backend.set(&own, Write { ttl_ms: Some(1), ..write("gone", "1") }).await.unwrap();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            // Memory clears away as others write.
+            backend.set(&own, write("stays", "1")).await.unwrap();
+            if sizes(&books).last() == Some(&size("a", "one", 134)) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "it was never swept");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+#[test]
+fn a_plan_bounds_what_a_namespace_holds() {
+    on_each_with(|backend, books| async move {
+        let limited: Namespace = "a".parse().unwrap();
+        books.limit(std::collections::HashMap::from([(limited.clone(), 1_000)]));
+        let (one, two, other) = (table("a", "one"), table("a", "two"), table("b", "one"));
+        backend.set(&one, write("k", vec![1; 700])).await.unwrap();
+        let full = backend.set(&two, write("k", vec![1; 100])).await.unwrap_err();
+        assert!(matches!(full, Error::Quota(1_000)), "{full:?}");
+        let shown = micro_api::Error::from(full);
+        assert_eq!(shown.code, 403);
+        assert!(shown.detail.starts_with("limit: store_bytes: the plan of this namespace allows 1000 bytes"));
+        assert_eq!(backend.get(&two, b"k").await.unwrap(), None, "nothing of it was written");
+        // To the byte: 829 are held.
+        backend.set(&two, write("k", vec![1; 42])).await.unwrap();
+        assert!(backend.set(&two, write("k", vec![1; 43])).await.is_err());
+        backend.set(&other, write("k", vec![1; 5_000])).await.unwrap();
+        // A smaller plan: what is there may shrink, and not grow.
+        books.limit(std::collections::HashMap::from([(limited, 100)]));
+        assert!(backend.set(&one, write("k", vec![1; 701])).await.is_err());
+        backend.set(&one, write("k", vec![1; 600])).await.unwrap();
+        backend.delete(&two, b"k").await.unwrap();
+        books.limit(std::collections::HashMap::new());
+        backend.set(&one, write("k", vec![1; 5_000])).await.unwrap();
+    });
+}
+
+/// Of many writers at once, no more are let in than there is room for.
+#[test]
+fn a_plan_holds_against_many_writers() {
+    on_each_with(|backend, books| async move {
+        let limited: Namespace = "a".parse().unwrap();
+        books.limit(std::collections::HashMap::from([(limited, 10 * 232)]));
+        let writers = (0..64).map(|n| {
+            let (backend, own) = (Arc::clone(&backend), table("a", "one"));
+            tokio::spawn(async move {
+                backend
+                    .set(&own, write(format!("key{n}").into_bytes(), vec![1; 104 - format!("key{n}").len()]))
+                    .await
+            })
+        });
+        let mut passed = 0;
+        for writer in writers.collect::<Vec<_>>() {
+            match writer.await.unwrap() {
+                Ok(()) => passed += 1,
+                Err(error) => assert!(matches!(error, Error::Quota(2_320)), "{error:?}"),
+            }
+        }
+        assert_eq!(passed, 10);
+        assert_eq!(sizes(&books), [size("a", "one", 2_320)]);
     });
 }

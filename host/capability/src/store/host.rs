@@ -20,6 +20,7 @@ impl From<super::Error> for Error {
             Store::Key | Store::Value | Store::Table | Store::Scan => {
                 Self::bad_request(ID, error.to_string())
             }
+            Store::Quota(_) => Self::forbidden(ID, error.to_string()),
             Store::Full => Self::new(ID, 507, error.to_string()),
             Store::Busy => Self::new(ID, 503, error.to_string()),
             Store::Backend(_) => {

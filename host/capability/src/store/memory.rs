@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,12 +10,11 @@ use micro_api::name::Namespace;
 use parking_lot::RwLock;
 
 use super::backend::check_key;
+use super::books::{Books, record_bytes};
 use super::page::{Candidate, Cut, start};
 use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
 
-/// Bookkeeping of one record, bytes, charged to the namespace with its key and value.
-const RECORD_BYTES: u64 = 128;
 /// Expired records that one write clears away.
 const SWEEP: usize = 16;
 const TABLES_MAX: usize = 10_000;
@@ -23,6 +23,7 @@ const TABLES_MAX: usize = 10_000;
 #[derive(Debug)]
 pub struct Memory {
     namespace_bytes_max: u64,
+    books: Arc<Books>,
     state: RwLock<State>,
 }
 
@@ -32,6 +33,8 @@ struct State {
     /// Exactly the records that expire, by time.
     expiries: BTreeSet<(u64, TableKey, Bytes)>,
     used: HashMap<Namespace, u64>,
+    /// Of each table.
+    sizes: HashMap<TableKey, u64>,
 }
 
 #[derive(Debug)]
@@ -43,19 +46,32 @@ struct Kept {
 impl Memory {
     /// `namespace_bytes_max` bounds keys, values and bookkeeping of each namespace.
     pub fn new(namespace_bytes_max: u64) -> Self {
-        Self { namespace_bytes_max, state: RwLock::default() }
+        Self::with_books(namespace_bytes_max, Arc::default())
+    }
+
+    /// Also keeps to the limits of `books`, and says there what changed.
+    pub fn with_books(namespace_bytes_max: u64, books: Arc<Books>) -> Self {
+        Self { namespace_bytes_max, books, state: RwLock::default() }
     }
 }
 
 impl State {
-    fn remove(&mut self, table: &TableKey, key: &[u8]) {
+    fn remove(&mut self, table: &TableKey, key: &[u8], books: &Books) {
         let Some(records) = self.tables.get_mut(table) else { return };
         let Some((key, kept)) = records.remove_entry(key) else { return };
         if records.is_empty() {
             self.tables.remove(table);
         }
+        let freed = record_bytes(&key, &kept.value);
+        if let Some(size) = self.sizes.get_mut(table) {
+            *size = size.saturating_sub(freed);
+            books.note(table.namespace(), table.table().to_owned(), *size);
+            if *size == 0 {
+                self.sizes.remove(table);
+            }
+        }
         if let Some(used) = self.used.get_mut(table.namespace()) {
-            *used = used.saturating_sub(size(&key, &kept.value));
+            *used = used.saturating_sub(freed);
             if *used == 0 {
                 self.used.remove(table.namespace());
             }
@@ -65,18 +81,14 @@ impl State {
         }
     }
 
-    fn sweep(&mut self, now_ms: u64, most: usize) {
+    fn sweep(&mut self, now_ms: u64, most: usize, books: &Books) {
         for _ in 0..most {
             match self.expiries.first().cloned() {
-                Some((at, table, key)) if at <= now_ms => self.remove(&table, &key),
+                Some((at, table, key)) if at <= now_ms => self.remove(&table, &key, books),
                 _ => return,
             }
         }
     }
-}
-
-fn size(key: &[u8], value: &[u8]) -> u64 {
-    (key.len() + value.len()) as u64 + RECORD_BYTES
 }
 
 #[async_trait]
@@ -97,20 +109,28 @@ impl Backend for Memory {
         write.check()?;
         let now_ms = unix_ms();
         let mut state = self.state.write();
-        state.sweep(now_ms, SWEEP);
-        let added = size(&write.key, &write.value);
+        state.sweep(now_ms, SWEEP, &self.books);
+        let added = record_bytes(&write.key, &write.value);
         let replaced = state.tables.get(table).and_then(|records| records.get(&write.key));
-        let freed = replaced.map_or(0, |kept| size(&write.key, &kept.value));
+        let freed = replaced.map_or(0, |kept| record_bytes(&write.key, &kept.value));
         let used = state.used.get(table.namespace()).copied().unwrap_or(0);
         if used.saturating_sub(freed) + added > self.namespace_bytes_max {
             return Err(Error::Full);
         }
-        state.remove(table, &write.key);
+        // What is over its limit, because its plan became smaller, may still shrink.
+        let max = self.books.max(table.namespace());
+        if let Some(max) = max.filter(|max| added > freed && used - freed + added > *max) {
+            return Err(Error::Quota(max));
+        }
+        state.remove(table, &write.key, &self.books);
         let expires_ms = write.expires_ms(now_ms);
         if let Some(at) = expires_ms {
             state.expiries.insert((at, table.clone(), write.key.clone()));
         }
         *state.used.entry(table.namespace().clone()).or_default() += added;
+        let size = state.sizes.entry(table.clone()).or_default();
+        *size += added;
+        self.books.note(table.namespace(), table.table().to_owned(), *size);
         let kept = Kept { value: write.value, expires_ms };
         state.tables.entry(table.clone()).or_default().insert(write.key, kept);
         Ok(())
@@ -118,7 +138,7 @@ impl Backend for Memory {
 
     async fn delete(&self, table: &TableKey, key: &[u8]) -> Result<(), Error> {
         check_key(key)?;
-        self.state.write().remove(table, key);
+        self.state.write().remove(table, key, &self.books);
         Ok(())
     }
 

@@ -24,6 +24,7 @@ use moka::sync::Cache;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::backend::check_key;
+use super::books::Books;
 use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
 use due::Due;
@@ -51,6 +52,8 @@ pub struct SqliteConfig {
     pub calls_per_namespace_max: usize,
     /// Memory for hot keys.
     pub cache_bytes_max: u64,
+    /// What namespaces may hold; told what they hold.
+    pub books: Arc<Books>,
 }
 
 impl SqliteConfig {
@@ -64,6 +67,7 @@ impl SqliteConfig {
             queue_max: 4_096,
             calls_per_namespace_max: 512,
             cache_bytes_max: 64 << 20,
+            books: Arc::default(),
         }
     }
 }

@@ -195,8 +195,8 @@ async fn start(control: Arc<Control>, record: Record, starts: Arc<Semaphore>) {
         return settle(control.db.failed(&record, error).await).await;
     };
     let permit = starts.acquire_owned().await;
-    let is_job = match is_job(&control, &revision).await {
-        Ok(is_job) => is_job,
+    let facts = match facts(&control, &revision).await {
+        Ok(facts) => facts,
         Err(error) => {
             tracing::error!(revision = %revision.revision, error = chain(&error), "A revision cannot be read");
             let error = micro_api::Error::internal(
@@ -208,7 +208,7 @@ async fn start(control: Arc<Control>, record: Record, starts: Arc<Semaphore>) {
         }
     };
     let Some(record) = settled(control.db.starting(&record).await).await else { return };
-    if is_job {
+    if facts.job {
         drop(permit);
         if let Some(record) = settled(control.db.running(&record, true).await).await {
             control.poke();
@@ -216,7 +216,7 @@ async fn start(control: Arc<Control>, record: Record, starts: Arc<Semaphore>) {
         }
         return control.poke();
     }
-    bring_up(&control, record, revision).await;
+    bring_up(&control, record, revision, facts.public).await;
     control.poke();
 }
 
@@ -231,9 +231,9 @@ enum Attempt {
 }
 
 /// Loads and warms, with restarts, then switches.
-async fn bring_up(control: &Control, mut record: Record, revision: ActiveRevision) {
+async fn bring_up(control: &Control, mut record: Record, revision: ActiveRevision, public: bool) {
     loop {
-        let error = match attempt(control, &record, &revision).await {
+        let error = match attempt(control, &record, &revision, public).await {
             Attempt::Up => return,
             Attempt::Overtaken => break,
             Attempt::Failed(error) => error,
@@ -252,7 +252,7 @@ async fn bring_up(control: &Control, mut record: Record, revision: ActiveRevisio
     control.node.drain(&revision).await;
 }
 
-async fn attempt(control: &Control, record: &Record, revision: &ActiveRevision) -> Attempt {
+async fn attempt(control: &Control, record: &Record, revision: &ActiveRevision, public: bool) -> Attempt {
     let within = control.config.start_timeout;
     match tokio::time::timeout(within, control.node.start(revision)).await {
         Ok(Ok(())) => {}
@@ -262,7 +262,7 @@ async fn attempt(control: &Control, record: &Record, revision: &ActiveRevision) 
             return Attempt::Failed(micro_api::Error::timeout("runtime", detail));
         }
     }
-    match control.switch(record, revision).await {
+    match control.switch(record, revision, public).await {
         Ok(()) => Attempt::Up,
         Err(SwitchError::Unservable(error)) => Attempt::Failed(error),
         Err(SwitchError::Db(error)) => {
@@ -283,12 +283,23 @@ async fn finish(control: Arc<Control>, record: Record) {
     control.poke();
 }
 
-async fn is_job(control: &Control, revision: &ActiveRevision) -> Result<bool, micro_artifact::Error> {
+/// What the reconciler wants to know of a manifest.
+struct Facts {
+    /// It runs to its end and answers no calls.
+    job: bool,
+    /// Its author wants everybody to call it.
+    public: bool,
+}
+
+async fn facts(control: &Control, revision: &ActiveRevision) -> Result<Facts, micro_artifact::Error> {
     let (store, key, digest) =
         (control.config.artifacts.clone(), control.config.key.clone(), revision.revision);
     let read = tokio::task::spawn_blocking(move || micro_artifact::read_manifest(&store, &key, &digest));
     match read.await {
-        Ok(manifest) => Ok(manifest?.exports.is_job()),
+        Ok(manifest) => {
+            let manifest = manifest?;
+            Ok(Facts { job: manifest.exports.is_job(), public: manifest.settings.service.public })
+        }
         // Only when the process is ending.
         Err(_) => Err(micro_artifact::Error::Missing(digest)),
     }

@@ -54,8 +54,13 @@ impl Control {
     }
 
     /// Routes to `revision` in place of what its version had, then notes that it runs: a client that reads `running`
-    /// can call it. When the rows refuse (it was killed or superseded meanwhile) the routes go back.
-    pub(crate) async fn switch(&self, record: &Record, revision: &ActiveRevision) -> Result<(), SwitchError> {
+    /// can call it. `public` is what its manifest says. When the rows refuse (it was killed or superseded meanwhile) the routes go back.
+    pub(crate) async fn switch(
+        &self,
+        record: &Record,
+        revision: &ActiveRevision,
+        public: bool,
+    ) -> Result<(), SwitchError> {
         let mut routed = self.routed.lock().await;
         // What was superseded while it warmed must not take its successor's place, not even for a moment.
         let now = self.db.deployment_by_id(&revision.deployment).await.map_err(SwitchError::Db)?;
@@ -67,6 +72,10 @@ impl Control {
             let refused = micro_db::Error::Illegal { deployment, from, to: DeploymentState::Running };
             return Err(SwitchError::Db(refused));
         }
+        let service = revision.service.to_string();
+        let follow = self.db.follow_public(&revision.namespace, &service, public).await;
+        follow.map_err(SwitchError::Db)?;
+        self.follow_access().await.map_err(SwitchError::Db)?;
         let rows = self.db.active().await.map_err(SwitchError::Db)?;
         let same = |other: &ActiveRevision| {
             (&other.namespace, &other.service, &other.version)

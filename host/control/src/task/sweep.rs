@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use micro_db::deletion::GRACE_MS;
 use tokio_util::sync::CancellationToken;
 
 use crate::Control;
@@ -16,6 +17,9 @@ const UPLOAD_AGE: Duration = Duration::from_secs(60 * 60);
 const DEPLOYMENT_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Longer than any build, so that no artifact goes before its revision's row is there.
 const ARTIFACT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a key that has ended can still be explained.
+const KEY_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
     loop {
@@ -39,6 +43,9 @@ pub(crate) async fn sweep(control: &Control) {
     if let Err(error) = artifacts(control).await {
         failed("artifacts")(error);
     }
+    if let Err(error) = people(control).await {
+        failed("people")(chain(&error));
+    }
 }
 
 /// Removes rows and files of uploads older than `age`; files without a row too.
@@ -60,6 +67,19 @@ pub(crate) async fn uploads(control: &Control, age: Duration) -> Result<(), Stri
         }
     }
     Ok(())
+}
+
+/// Erases people whose time is over, stops what a crash left running in deleted namespaces, and forgets codes, attempts,
+/// sessions and keys that have ended.
+pub(crate) async fn people(control: &Control) -> Result<(), micro_db::Error> {
+    let erased = control.db.erase_people(micro_db::now_ms() - GRACE_MS).await?;
+    if erased > 0 {
+        tracing::info!(erased, "Erased deleted accounts");
+    }
+    control.stop_all(&control.db.ended_namespaces().await?).await;
+    control.db.sweep_attempts().await?;
+    control.db.sweep_sessions().await?;
+    control.db.sweep_keys(before(KEY_AGE)).await
 }
 
 async fn artifacts(control: &Control) -> Result<(), String> {

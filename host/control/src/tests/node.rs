@@ -1,15 +1,16 @@
 //! A node that notes what it is asked and answers as told.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
 use micro_api::{Error, Namespace, ServiceName, registry, store};
+use micro_db::Tenant;
 use tokio::sync::watch;
 
-use crate::{ActiveRevision, LogQuery, Node, Unservable};
+use crate::{ActiveRevision, Load, LogQuery, Node, Unservable};
 
 #[derive(Debug, Default, Clone)]
 pub(super) struct State {
@@ -31,6 +32,8 @@ pub(super) struct State {
     pub(super) hang: bool,
     /// Lines of every log.
     pub(super) logs: Vec<LogRecord>,
+    /// What the gateway would decide by.
+    pub(super) tenants: HashMap<Namespace, Tenant>,
     pub(super) records: BTreeMap<String, BTreeMap<String, store::Record>>,
 }
 
@@ -75,6 +78,10 @@ impl Drop for Running<'_> {
 
 #[async_trait]
 impl Node for FakeNode {
+    async fn tenants(&self, tenants: HashMap<Namespace, Tenant>) {
+        self.set(|state| state.tenants = tenants);
+    }
+
     async fn start(&self, revision: &ActiveRevision) -> Result<(), Error> {
         self.set(|state| state.calls.push(format!("start {}", revision.deployment)));
         if self.state().hang {
@@ -135,6 +142,10 @@ impl Node for FakeNode {
     async fn stats(&self, _: &Namespace, service: &ServiceName) -> Vec<NodeStats> {
         let stats = NodeStats { service: service.to_string(), requests: 3, ..NodeStats::default() };
         if service.alias() == "greeter" { vec![stats] } else { Vec::new() }
+    }
+
+    async fn load(&self, _: &Namespace) -> Load {
+        Load { instances: 2, memory: 3 << 20 }
     }
 
     async fn registry_list(&self, _: &Namespace) -> Vec<String> {

@@ -9,9 +9,9 @@ use micro_runtime::{Body, Codec, Context, Runtime};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
+use crate::authorize::Authorized;
 use crate::dispatch::{self, Message};
 use crate::respond;
-use crate::snapshot::Entry;
 use crate::transcode;
 
 /// The request message that makes an endpoint one of this handler.
@@ -60,13 +60,13 @@ struct ApiResponse {
 /// Answers one request with what the service made of it.
 pub(crate) async fn handle(
     runtime: &Runtime,
-    entry: &Entry,
-    endpoint: &str,
+    authorized: &Authorized,
     parts: &Parts,
     host: &str,
     body: Bytes,
     context: Context,
 ) -> Result<Response<Body>, Error> {
+    let entry = &authorized.entry;
     let request = request(parts, host, &body);
     let bad = |detail: String| Error::new(entry.error_id(), 502, format!("the service's reply: {detail}"));
     let codec =
@@ -76,7 +76,7 @@ pub(crate) async fn handle(
         Codec::Json => serde_json::to_vec(&request).map_err(|error| bad(error.to_string()))?,
     };
     let message = Message { codec, bytes: bytes.into() };
-    let reply = dispatch::call(runtime, entry, endpoint, message, codec, context).await?;
+    let reply = dispatch::call(runtime, authorized, message, codec, context).await?;
     let reply = match codec {
         Codec::Protobuf => ApiResponse::decode(reply.bytes).map_err(|error| bad(error.to_string()))?,
         Codec::Json => serde_json::from_slice(&reply.bytes).map_err(|error| bad(error.to_string()))?,

@@ -8,22 +8,24 @@ use http_body_util::BodyExt;
 use micro_api::Error;
 use micro_runtime::{Body, Context, Runtime};
 
+use crate::authorize::Authorized;
 use crate::body::{Answer, Broken, Guarded, Inbound, too_large};
 use crate::config::Config;
+use crate::handle::Visitor;
 use crate::place::GATEWAY;
-use crate::snapshot::Entry;
 use crate::{headers, respond};
 
 /// Streams a request to the service and its answer back.
 pub(crate) async fn handle(
     runtime: &Runtime,
     config: &Config,
-    entry: &Entry,
+    authorized: &Authorized,
     parts: Parts,
-    host: &str,
+    visitor: &Visitor,
     body: Inbound,
     context: Context,
 ) -> Result<Response<Body>, Error> {
+    let entry = &authorized.entry;
     let bytes_max = entry.revision.limits().request_bytes.min(config.body_bytes_max);
     let declared = http_body::Body::size_hint(&body).lower();
     if declared > bytes_max {
@@ -37,7 +39,7 @@ pub(crate) async fn handle(
     } else {
         respond::full(Bytes::new())
     };
-    let request = inside(parts, host, body)?;
+    let request = inside(parts, visitor, body)?;
     let answer = runtime.http(&entry.revision, request, context).await;
     // Whatever the service made of a part: the request was not whole.
     if let Some(error) = broken.get() {
@@ -49,10 +51,11 @@ pub(crate) async fn handle(
 }
 
 /// The request as the service sees it: an absolute URI with the host that the client named.
-fn inside(mut parts: Parts, host: &str, body: Body) -> Result<Request<Body>, Error> {
+fn inside(mut parts: Parts, visitor: &Visitor, body: Body) -> Result<Request<Body>, Error> {
+    let (host, scheme) = (visitor.host.as_str(), visitor.client.scheme.as_str());
     headers::strip_hop_by_hop(&mut parts.headers);
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let uri = Uri::builder().scheme("http").authority(host).path_and_query(path).build();
+    let uri = Uri::builder().scheme(scheme).authority(host).path_and_query(path).build();
     parts.uri = uri.map_err(|_| Error::bad_request(GATEWAY, format!("`{host}` is not a host")))?;
     let host = host.parse().map_err(|_| Error::bad_request(GATEWAY, format!("`{host}` is not a host")))?;
     parts.headers.insert(header::HOST, host);
@@ -64,9 +67,11 @@ fn inside(mut parts: Parts, host: &str, body: Body) -> Result<Request<Body>, Err
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Peer;
 
     #[test]
-    fn a_service_sees_the_host_that_the_client_named() {
+    fn a_service_sees_the_scheme_and_host_that_the_client_used() {
+        let config = Config { public_url: Some("https://localhost".to_owned()), ..Config::default() };
         for (uri, named, host) in [
             ("/a?b=1", Some("web--default.localhost:8080"), "web--default.localhost:8080"),
             // In HTTP/2 there is an authority only.
@@ -79,8 +84,10 @@ mod tests {
             }
             let (mut parts, ()) = request.body(()).unwrap().into_parts();
             parts.headers.insert(header::EXPECT, "100-continue".parse().unwrap());
-            let inside = inside(parts, host, respond::full("")).unwrap();
-            assert_eq!(inside.uri().to_string(), format!("http://{host}/a?b=1"));
+            let peer = Peer::new("192.0.2.1".parse().unwrap(), &config);
+            let visitor = Visitor { host: host.to_owned(), client: peer.client(&parts.headers, &config) };
+            let inside = inside(parts, &visitor, respond::full("")).unwrap();
+            assert_eq!(inside.uri().to_string(), format!("https://{host}/a?b=1"));
             assert_eq!(inside.headers().get_all(header::HOST).iter().collect::<Vec<_>>(), [host]);
             assert!(!inside.headers().contains_key(header::EXPECT));
         }

@@ -7,6 +7,7 @@ use micro_runtime::{Body, Codec, Context, Runtime};
 use serde_json::{Map, Value};
 
 use super::{codec_of, is_form};
+use crate::authorize::Authorized;
 use crate::dispatch::{self, Message};
 use crate::resolve::Fields;
 use crate::respond;
@@ -16,17 +17,17 @@ use crate::transcode;
 /// Answers one request: 204 for an empty reply, else 200 in the request's codec.
 pub(crate) async fn handle(
     runtime: &Runtime,
-    entry: &Entry,
-    endpoint: &str,
+    authorized: &Authorized,
     parts: &Parts,
     fields: Fields,
     body: Bytes,
     context: Context,
 ) -> Result<Response<Body>, Error> {
+    let (entry, endpoint) = (&authorized.entry, authorized.endpoint.as_str());
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let codec = content_type.map_or(Codec::Json, codec_of);
     let request = message(entry, endpoint, parts, fields, body, content_type)?;
-    let reply = dispatch::call(runtime, entry, endpoint, request, codec, context).await?;
+    let reply = dispatch::call(runtime, authorized, request, codec, context).await?;
     Ok(answer(reply, content_type))
 }
 

@@ -1,17 +1,19 @@
 //! `/rpc`: one address for every endpoint (GW and control), `{"service","endpoint","request"}`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, Method, Response, StatusCode, header};
 use micro_api::name::{Namespace, ServiceName};
 use micro_api::{Error, ServiceKey};
 use micro_runtime::{Body, Codec, Context, Runtime};
 use serde_json::Value;
 
+use crate::authorize::Authorized;
 use crate::dispatch::{self, Failed, Message};
 use crate::respond;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Entry, Snapshot};
 use crate::transcode;
 
 /// Id of this endpoint's own errors, as in Micro.
@@ -38,23 +40,28 @@ pub(crate) fn own(error: Error) -> Error {
 /// Answers one call with the reply's JSON.
 pub(crate) async fn handle(
     runtime: &Runtime,
-    snapshot: &Snapshot,
-    namespace: &Namespace,
-    parts: &Parts,
-    body: &Bytes,
+    authorized: &Authorized,
+    request: Bytes,
     context: Context,
 ) -> Result<Response<Body>, Error> {
-    let call = parse(&parts.headers, body)?;
-    let name: ServiceName = call.service.parse().map_err(|_| Error::bad_request(RPC, "invalid service"))?;
-    let key = ServiceKey { namespace: namespace.clone(), name };
-    let entry = snapshot
-        .find(&key, call.version.as_deref())
-        .ok_or_else(|| snapshot.not_found(&call.service, namespace, &key.name.to_string()))?;
-    let message = Message { codec: Codec::Json, bytes: call.request };
-    let called = dispatch::call(runtime, entry, &call.endpoint, message, Codec::Json, context).await;
+    let message = Message { codec: Codec::Json, bytes: request };
+    let called = dispatch::call(runtime, authorized, message, Codec::Json, context).await;
     let reply = called.map_err(failure)?;
     let bytes = if reply.bytes.is_empty() { Bytes::from_static(EMPTY_OBJECT) } else { reply.bytes };
     Ok(respond::json(StatusCode::OK, bytes))
+}
+
+/// The entry that a call names.
+pub(crate) fn find<'a>(
+    snapshot: &'a Snapshot,
+    namespace: &Namespace,
+    call: &RpcCall,
+    sees: &dyn Fn(&str) -> bool,
+) -> Result<&'a Arc<Entry>, Error> {
+    let name: ServiceName = call.service.parse().map_err(|_| Error::bad_request(RPC, "invalid service"))?;
+    let key = ServiceKey { namespace: namespace.clone(), name };
+    let found = snapshot.find(&key, call.version.as_deref());
+    found.ok_or_else(|| snapshot.not_found(&call.service, namespace, &key.name.to_string(), sees))
 }
 
 /// A service's error as it is; one that has no code with Micro's words before it.
@@ -67,16 +74,16 @@ fn failure(failed: Failed) -> Error {
 }
 
 #[derive(Debug, PartialEq)]
-struct RpcCall {
+pub(crate) struct RpcCall {
     service: String,
-    endpoint: String,
+    pub(crate) endpoint: String,
     version: Option<String>,
-    request: Bytes,
+    pub(crate) request: Bytes,
 }
 
 /// A form or a JSON object with the same fields; `method` is an older name of `endpoint`, `request` an object or its
 /// text.
-fn parse(headers: &HeaderMap, body: &[u8]) -> Result<RpcCall, Error> {
+pub(crate) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<RpcCall, Error> {
     let bad = |detail: String| Error::bad_request(RPC, detail);
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let fields = if content_type.starts_with(b"application/x-www-form-urlencoded") {

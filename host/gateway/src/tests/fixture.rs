@@ -1,19 +1,23 @@
 //! A gateway that listens, with a runtime and services around it, and clients that speak byte by byte.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use micro_api::Namespace;
+use micro_api::auth::{Access, Resource, Rule};
 use micro_api::manifest::{Manifest, Route};
-use micro_artifact::{Codec, Key, RevisionManifest, Store, publish, verify};
+use micro_api::{Namespace, ServiceName};
+use micro_artifact::{Code, Codec, Key, RevisionManifest, Store, publish, verify};
+use micro_auth::{Authenticator, Credential, Identity, Refused, RuleSet};
 use micro_capability::http::{Egress, EgressConfig};
 use micro_capability::log::{Logs, LogsConfig};
 use micro_capability::registry::Directory;
 use micro_capability::{Capabilities, store};
 use micro_runtime::{Revision, Runtime};
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -22,20 +26,24 @@ use tokio_util::sync::CancellationToken;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::{Config, Dispatcher, Entry, Gateway, Snapshot};
+use crate::{Config, Dispatcher, Entry, Exceeded, Gateway, Quota, Snapshot, Tenant};
 
 /// What a test waits for comes long before.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A gateway on a port of its own; its services are `svc` (`service.wat`) and, where asked for, `web` (the guest
-/// `http_p2`).
+/// `http_p2`). All of namespace `default` is public at first.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) gateway: Arc<Gateway>,
+    pub(super) dispatcher: Arc<Dispatcher>,
+    /// Who is known by which token.
+    pub(super) known: Arc<Known>,
+    pub(super) budget: Arc<Budget>,
     pub(super) stop: CancellationToken,
     pub(super) serving: JoinHandle<()>,
     _folder: tempfile::TempDir,
-    _snapshot: watch::Sender<Arc<Snapshot>>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
 }
 
 impl Server {
@@ -47,32 +55,57 @@ impl Server {
         Self::with(&[service(), ("web", web(), Manifest::default())], change).await
     }
 
+    /// Services `svc` and `web` of two namespaces, `default` and `acme`; the latter has an api service `svc2` too.
+    pub(super) async fn with_tenants(change: impl FnOnce(&mut Config)) -> Self {
+        let (_, wasm, settings) = service();
+        let other = Manifest { route: Vec::new(), ..settings.clone() };
+        let services = [
+            ("default/svc", wasm, settings.clone()),
+            ("default/web", web(), Manifest::default()),
+            ("acme/svc", wasm, settings),
+            ("acme/web", web(), Manifest::default()),
+            ("acme/svc2", wasm, other),
+        ];
+        Self::with(&services, change).await
+    }
+
     async fn with(services: &[(&str, &[u8], Manifest)], change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
         let folder = tempfile::tempdir().unwrap();
         let (sender, receiver) = watch::channel(Arc::default());
+        let dispatcher = Dispatcher::new(receiver.clone());
         let capabilities = Arc::new(Capabilities {
+            tallies: Arc::default(),
             store: Arc::new(store::Memory::new(1 << 20)),
             logs: Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap(),
-            client: Dispatcher::new(receiver.clone()),
+            client: dispatcher.clone(),
             registry: Arc::new(Nothing),
             egress: Egress::new(EgressConfig::default()).unwrap(),
         });
         let mut limits = micro_runtime::Config { memory_budget_bytes: Some(1 << 30), ..Default::default() };
         limits.engine.slots = 32;
         let runtime = Runtime::new(limits, capabilities).unwrap();
+        dispatcher.bind(&runtime);
         let entries = services.iter().map(|(name, wasm, settings)| {
             let revision = revision(&runtime, folder.path(), name, wasm, settings.clone());
             Arc::new(Entry::new(revision).unwrap())
         });
-        sender.send_replace(Arc::new(Snapshot::new(entries)));
-        let gateway = Gateway::new(config, runtime, receiver);
+        let tenants = [(Namespace::default(), Arc::new(tenant(&[PUBLIC])))];
+        sender.send_replace(Arc::new(Snapshot::new(entries, tenants)));
+        let (known, budget) = (Arc::<Known>::default(), Arc::<Budget>::default());
+        let gateway = Gateway::new(config, runtime, receiver, known.clone(), budget.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let serving = tokio::spawn(Arc::clone(&gateway).serve(listener, stop.clone()));
-        Self { address, gateway, stop, serving, _folder: folder, _snapshot: sender }
+        Self { address, gateway, dispatcher, known, budget, stop, serving, _folder: folder, snapshot: sender }
+    }
+
+    /// Replaces all that is said of namespaces.
+    pub(super) fn tenants(&self, tenants: &[(&str, Tenant)]) {
+        let tenants = tenants.iter().map(|(name, tenant)| (name.parse().unwrap(), Arc::new(tenant.clone())));
+        self.snapshot.send_modify(|snapshot| *snapshot = Arc::new(snapshot.with_tenants(tenants)));
     }
 
     pub(super) async fn connect(&self) -> Client {
@@ -168,6 +201,85 @@ impl Client {
     }
 }
 
+/// A rule as `micro auth create rule` takes it: scope, `type:name:endpoint`, priority, and whether it grants.
+pub(super) type RuleOf<'a> = (&'a str, &'a str, i32, bool);
+
+/// Everybody may call everything.
+pub(super) const PUBLIC: RuleOf<'static> = ("", "*:*:*", 0, true);
+/// Every account of the namespace may.
+pub(super) const DEFAULT: RuleOf<'static> = ("*", "*:*:*", 0, true);
+
+/// A namespace with these rules and no limits.
+pub(super) fn tenant(rules: &[RuleOf<'_>]) -> Tenant {
+    let rule = |(scope, resource, priority, granted): &RuleOf<'_>| {
+        let parts: Vec<&str> = resource.split(':').collect();
+        Rule {
+            id: String::new(),
+            scope: (*scope).to_owned(),
+            resource: Resource {
+                kind: parts[0].to_owned(),
+                name: parts[1].to_owned(),
+                endpoint: parts[2].to_owned(),
+            },
+            access: if *granted { Access::Granted } else { Access::Denied },
+            priority: *priority,
+        }
+    };
+    Tenant::new(RuleSet::new(rules.iter().map(rule).collect()))
+}
+
+/// Tokens that a test gave out.
+#[derive(Default)]
+pub(super) struct Known(Mutex<HashMap<String, Result<Arc<Identity>, Refused>>>);
+
+impl Known {
+    /// `token` is an API key of an account of `namespace`.
+    pub(super) fn key(&self, token: &str, namespace: &str, id: &str) -> Identity {
+        let identity = Identity {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            credential: Credential::Key,
+            namespace: namespace.parse().unwrap(),
+            scopes: vec!["viewer".to_owned()],
+            person: None,
+            session: String::new(),
+            service: None,
+            operator: false,
+            expires_ms: i64::MAX,
+        };
+        self.set(token, Ok(identity.clone()));
+        identity
+    }
+
+    pub(super) fn set(&self, token: &str, answer: Result<Identity, Refused>) {
+        self.0.lock().insert(token.to_owned(), answer.map(Arc::new));
+    }
+}
+
+#[async_trait::async_trait]
+impl Authenticator for Known {
+    async fn authenticate(&self, credential: &str) -> Result<Arc<Identity>, Refused> {
+        self.0.lock().get(credential).cloned().unwrap_or(Err(Refused::Invalid))
+    }
+}
+
+/// A budget that a test uses up; counts until then.
+#[derive(Default)]
+pub(super) struct Budget {
+    pub(super) used_up: Mutex<Option<Exceeded>>,
+    pub(super) counted: Mutex<Vec<String>>,
+}
+
+impl Quota for Budget {
+    fn admit(&self, namespace: &Namespace, service: &ServiceName) -> Result<(), Exceeded> {
+        if let Some(exceeded) = self.used_up.lock().clone() {
+            return Err(exceeded);
+        }
+        self.counted.lock().push(format!("{namespace}/{service}"));
+        Ok(())
+    }
+}
+
 /// A request that closes its connection; each of `headers` is a line.
 pub(super) fn get(path: &str, headers: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
@@ -192,22 +304,17 @@ fn revision(runtime: &Runtime, folder: &Path, name: &str, wasm: &[u8], settings:
     let (artifacts, key) = (artifacts.unwrap(), Key::open(&folder.join("key")).unwrap());
     let found = micro_engine::inspect(wasm).unwrap();
     let native = micro_engine::precompile(wasm, found.kind).unwrap();
-    let manifest = RevisionManifest {
-        namespace: Namespace::default(),
-        service: name.parse().unwrap(),
-        version: "latest".to_owned(),
+    let code = Code {
         component: artifacts.put(wasm).unwrap(),
         native: artifacts.put(&native).unwrap(),
         engine: micro_engine::engine_id(found.kind),
+    };
+    let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+    let manifest = RevisionManifest {
+        namespace: namespace.parse().unwrap(),
         exports: found.exports,
-        imports: Vec::new(),
-        descriptors: None,
         codecs: vec![Codec::Json],
-        endpoints: Vec::new(),
-        env: settings.run.env.clone(),
-        args: settings.run.args.clone(),
-        settings,
-        commit: None,
+        ..RevisionManifest::new(name.parse().unwrap(), code, settings)
     };
     let digest = publish(&artifacts, &key, &manifest).unwrap();
     runtime.revision(verify(&artifacts, &key, &digest).unwrap()).unwrap()
@@ -233,8 +340,9 @@ fn service() -> (&'static str, &'static [u8], Manifest) {
         path: vec![format!("/as/{endpoint}")],
         ..Route::default()
     };
-    let route = [("status", "api"), ("name", "api"), ("value", "api"), ("big", "rpc"), ("error", "rpc")];
-    let route = route.map(route_of).to_vec();
+    let api = ["status", "name", "value", "headers", "cookies"].map(|endpoint| (endpoint, "api"));
+    let rpc = ["big", "error", "metadata", "id"].map(|endpoint| (endpoint, "rpc"));
+    let route = api.into_iter().chain(rpc).map(route_of).collect();
     ("svc", wasm, Manifest { route, ..Manifest::default() })
 }
 

@@ -15,7 +15,7 @@ fn error(answer: &(u16, String)) -> Error {
 /// The same call by this gateway's own `/rpc` and by the one that it answers for another listener.
 async fn both(server: &Server, body: &str) -> [Error; 2] {
     let other = Request::post("/rpc").body(respond::full(body.to_owned())).unwrap();
-    let other = Gateway::rpc_call(&server.gateway, &Namespace::default(), other).await;
+    let other = Gateway::rpc_call(&server.gateway, &Namespace::default(), other, None).await;
     let status = other.status().as_u16();
     assert!(other.headers().contains_key("micro-id"));
     let bytes = http_body_util::BodyExt::collect(other.into_body()).await.unwrap().to_bytes();

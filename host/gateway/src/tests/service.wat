@@ -28,6 +28,30 @@
   (data (i32.const 2560) "{\"header\":{\"bad name\":{\"key\":\"bad name\",\"values\":[\"x\"]}}}")
   (data (i32.const 2816) "{\"header\":{\"X-Mine\":{\"key\":\"X-Mine\",\"values\":[\"a\\r\\nb: c\"]}}}")
 
+  (data (i32.const 3072) "{\"header\":{\"Set-Cookie\":{\"key\":\"Set-Cookie\",\"values\":[\"good=1; Path=/\",\"micro-token=evil; Path=/\",\"=micro-session=evil\",\"wide=2; Domain=localhost\"]},\"Micro-Id\":{\"key\":\"Micro-Id\",\"values\":[\"forged\"]},\"Micro-Admin\":{\"key\":\"Micro-Admin\",\"values\":[\"forged\"]},\"RateLimit\":{\"key\":\"RateLimit\",\"values\":[\"forged\"]}}}")
+
+  ;; Puts `length` bytes behind what there is at `to`, and says where they end.
+  (func $put (param $to i32) (param $from i32) (param $length i32) (result i32)
+    (memory.copy (local.get $to) (local.get $from) (local.get $length))
+    (i32.add (local.get $to) (local.get $length)))
+
+  ;; All metadata of the call as lines: name=value.
+  (func $metadata (param $at i32) (param $count i32) (result i32)
+    (local $to i32)
+    (local.set $to (i32.const 65536))
+    (block $done (loop $next
+      (br_if $done (i32.eqz (local.get $count)))
+      (local.set $to (call $put (local.get $to) (i32.load (local.get $at)) (i32.load offset=4 (local.get $at))))
+      (i32.store8 (local.get $to) (i32.const 61))
+      (local.set $to (i32.add (local.get $to) (i32.const 1)))
+      (local.set $to (call $put (local.get $to) (i32.load offset=8 (local.get $at)) (i32.load offset=12 (local.get $at))))
+      (i32.store8 (local.get $to) (i32.const 10))
+      (local.set $to (i32.add (local.get $to) (i32.const 1)))
+      (local.set $at (i32.add (local.get $at) (i32.const 16)))
+      (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+      (br $next)))
+    (call $ok (i32.const 65536) (i32.sub (local.get $to) (i32.const 65536))))
+
   (func (export "micro:platform-sync/handler@0.1.0#handle") (param $at i32) (result i32)
     (local $what i32)
     (local.set $what (i32.load8_u (i32.load offset=72 (local.get $at))))
@@ -46,6 +70,17 @@
       (return (call $ok (i32.const 2560) (i32.const 57)))))
     (if (i32.eq (local.get $what) (i32.const 118)) (then
       (return (call $ok (i32.const 2816) (i32.const 61)))))
+    ;; c: cookies and headers that a service must not set, beside one that it may
+    (if (i32.eq (local.get $what) (i32.const 99)) (then
+      (return (call $ok (i32.const 3072) (i32.const 308)))))
+    ;; m: the call's metadata
+    (if (i32.eq (local.get $what) (i32.const 109)) (then
+      (return (call $metadata (i32.load offset=36 (local.get $at)) (i32.load offset=40 (local.get $at))))))
+    ;; i: the id of the account, or nothing
+    (if (i32.eq (local.get $what) (i32.const 105)) (then
+      (if (i32.load8_u (local.get $at)) (then
+        (return (call $ok (i32.load offset=4 (local.get $at)) (i32.load offset=8 (local.get $at))))))
+      (return (call $ok (i32.const 0) (i32.const 0)))))
     ;; anything else: echo
     (call $ok (i32.load offset=84 (local.get $at)) (i32.load offset=88 (local.get $at))))
 )

@@ -174,6 +174,7 @@ impl HttpBody for LiveBody {
                     Some(left) => this.left = left,
                     None => return this.fail(Fault::ResponseLimit),
                 }
+                this.revision.guest().tally().egress(length);
                 Poll::Ready(Some(Ok(frame)))
             }
         }

@@ -76,7 +76,8 @@ pub(crate) async fn exchange(
             revision.log_fault(fault, &context.request_id);
         }
     })?;
-    let Gathering { driver, guest, frames, left, .. } = gathering;
+    let Gathering { driver, guest, frames, left, bytes } = gathering;
+    revision.guest().tally().egress(bytes);
     let body = if guest.is_none() {
         if let Some(driver) = driver {
             driver.detach();

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use http_body_util::BodyExt;
 use micro_api::manifest::{Manifest, Reuse};
 use micro_api::name::{Namespace, ServiceName};
-use micro_artifact::{Key, RevisionManifest, Store, publish, verify};
+use micro_artifact::{Code, Key, RevisionManifest, Store, publish, verify};
 use micro_capability::client::{CallOptions, CallOrigin, Caller};
 use micro_capability::http::{Egress, EgressConfig};
 use micro_capability::log::{Logs, LogsConfig, Tail};
@@ -46,6 +46,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let logs = Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap();
         let capabilities = Arc::new(Capabilities {
+            tallies: Arc::default(),
             store: Arc::new(micro_capability::store::Memory::new(1 << 20)),
             logs: Arc::clone(&logs),
             client: Arc::new(Nobody),
@@ -68,22 +69,15 @@ impl Fixture {
     pub(super) fn revision(&self, name: &str, wasm: &[u8], settings: Manifest) -> Arc<Revision> {
         let found = micro_engine::inspect(wasm).unwrap();
         let native = micro_engine::precompile(wasm, found.kind).unwrap();
-        let manifest = RevisionManifest {
-            namespace: Namespace::default(),
-            service: name.parse().unwrap(),
-            version: "latest".to_owned(),
+        let code = Code {
             component: self.store.put(wasm).unwrap(),
             native: self.store.put(&native).unwrap(),
             engine: micro_engine::engine_id(found.kind),
+        };
+        let manifest = RevisionManifest {
             exports: found.exports,
-            imports: Vec::new(),
-            descriptors: None,
             codecs: found.codecs,
-            endpoints: Vec::new(),
-            env: settings.run.env.clone(),
-            args: settings.run.args.clone(),
-            settings,
-            commit: None,
+            ..RevisionManifest::new(name.parse().unwrap(), code, settings)
         };
         let revision = publish(&self.store, &self.key, &manifest).unwrap();
         let artifact = verify(&self.store, &self.key, &revision).unwrap();

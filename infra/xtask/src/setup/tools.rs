@@ -35,20 +35,29 @@ pub(crate) fn node_modules() -> Result<PathBuf> {
 
 /// componentize-js, in the versions of the checked-in lock file.
 pub(super) fn componentize() -> Result<()> {
-    let source = paths::root().join("integration/guests/js");
-    let dir = node_modules()?;
-    let lock =
-        fs::read(source.join("package-lock.json")).context("read integration/guests/js/package-lock.json")?;
+    packages("componentize-js", "integration/guests/js", &node_modules()?)
+}
+
+/// What drives a browser in tests, in the versions of the checked-in lock file. The browser is the distribution's.
+pub(super) fn browser() -> Result<()> {
+    packages("Playwright and axe", "integration/browser", &paths::tools()?.join("browser"))
+}
+
+/// Installs the packages of `folder`'s lock file into `dir`, unless they are there.
+fn packages(what: &str, folder: &str, dir: &Path) -> Result<()> {
+    let source = paths::root().join(folder);
+    let lock = fs::read(source.join("package-lock.json"))
+        .with_context(|| format!("read {folder}/package-lock.json"))?;
     let stamp = dir.join(".installed");
     if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
-    super::announce(&format!("componentize-js (npm) into {}", dir.display()))?;
-    fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+    super::announce(&format!("{what} (npm) into {}", dir.display()))?;
+    fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
     for name in ["package.json", "package-lock.json"] {
         fs::copy(source.join(name), dir.join(name)).with_context(|| format!("copy {name}"))?;
     }
-    npm(&dir, &["ci", "--no-audit", "--no-fund"])?;
+    npm(dir, &["ci", "--no-audit", "--no-fund"])?;
     fs::write(&stamp, lock).context("note what npm installed")
 }
 
@@ -82,7 +91,10 @@ fn wasmtime() -> Result<PathBuf> {
 }
 
 fn npm(dir: &Path, words: &[&str]) -> Result<()> {
-    process::run(Command::new("npm").args(words).current_dir(dir))
+    // Playwright would fetch a browser of its own.
+    process::run(
+        Command::new("npm").args(words).current_dir(dir).env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1"),
+    )
 }
 
 /// The first file below `dir` whose path ends with `suffix`.

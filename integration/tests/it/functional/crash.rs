@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use micro_api::deployment::ServiceStatus;
+use micro_api::store::Record;
 use micro_integration::guest::Guest;
 use micro_integration::platform::{processes_with, signal};
 use micro_integration::{Platform, Repo, eventually, http};
@@ -25,14 +26,6 @@ const GIVES_UP_WITHIN: Duration = Duration::from_secs(2);
 /// What the keys of all records begin with.
 const RECORDS: &str = "crash-";
 const DURING: &str = "crash-during";
-
-/// A record as `micro store read --json` shows it.
-#[derive(serde::Deserialize)]
-struct Record {
-    key: String,
-    /// Base64.
-    value: String,
-}
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -216,6 +209,7 @@ impl World {
             let found = answer(&self.platform, name).await?;
             ensure!(found == *number, "{name} answers {found} instead of {number}");
         }
+        // Asked for what is not there, the command fails.
         if !self.records.is_empty() {
             let found = self.platform.micro().ok(&["store", "read", "--prefix", "--json", RECORDS]).await?;
             let found: Vec<Record> = serde_json::from_str(&found).context("read the records")?;

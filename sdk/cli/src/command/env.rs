@@ -65,7 +65,10 @@ pub(crate) fn run(args: Args, selection: &Selection) -> Result<()> {
             if !environment::all(&config).iter().any(|environment| environment.name == name) {
                 bail!("Environment '{name}' does not exist");
             }
-            config::change(&home, |config| Ok(config.set_env(&name)))?;
+            config::change(&home, |config| {
+                config.set_env(&name);
+                Ok(())
+            })?;
         }
         Some(Command::Add { name: Some(name), address: Some(address) }) => {
             config::change(&home, |config| environment::add(config, &name, &address))?;

@@ -92,7 +92,12 @@ async fn by_secret(visit: &Visit, mut request: TokenRequest) -> Result<Token> {
         result = visit.client.token(&request).await;
     }
     // In its own words: advice to log in would be odd here.
-    result.map_err(|error| anyhow::anyhow!("{error}"))
+    result.map_err(|error| match request.totp.is_empty() && wants_code(&error) {
+        true => anyhow::anyhow!(
+            "a second factor is needed: give the six digits of your authenticator with --totp"
+        ),
+        false => anyhow::anyhow!("{error}"),
+    })
 }
 
 /// Stores a token once the server has said whose it is.

@@ -108,11 +108,7 @@ async fn joins(client: &Client, signup: &Signup) -> Result<bool> {
         code: signup.code.clone(),
         invitation: signup.invitation.clone(),
     };
-    let namespace = match client.signup_check(&check).await {
-        // A platform that cannot say so: signing up proves the code itself.
-        Err(error) if error.code() == 404 => return Ok(false),
-        checked => checked?.invited_to,
-    };
+    let namespace = client.signup_check(&check).await?.invited_to;
     if namespace.is_empty() {
         return Ok(false);
     }

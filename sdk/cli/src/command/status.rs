@@ -3,10 +3,11 @@
 use anyhow::Result;
 use micro_api::ServiceName;
 use micro_api::deployment::ServiceStatus;
+use micro_client::Client;
 
 use crate::environment::Selection;
 use crate::format::{Format, Pad, ago, cell, now_ms, table};
-use crate::output;
+use crate::{config, output};
 
 /// Get the status of services
 #[derive(Debug, clap::Args)]
@@ -15,12 +16,18 @@ pub(crate) struct Args {
     service: Option<ServiceName>,
     /// Only this version; latest when a service is named
     version: Option<String>,
+    /// Also say which environment and namespace was asked, on stderr
+    #[arg(long, short)]
+    verbose: bool,
     #[command(flatten)]
     format: Format,
 }
 
 pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     let client = selection.client().await?;
+    if args.verbose {
+        output::complain(&asked(&client, selection)?);
+    }
     let rows = match (&args.service, args.version.as_deref()) {
         (None, _) => client.services(None, None).await?,
         (Some(name), version) => {
@@ -41,6 +48,15 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     }
     output::print(&render(&rows, now_ms()))?;
     Ok(())
+}
+
+fn asked(client: &Client, selection: &Selection) -> Result<String> {
+    let config = config::load(&config::home()?)?;
+    let env = selection.name(&config);
+    let chosen = selection.namespace()?.map(|name| name.as_str().to_owned());
+    let login = || config.login(&env).map(|login| login.namespace).filter(|name| !name.is_empty());
+    let namespace = chosen.or_else(login).unwrap_or_else(|| "the default one".to_owned());
+    Ok(format!("environment: {env}\naddress: {}\nnamespace: {}", client.address(), cell(&namespace)))
 }
 
 fn render(services: &[ServiceStatus], now_ms: i64) -> String {

@@ -104,6 +104,30 @@ fn the_password_is_changed_with_the_old_one() {
 }
 
 #[test]
+fn name_address_and_second_factor_are_changed() {
+    let fake = Fake::guarded();
+    let micro = logged_in(&fake);
+    assert_eq!(micro.stdout(&["user", "set", "name", "janet"]), "Your name is now janet\n");
+    let outcome = micro.answer(&["user", "set", "email", "new@example.com"], "1111\n2222\n");
+    assert!(outcome.stdout.ends_with("Your e-mail address is now new@example.com\n"), "{outcome:?}");
+    let outcome = micro.answer(&["user", "totp", "on"], "123456\n");
+    assert!(outcome.stdout.starts_with("Secret: JBSWY3DP\nLink: otpauth://"), "{outcome:?}");
+    assert_eq!(micro.answer(&["user", "totp", "off"], "123456\n").code, 0);
+    let email =
+        |old: &str, new: &str| json!({ "email": "new@example.com", "old_code": old, "new_code": new });
+    assert_eq!(
+        fake.seen().accounts.changes,
+        [
+            ("PATCH /v1/me".to_owned(), json!({ "name": "janet" })),
+            ("POST /v1/me/email".to_owned(), email("", "")),
+            ("PUT /v1/me/email".to_owned(), email("1111", "2222")),
+            ("PUT /v1/me/totp".to_owned(), json!({ "totp": "123456" })),
+            ("DELETE /v1/me/totp".to_owned(), json!({ "totp": "123456" })),
+        ]
+    );
+}
+
+#[test]
 fn settings_of_this_machine() {
     let fake = Fake::guarded();
     let micro = Micro::with(&fake.address);

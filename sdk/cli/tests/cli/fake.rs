@@ -4,6 +4,7 @@
 //! the third question.
 
 pub(crate) mod accounts;
+mod teams;
 
 use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};

@@ -189,6 +189,17 @@ fn a_foreign_namespace_is_told_with_both_names() {
 }
 
 #[test]
+fn status_says_where_it_asked() {
+    let fake = Fake::guarded();
+    let micro = Micro::with(&fake.address);
+    micro.stdout(&["login", "--token", KEY]);
+    let outcome = micro.run(&["status", "--verbose", "helloworld"]);
+    let expected = format!("environment: local\naddress: {}\nnamespace: {FOX}\n", fake.address);
+    assert_eq!((outcome.stderr, outcome.code), (expected, 0));
+    assert!(outcome.stdout.starts_with("NAME\t"), "{}", outcome.stdout);
+}
+
+#[test]
 fn a_token_in_the_environment_is_for_one_process() {
     let fake = Fake::guarded();
     let mut micro = Micro::with(&fake.address);

@@ -66,7 +66,18 @@ fn a_command_killed_between_rotation_and_save_loses_nothing() {
 fn new_tokens_are_saved_before_they_are_used() {
     let fake = Fake::guarded();
     let micro = logged_in(&fake);
-    // The file cannot be replaced: the command must not go on with a token that would be lost.
+    fake.seen().accounts.config = Some(micro.home().join("config.json"));
+    micro.stdout(&["list", "services"]);
+    let seen = fake.seen();
+    assert_eq!((seen.accounts.rotations, seen.accounts.unsaved), (1, 0));
+    let (path, credential, _) = seen.accounts.requests.last().unwrap();
+    assert!(path == "/v1/registry/services" && credential.starts_with("Bearer access.1."), "{credential}");
+}
+
+#[test]
+fn a_login_that_cannot_be_locked_is_not_renewed() {
+    let fake = Fake::guarded();
+    let micro = logged_in(&fake);
     std::fs::remove_file(micro.home().join("lock")).unwrap();
     std::fs::create_dir(micro.home().join("lock")).unwrap();
     fake.seen().accounts.requests.clear();

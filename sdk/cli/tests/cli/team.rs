@@ -156,6 +156,9 @@ fn usage_and_limits_have_units() {
         "DAY\t\tSERVICE\tREQUESTS\tCPU\tMEMORY\tEGRESS\tSTORE\tBUILD\n\
          2026-11-26\tgreeter\t7\t\t1.5s\t2 MiB·s\t2.0 KiB\t10 B\t1m0s\n"
     );
+    let billing = micro.run(&["billing"]);
+    assert_eq!(billing.stdout, "Plan: free\nProvider: none\nSO FAR\t\tFOR\n12.30 USD\trequests\n");
+    assert_eq!((billing.stderr.as_str(), billing.code), ("nothing was booked yet\n", 0));
     assert!(micro.stderr(&["usage", "--days", "0"]).contains("1..=366"));
 }
 
@@ -205,5 +208,11 @@ fn the_operator_blocks_and_plans() {
             ),
         ]
     );
+    assert_eq!(
+        micro.stdout(&["operator", "plans"]),
+        "PLAN\tLIMIT\t\tMAX\tAT THE END\nfree\tstore_bytes\t1.0 MiB\twrites fail\n"
+    );
+    assert_eq!(micro.stdout(&["operator", "invite", "new@example.com"]), "new@example.com is invited\n");
+    assert_eq!(micro.stdout(&["operator", "audit", "--limit", "3"]).lines().count(), 4);
     assert!(micro.stderr(&["operator", "block", "person", "jim"]).contains("there is no person `jim`"));
 }

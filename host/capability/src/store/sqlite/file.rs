@@ -1,5 +1,6 @@
 //! One namespace's file.
 
+use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, params};
 
 use super::due::to_sql;
+use crate::store::books::RECORD_BYTES;
 use crate::store::page::{Candidate, Cut, start};
 use crate::store::{Error, Page, Range, Record, TableKey, Want};
 
@@ -27,8 +29,39 @@ CREATE TABLE IF NOT EXISTS records (
 CREATE INDEX IF NOT EXISTS expiries ON records (expires) WHERE expires IS NOT NULL;
 ";
 
+/// What each table holds, kept up to date by triggers, so that whatever changes a record is counted in the same
+/// transaction. The row with the empty name, which no table has, is the sum. (`OR IGNORE` in a trigger means nothing:
+/// the statement that fires it decides what a conflict does.)
+fn size_schema() -> String {
+    let change = |event: &str, row: &str, bytes: &str| {
+        format!(
+            "CREATE TRIGGER size_{event} AFTER {event} ON records BEGIN
+               INSERT INTO sizes (tbl, bytes) SELECT {row}.tbl, 0
+                 WHERE NOT EXISTS (SELECT 1 FROM sizes WHERE tbl = {row}.tbl);
+               UPDATE sizes SET bytes = bytes + {bytes} WHERE tbl IN (x'', {row}.tbl);
+             END;"
+        )
+    };
+    let size = format!("length(NEW.key) + length(NEW.value) + {RECORD_BYTES}");
+    let gone = format!("-(length(OLD.key) + length(OLD.value) + {RECORD_BYTES})");
+    [
+        "CREATE TABLE sizes (tbl BLOB NOT NULL PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;".to_owned(),
+        format!(
+            "INSERT INTO sizes SELECT tbl, sum(length(key) + length(value) + {RECORD_BYTES}) FROM records GROUP BY tbl;
+             INSERT INTO sizes SELECT x'', coalesce(sum(bytes), 0) FROM sizes;"
+        ),
+        change("INSERT", "NEW", &size),
+        change("UPDATE", "NEW", "length(NEW.value) - length(OLD.value)"),
+        change("DELETE", "OLD", &gone),
+    ]
+    .concat()
+}
+
 #[derive(Debug)]
 pub(crate) struct NamespaceFile(Connection);
+
+/// Tables and what they hold now, bytes.
+pub(crate) type Sizes = Vec<(String, u64)>;
 
 /// A change of one record.
 #[derive(Debug, Clone)]
@@ -56,21 +89,42 @@ impl NamespaceFile {
                 (bytes_max / PAGE_BYTES).max(8),
             ))?;
             file.execute_batch(SCHEMA)?;
+            add_sizes(&file)?;
             Ok(Self(file))
         };
         open().map_err(|error| failed("open a namespace's store", error))
     }
 
-    /// All changes or none, durable when this returns.
-    pub(crate) fn apply(&mut self, changes: &[&Change]) -> Result<(), Error> {
-        let mut apply = || {
-            let transaction = self.0.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            for change in changes {
-                apply_one(&transaction, change)?;
+    /// All changes or none, durable when this returns; the sizes of the tables that they touched. Refuses to grow
+    /// beyond `max` bytes of keys, values and bookkeeping: what is beyond it already may still shrink.
+    pub(crate) fn apply(&mut self, changes: &[&Change], max: Option<u64>) -> Result<Sizes, Error> {
+        let wrong = |error| failed("write to the store", error);
+        let begin = rusqlite::TransactionBehavior::Immediate;
+        let transaction = self.0.transaction_with_behavior(begin).map_err(wrong)?;
+        let before = max.map(|_| total(&transaction)).transpose().map_err(wrong)?;
+        for change in changes {
+            apply_one(&transaction, change).map_err(wrong)?;
+        }
+        if let (Some(max), Some(before)) = (max, before) {
+            let after = total(&transaction).map_err(wrong)?;
+            if after > max && after > before {
+                return Err(Error::Quota(max));
             }
-            transaction.commit()
+        }
+        let touched: BTreeSet<&str> = changes.iter().map(|change| change.table()).collect();
+        let sizes = sizes_of(&transaction, touched.iter().map(|table| table.as_bytes())).map_err(wrong)?;
+        transaction.commit().map_err(wrong)?;
+        Ok(sizes)
+    }
+
+    /// What every table holds.
+    pub(crate) fn sizes(&self) -> Result<Sizes, Error> {
+        let sizes = || {
+            let mut select = self.0.prepare_cached("SELECT tbl, bytes FROM sizes WHERE tbl <> x''")?;
+            let rows = select.query_map([], |row| Ok((name(row.get(0)?), bytes(row.get(1)?))))?;
+            rows.collect::<rusqlite::Result<_>>()
         };
-        apply().map_err(|error| failed("write to the store", error))
+        sizes().map_err(|error| failed("read the store's sizes", error))
     }
 
     pub(crate) fn get(&self, table: &TableKey, key: &Bytes) -> Result<Option<Record>, Error> {
@@ -153,12 +207,17 @@ impl NamespaceFile {
         tables().map_err(|error| failed("list the store's tables", error))
     }
 
-    /// Removes some of what has expired.
-    pub(crate) fn sweep(&self, now_ms: u64) -> Result<(), Error> {
+    /// Removes some of what has expired; the sizes of the tables that it was in.
+    pub(crate) fn sweep(&self, now_ms: u64) -> Result<Sizes, Error> {
         let sql = "DELETE FROM records WHERE (tbl, key) IN
-            (SELECT tbl, key FROM records WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
-        let swept = self.0.prepare_cached(sql).and_then(|mut delete| delete.execute([to_sql(now_ms), SWEEP]));
-        swept.map(drop).map_err(|error| failed("sweep the store", error))
+            (SELECT tbl, key FROM records WHERE expires <= ?1 ORDER BY expires LIMIT ?2) RETURNING tbl";
+        let sweep = || {
+            let mut delete = self.0.prepare_cached(sql)?;
+            let rows = delete.query_map([to_sql(now_ms), SWEEP], |row| row.get::<_, Vec<u8>>(0))?;
+            let touched = rows.collect::<rusqlite::Result<BTreeSet<_>>>()?;
+            sizes_of(&self.0, touched.iter().map(Vec::as_slice))
+        };
+        sweep().map_err(|error| failed("sweep the store", error))
     }
 
     /// The earliest expiry in the file.
@@ -168,6 +227,46 @@ impl NamespaceFile {
             self.0.prepare_cached(sql).and_then(|mut select| select.query_row([], |row| expires(row, 0)));
         next.map_err(|error| failed("read the store's expiries", error))
     }
+}
+
+impl Change {
+    fn table(&self) -> &str {
+        match self {
+            Self::Set { table, .. } | Self::Delete { table, .. } => table.table(),
+        }
+    }
+}
+
+/// Adds the sizes to a file that an older version made, or to a new one.
+fn add_sizes(file: &Connection) -> rusqlite::Result<()> {
+    let known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'sizes'";
+    if file.query_row(known, [], |_| Ok(())).optional()?.is_some() {
+        return Ok(());
+    }
+    file.execute_batch(&format!("BEGIN IMMEDIATE; {} COMMIT;", size_schema()))
+}
+
+fn total(file: &Connection) -> rusqlite::Result<u64> {
+    let mut select = file.prepare_cached("SELECT bytes FROM sizes WHERE tbl = x''")?;
+    select.query_row([], |row| row.get(0)).map(bytes)
+}
+
+fn sizes_of<'a>(file: &Connection, tables: impl Iterator<Item = &'a [u8]>) -> rusqlite::Result<Sizes> {
+    let mut select = file.prepare_cached("SELECT bytes FROM sizes WHERE tbl = ?1")?;
+    let mut sizes = Sizes::new();
+    for table in tables {
+        let size = select.query_row([table], |row| row.get(0)).optional()?;
+        sizes.push((name(table.to_vec()), size.map_or(0, bytes)));
+    }
+    Ok(sizes)
+}
+
+fn name(table: Vec<u8>) -> String {
+    String::from_utf8_lossy(&table).into_owned()
+}
+
+fn bytes(sum: i64) -> u64 {
+    u64::try_from(sum).unwrap_or(0)
 }
 
 fn apply_one(file: &Connection, change: &Change) -> rusqlite::Result<()> {

@@ -114,7 +114,7 @@ async fn a_scan_by_suffix_stops() {
     let changes: Vec<_> = (0..=super::super::SCAN_KEYS_MAX)
         .map(|number| file::Change::Set { table: table("default"), record: record(number) })
         .collect();
-    file.apply(&changes.iter().collect::<Vec<_>>()).unwrap();
+    file.apply(&changes.iter().collect::<Vec<_>>(), None).unwrap();
     let store = Sqlite::open(&SqliteConfig::new(folder.path().to_owned())).unwrap();
     let range = Range { suffix: "no".into(), limit: 10, ..Range::default() };
     assert!(matches!(store.scan(&table("default"), range.clone(), Want::Keys).await, Err(Error::Scan)));
@@ -141,4 +141,26 @@ async fn hot_keys_are_served_from_memory() {
     nanos.sort_unstable();
     println!("hot get: p50 {} ns, p99 {} ns", nanos[10_000], nanos[19_800]);
     assert!(nanos[10_000] < 1_000_000);
+}
+
+/// A file of a version that kept no sizes, and one whose last sizes were lost in a crash.
+#[tokio::test]
+async fn sizes_are_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = SqliteConfig::new(folder.path().to_owned());
+    Sqlite::open(&config).unwrap().set(&table("default"), write("k", b"value".to_vec())).await.unwrap();
+    assert_eq!(config.books.take_changed().len(), 1);
+    let old = rusqlite::Connection::open(folder.path().join("default.db")).unwrap();
+    old.execute_batch(
+        "DROP TRIGGER size_INSERT; DROP TRIGGER size_UPDATE; DROP TRIGGER size_DELETE; DROP TABLE sizes;",
+    )
+    .unwrap();
+    old.execute("INSERT INTO records VALUES (x'74', x'75', x'0102', NULL)", []).unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let again = Sqlite::open(&config).unwrap();
+        again.get(&table("default"), b"k").await.unwrap();
+        let found = config.books.take_changed();
+        assert_eq!(found.first().map(|(_, table, bytes)| (table.as_str(), *bytes)), Some(("t", 134 + 131)));
+    }
 }

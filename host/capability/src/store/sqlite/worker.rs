@@ -11,9 +11,10 @@ use micro_api::name::Namespace;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::due::Due;
-use super::file::{Change, NamespaceFile};
+use super::file::{Change, NamespaceFile, Sizes};
 use super::{CACHED_VALUE_BYTES_MAX, HotKeys, SqliteConfig, shard};
 use crate::context::unix_ms;
+use crate::store::books::Books;
 use crate::store::{Error, Page, Range, Record, TableKey, Want};
 
 /// Tasks taken from the queue at once; what one namespace writes among them is one transaction.
@@ -62,6 +63,7 @@ pub(crate) struct Worker {
     uses: u64,
     hot: HotKeys,
     due: Arc<Due>,
+    books: Arc<Books>,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl Worker {
             uses: 0,
             hot,
             due,
+            books: Arc::clone(&config.books),
         }
     }
 
@@ -163,9 +166,16 @@ impl Worker {
                 self.due.lower(namespace, *at);
             }
         }
-        let result = self.open(namespace).and_then(|file| file.apply(changes));
+        let max = self.books.max(namespace);
+        let result = self.open(namespace).and_then(|file| file.apply(changes, max));
         self.forget_if_broken(namespace, &result);
-        result
+        result.map(|sizes| self.note(namespace, sizes))
+    }
+
+    fn note(&self, namespace: &Namespace, sizes: Sizes) {
+        for (table, bytes) in sizes {
+            self.books.note(namespace, table, bytes);
+        }
     }
 
     fn read(&mut self, namespace: &Namespace, job: Job) -> Result<Answer, Error> {
@@ -213,12 +223,15 @@ impl Worker {
         let mine = |namespace: &Namespace| shard(namespace, threads) == index;
         for namespace in self.due.take(now_ms, SWEEP_NAMESPACES, mine) {
             let swept = self.open_existing(&namespace).and_then(|file| {
-                let Some(file) = file else { return Ok(None) };
-                file.sweep(now_ms)?;
-                file.next_expiry()
+                let Some(file) = file else { return Ok((None, Sizes::new())) };
+                let sizes = file.sweep(now_ms)?;
+                Ok((file.next_expiry()?, sizes))
             });
             match swept {
-                Ok(next) => self.due.correct(&namespace, next),
+                Ok((next, sizes)) => {
+                    self.due.correct(&namespace, next);
+                    self.note(&namespace, sizes);
+                }
                 Err(ref error) => {
                     tracing::warn!(%namespace, %error, "cannot remove expired records");
                     self.forget_if_broken(&namespace, &swept);
@@ -255,6 +268,9 @@ impl Worker {
             if let Some(next) = file.next_expiry()? {
                 self.due.lower(namespace, next);
             }
+            // A crash may have lost what was noted last.
+            let sizes = file.sizes()?;
+            self.note(namespace, sizes);
             self.files.insert(namespace.clone(), Open { file, used });
         }
         let open = self.files.get_mut(namespace).ok_or_else(super::stopped)?;

@@ -10,8 +10,9 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::Control;
+use crate::authz::{Authorized, ReadService};
 use crate::error::Error;
-use crate::extract::{Caller, Path, Query};
+use crate::extract::{Path, Query};
 
 const ID: &str = "runtime";
 /// The longest wait of one request.
@@ -27,7 +28,7 @@ pub(crate) struct Wait {
 
 pub(crate) async fn handler(
     State(control): State<Arc<Control>>,
-    caller: Caller,
+    caller: Authorized<ReadService>,
     Path(id): Path<String>,
     Query(wait): Query<Wait>,
 ) -> Result<Json<Deployment>, Error> {
@@ -39,6 +40,9 @@ pub(crate) async fn handler(
         let Some(record) = found else {
             return Err(micro_api::Error::not_found(ID, "deployment not found").into());
         };
+        if let Ok(service) = record.deployment.service.parse() {
+            caller.check_service(&service)?;
+        }
         if wait.seen != Some(record.deployment.updated_ms) {
             return Ok(Json(record.deployment));
         }

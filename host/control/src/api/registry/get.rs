@@ -9,12 +9,13 @@ use micro_api::registry::Service;
 use super::not_found;
 use crate::Control;
 use crate::api::service_name;
+use crate::authz::{Authorized, Read};
 use crate::error::Error;
-use crate::extract::{Caller, Path};
+use crate::extract::Path;
 
 pub(crate) async fn handler(
     State(control): State<Arc<Control>>,
-    caller: Caller,
+    caller: Authorized<Read>,
     Path(name): Path<String>,
 ) -> Result<Json<Vec<Service>>, Error> {
     let name = service_name("registry", &name)?;

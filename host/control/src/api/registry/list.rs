@@ -6,9 +6,12 @@ use axum::Json;
 use axum::extract::State;
 
 use crate::Control;
-use crate::extract::Caller;
+use crate::authz::{Authorized, Read};
 
-pub(crate) async fn handler(State(control): State<Arc<Control>>, caller: Caller) -> Json<Vec<String>> {
+pub(crate) async fn handler(
+    State(control): State<Arc<Control>>,
+    caller: Authorized<Read>,
+) -> Json<Vec<String>> {
     let mut names = control.node.registry_list(&caller.namespace).await;
     names.sort();
     names.dedup();

@@ -9,15 +9,17 @@ use micro_api::stats::NodeHealth;
 use crate::Control;
 use crate::api::registry::not_found;
 use crate::api::service_name;
+use crate::authz::{Authorized, ReadService};
 use crate::error::Error;
-use crate::extract::{Caller, Path};
+use crate::extract::Path;
 
 pub(crate) async fn handler(
     State(control): State<Arc<Control>>,
-    caller: Caller,
+    caller: Authorized<ReadService>,
     Path(name): Path<String>,
 ) -> Result<Json<Vec<NodeHealth>>, Error> {
     let name = service_name("debug", &name)?;
+    caller.check_service(&name)?;
     let nodes = control.node.health(&caller.namespace, &name).await;
     if nodes.is_empty() {
         return Err(not_found(&control, &caller.namespace, "debug", &name).await);

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use super::{ID, LATEST};
 use crate::Control;
 use crate::api::service_name;
+use crate::authz::{Authorized, DeployService};
 use crate::error::Error;
-use crate::extract::{Caller, Path, Query};
+use crate::extract::{Path, Query};
 use crate::near::with_hint;
 
 #[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
@@ -23,11 +24,13 @@ pub(crate) struct Which {
 
 pub(crate) async fn handler(
     State(control): State<Arc<Control>>,
-    caller: Caller,
+    caller: Authorized<DeployService>,
     Path(name): Path<String>,
     Query(which): Query<Which>,
 ) -> Result<Json<Deployment>, Error> {
-    let name = service_name(ID, &name)?.to_string();
+    let name = service_name(ID, &name)?;
+    caller.check_service(&name)?;
+    let name = name.to_string();
     let version = which.version.as_deref().filter(|version| !version.is_empty()).unwrap_or(LATEST);
     let killed = match control.db.kill(&caller.namespace, &name, version).await {
         Err(micro_db::Error::NotRunning { .. }) => {

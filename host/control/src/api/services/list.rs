@@ -12,8 +12,9 @@ use serde::Deserialize;
 use super::{ID, LATEST};
 use crate::Control;
 use crate::api::service_name;
+use crate::authz::{Authorized, ReadService};
 use crate::error::Error;
-use crate::extract::{Caller, Query};
+use crate::extract::Query;
 
 #[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 pub(crate) struct Filter {
@@ -25,7 +26,7 @@ pub(crate) struct Filter {
 
 pub(crate) async fn handler(
     State(control): State<Arc<Control>>,
-    caller: Caller,
+    caller: Authorized<ReadService>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Vec<ServiceStatus>>, Error> {
     let name = match filter.name.filter(|name| !name.is_empty()) {
@@ -34,13 +35,16 @@ pub(crate) async fn handler(
     };
     let version = filter.version.as_deref();
     let versions = find(&control, &caller, name.as_deref(), version).await.map_err(Error::db(ID))?;
-    Ok(Json(versions.iter().map(row).collect()))
+    let visible = |version: &&Version| {
+        version.service.parse().is_ok_and(|service| caller.check_service(&service).is_ok())
+    };
+    Ok(Json(versions.iter().filter(visible).map(row).collect()))
 }
 
 /// By the service's name; failing that by the name of its source.
 async fn find(
     control: &Control,
-    caller: &Caller,
+    caller: &Authorized<ReadService>,
     name: Option<&str>,
     version: Option<&str>,
 ) -> Result<Vec<Version>, micro_db::Error> {

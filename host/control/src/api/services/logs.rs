@@ -16,8 +16,9 @@ use serde::Deserialize;
 
 use super::{ID, LATEST};
 use crate::api::service_name;
+use crate::authz::{Authorized, ReadService};
 use crate::error::{Error, chain};
-use crate::extract::{Caller, Path, Query};
+use crate::extract::{Path, Query};
 use crate::near::with_hint;
 use crate::{Control, LogQuery};
 
@@ -48,14 +49,16 @@ type Lines = BoxStream<'static, LogRecord>;
 
 pub(crate) async fn handler(
     State(control): State<Arc<Control>>,
-    caller: Caller,
+    caller: Authorized<ReadService>,
     Path(name): Path<String>,
     Query(which): Query<Which>,
 ) -> Result<Response, Error> {
+    let name = service_name(ID, &name)?;
+    caller.check_service(&name)?;
     let version = which.version.clone().filter(|version| !version.is_empty());
-    let (name, newest) = find(&control, &caller, service_name(ID, &name)?, version.as_deref()).await?;
+    let (name, newest) = find(&control, &caller, name, version.as_deref()).await?;
     let lines = match newest {
-        Some(newest) if which.build => build(control, newest, &which).await?,
+        Some(newest) if which.build => build(Arc::clone(&control), newest, &which).await?,
         newest => {
             let query = LogQuery {
                 namespace: caller.namespace.clone(),
@@ -68,18 +71,22 @@ pub(crate) async fn handler(
             let own = control.node.logs(query).await?;
             match newest.filter(failed_to_build) {
                 // Nothing ran of it, so its build is all there is to say.
-                Some(newest) => build(control, newest, &which).await?.chain(own).boxed(),
+                Some(newest) => build(Arc::clone(&control), newest, &which).await?.chain(own).boxed(),
                 None => own,
             }
         }
     };
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines.map(line))).into_response())
+    Ok((
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(lines.take_until(caller.revoked(&control)).map(line)),
+    )
+        .into_response())
 }
 
 /// A service and its newest deployment. No deployment: it is one of the platform's own.
 async fn find(
     control: &Control,
-    caller: &Caller,
+    caller: &Authorized<ReadService>,
     name: ServiceName,
     version: Option<&str>,
 ) -> Result<(ServiceName, Option<Record>), Error> {

@@ -8,8 +8,9 @@ use serde::Deserialize;
 
 use super::{check_key, check_table};
 use crate::Control;
+use crate::authz::{Authorized, Deploy};
 use crate::error::Error;
-use crate::extract::{self, Caller, Path};
+use crate::extract::{self, Path};
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 pub(crate) struct Delete {
@@ -18,7 +19,7 @@ pub(crate) struct Delete {
 
 pub(crate) async fn handler(
     State(control): State<Arc<Control>>,
-    caller: Caller,
+    caller: Authorized<Deploy>,
     Path(table): Path<String>,
     extract::Json(Delete { key }): extract::Json<Delete>,
 ) -> Result<StatusCode, Error> {

@@ -8,12 +8,13 @@ use micro_api::store::Query;
 
 use super::check_table;
 use crate::Control;
+use crate::authz::{Authorized, Read};
 use crate::error::Error;
-use crate::extract::{self, Caller, Path};
+use crate::extract::{self, Path};
 
 pub(crate) async fn handler(
     State(control): State<Arc<Control>>,
-    caller: Caller,
+    caller: Authorized<Read>,
     Path(table): Path<String>,
     extract::Json(query): extract::Json<Query>,
 ) -> Result<Json<Vec<String>>, Error> {

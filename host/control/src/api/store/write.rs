@@ -8,12 +8,13 @@ use micro_api::store::Write;
 
 use super::{check_key, check_table};
 use crate::Control;
+use crate::authz::{Authorized, Deploy};
 use crate::error::Error;
-use crate::extract::{self, Caller, Path};
+use crate::extract::{self, Path};
 
 pub(crate) async fn handler(
     State(control): State<Arc<Control>>,
-    caller: Caller,
+    caller: Authorized<Deploy>,
     Path(table): Path<String>,
     extract::Json(write): extract::Json<Write>,
 ) -> Result<StatusCode, Error> {

@@ -16,8 +16,8 @@ use micro_api::{Error as Api, Namespace};
 use tokio::io::AsyncWriteExt;
 
 use crate::Control;
+use crate::authz::{Authorized, DeployService};
 use crate::error::{Error, chain};
-use crate::extract::Caller;
 
 const ID: &str = "uploads";
 /// How long a client may be silent.
@@ -26,7 +26,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 pub(crate) async fn handler(
     State(control): State<Arc<Control>>,
-    caller: Caller,
+    caller: Authorized<DeployService>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Upload>), Error> {

@@ -48,7 +48,10 @@ pub(super) async fn run(args: Args, selection: &Selection) -> Result<()> {
         }
         Some(Command::Set { key, value }) => {
             let key = key.context("Required usage: micro user config set KEY [VALUE]")?;
-            config::change(&home, |config| Ok(config.set_setting(&key, &value.unwrap_or_default())))
+            config::change(&home, |config| {
+                config.set_setting(&key, &value.unwrap_or_default());
+                Ok(())
+            })
         }
         Some(Command::Other(args)) => super::super::unknown("user config", &args),
     }

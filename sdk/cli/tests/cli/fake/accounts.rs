@@ -1,4 +1,4 @@
-//! Accounts of the fake: who is who, tokens that rotate as the platform's do, and teams.
+//! Accounts of the fake: who is who, and tokens that rotate as the platform's do.
 //!
 //! `jane` with the password `secret` is an owner of `quick-red-fox` and a developer in `slow-blue-owl`; `micro_good`
 //! is a key of hers. With `guarded` set, every path but the public ones wants one of those.
@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
@@ -33,6 +33,10 @@ pub(crate) struct Accounts {
     /// Holds back the answer of a rotation until it is false again.
     pub(crate) hold: bool,
     pub(crate) rotations: usize,
+    /// Where the client keeps its login: each access token that comes must stand there.
+    pub(crate) config: Option<std::path::PathBuf>,
+    /// Those that did not.
+    pub(crate) unsaved: usize,
     /// A refresh token came that had been rotated long ago.
     pub(crate) reused: bool,
     pub(crate) password: String,
@@ -61,6 +65,8 @@ impl Default for Accounts {
             life: 900,
             hold: false,
             rotations: 0,
+            config: None,
+            unsaved: 0,
             reused: false,
             password: "secret".into(),
             changes: Vec::new(),
@@ -158,6 +164,10 @@ pub(super) async fn guard(State(seen): State<Shared>, mut request: Request, next
             value.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
         };
         let (authorization, wanted) = (header("authorization"), header("micro-namespace"));
+        if let (Some(config), Some(token)) = (&accounts.config, authorization.strip_prefix("Bearer ")) {
+            let is_saved = std::fs::read_to_string(config).unwrap().contains(token);
+            accounts.unsaved += usize::from(!is_saved);
+        }
         accounts.requests.push((path.clone(), authorization, wanted.clone()));
         let local = request.extensions().get::<Local>().is_some();
         let namespace = accounts.namespace(request.headers(), local);
@@ -179,8 +189,9 @@ pub(super) async fn guard(State(seen): State<Shared>, mut request: Request, next
     }
 }
 
+/// The namespace that a request acts in.
 #[derive(Clone)]
-struct Namespace(String);
+pub(super) struct Namespace(pub(super) String);
 
 pub(super) fn router() -> Router<Shared> {
     Router::new()
@@ -193,25 +204,16 @@ pub(super) fn router() -> Router<Shared> {
         .route("/v1/signup/check", post(check))
         .route("/v1/reset/code", post(code))
         .route("/v1/reset", post(reset))
-        .route("/v1/me", get(me).delete(change))
+        .route("/v1/me", get(me).delete(change).patch(rename))
+        .route("/v1/me/email", post(change).put(change))
+        .route("/v1/me/totp", post(totp).put(change).delete(change))
         .route("/v1/me/password", post(password))
         .route("/v1/sessions", get(sessions))
         .route("/v1/sessions/{id}", delete(end_session))
         .route("/v1/keys", get(keys).post(new_key))
         .route("/v1/auth/accounts", get(accounts).post(new_account))
         .route("/v1/auth/rules", get(rules).post(change))
-        .route("/v1/projects", get(projects).post(new_project))
-        .route("/v1/projects/{id}/environments", post(new_environment))
-        .route("/v1/members", get(members))
-        .route("/v1/invitations", get(invitations).post(invite))
-        .route("/v1/invitations/accept", post(accept))
-        .route("/v1/limits", get(limits))
-        .route("/v1/usage", get(usage))
-        .route("/v1/audit", get(audit))
-        .route("/v1/operator/people", get(people))
-        .route("/v1/operator/people/{id}", put(change_person))
-        .route("/v1/operator/namespaces", get(namespaces))
-        .route("/v1/operator/namespaces/{name}", put(change_namespace))
+        .merge(super::teams::router())
         .route("/v1/{*rest}", delete(change).put(change))
 }
 
@@ -222,7 +224,7 @@ async fn change(State(seen): State<Shared>, request: Request) -> Response {
 }
 
 /// Method and path, and the body.
-async fn note(seen: &Shared, request: Request) -> Value {
+pub(super) async fn note(seen: &Shared, request: Request) -> Value {
     let what = format!("{} {}", request.method(), request.uri());
     let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
     let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
@@ -328,13 +330,27 @@ async fn me(Extension(Namespace(namespace)): Extension<Namespace>) -> Response {
     if ![FOX, OWL].contains(&namespace.as_str()) {
         return refuse(404, "namespace not found");
     }
+    Json(profile(&namespace)).into_response()
+}
+
+fn profile(namespace: &str) -> Value {
     let of = |namespace: &str, environment: &str, role: &str| json!({ "namespace": namespace, "project": "shop", "environment": environment, "role": role });
-    Json(json!({
+    json!({
         "id": "jane-1", "name": "jane", "email": "jane@example.com", "operator": false, "totp": false,
         "namespace": namespace, "role": "owner", "scopes": ["owner", "billing"],
         "namespaces": [of(FOX, "production", "owner"), of(OWL, "staging", "developer")], "credential": "access",
-    }))
-    .into_response()
+    })
+}
+
+async fn rename(State(seen): State<Shared>, request: Request) -> Response {
+    let body = note(&seen, request).await;
+    let mut me = profile(FOX);
+    me["name"] = body["name"].clone();
+    Json(me).into_response()
+}
+
+async fn totp() -> Json<Value> {
+    Json(json!({ "secret": "JBSWY3DP", "uri": "otpauth://totp/Micro:jane?secret=JBSWY3DP" }))
 }
 
 async fn password(State(seen): State<Shared>, Json(body): Json<Value>) -> Response {
@@ -398,139 +414,6 @@ async fn rules(State(seen): State<Shared>) -> Json<Value> {
     let seen = seen.lock().unwrap();
     let made = seen.accounts.changes.iter().filter(|(what, _)| what == "POST /v1/auth/rules");
     Json(made.map(|(_, rule)| rule.clone()).collect())
-}
-
-fn project(environments: &[(&str, &str)]) -> Value {
-    let environment = |(namespace, name): &(&str, &str)| {
-        json!({
-            "namespace": namespace, "name": name, "description": "", "plan": "free", "created_ms": 0,
-            "role": "owner", "blocked": false,
-        })
-    };
-    json!({
-        "id": "p1", "name": "shop", "description": "", "repository": "", "created_ms": 0,
-        "environments": environments.iter().map(environment).collect::<Vec<_>>(),
-    })
-}
-
-async fn projects() -> Json<Value> {
-    Json(json!([project(&[(FOX, "production"), (OWL, "staging")])]))
-}
-
-async fn new_project(State(seen): State<Shared>, request: Request) -> Response {
-    let body = note(&seen, request).await;
-    let mut made = project(&[("tall-green-elk", "production")]);
-    made["name"] = body["name"].clone();
-    (StatusCode::CREATED, Json(made)).into_response()
-}
-
-async fn new_environment(State(seen): State<Shared>, request: Request) -> Response {
-    let body = note(&seen, request).await;
-    let name = body["namespace"].as_str().unwrap();
-    let namespace = if name.is_empty() { "tall-green-elk" } else { name };
-    let made = project(&[(namespace, body["name"].as_str().unwrap())])["environments"][0].clone();
-    (StatusCode::CREATED, Json(made)).into_response()
-}
-
-async fn members() -> Json<Value> {
-    Json(json!([
-        { "id": "m1", "name": "jane", "email": "jane@example.com", "role": "owner", "joined_ms": 0 },
-        { "id": "m2", "name": "joe", "email": "joe@example.com", "role": "viewer", "joined_ms": 0 },
-    ]))
-}
-
-fn invitation(email: &Value, role: &str) -> Value {
-    json!({
-        "id": "i1", "email": email, "namespace": FOX, "role": role, "invited_by": "jane", "created_ms": 0,
-        "expires_ms": 1,
-    })
-}
-
-async fn invitations() -> Json<Value> {
-    Json(json!([invitation(&"new@example.com".into(), "viewer")]))
-}
-
-async fn invite(State(seen): State<Shared>, request: Request) -> Response {
-    let body = note(&seen, request).await;
-    let mut made = invitation(&body["email"], body["role"].as_str().unwrap());
-    if body["email"] == "nomail@example.com" {
-        made["code"] = "hand-over".into();
-    }
-    (StatusCode::CREATED, Json(made)).into_response()
-}
-
-async fn accept(Json(body): Json<Value>) -> Response {
-    match body["code"] == "invited" {
-        true => Json(
-            json!({ "namespace": OWL, "project": "shop", "environment": "staging", "role": "developer" }),
-        )
-        .into_response(),
-        false => refuse(404, "there is no such invitation"),
-    }
-}
-
-async fn limits(Extension(Namespace(namespace)): Extension<Namespace>) -> Json<Value> {
-    let limit = json!({
-        "name": "services", "used": 3, "max": 5, "unit": "count", "resets_ms": null,
-        "at_end": "run fails until one is killed",
-    });
-    Json(json!({ "namespace": namespace, "plan": "free", "limits": [limit] }))
-}
-
-async fn usage(Query(query): Query<BTreeMap<String, String>>) -> Json<Value> {
-    Json(json!([{
-        "day": "2026-11-26", "service": "greeter", "requests": query["days"].parse::<i64>().unwrap(), "cpu_ms": 1500,
-        "memory_mib_seconds": 2, "egress_bytes": 2048, "store_bytes": 10, "build_seconds": 60,
-    }]))
-}
-
-/// 250 records, newest first, in pages.
-async fn audit(Query(query): Query<BTreeMap<String, String>>) -> Json<Vec<Value>> {
-    let limit = query["limit"].parse::<usize>().unwrap();
-    assert!((1..=200).contains(&limit), "{limit}");
-    let after = query.get("after").map_or(251, |after| after.parse::<usize>().unwrap());
-    let record = |id: usize| {
-        json!({
-            "id": id.to_string(), "at_ms": id, "actor": "jane", "action": "key.create", "subject": format!("k{id}"),
-            "address": "192.0.2.1", "detail": "for \"ci\"",
-        })
-    };
-    Json((1..after).rev().take(limit).map(record).collect())
-}
-
-fn person(blocked: bool) -> Value {
-    json!({
-        "id": "q1", "name": "joe", "email": "joe@example.com", "operator": false, "blocked": blocked, "created_ms": 0,
-        "login_ms": 0, "namespaces": 2,
-    })
-}
-
-async fn people(Query(query): Query<BTreeMap<String, String>>) -> Json<Value> {
-    match query.get("query").is_none_or(|query| "joe@example.com".contains(query)) {
-        true => Json(json!([person(false)])),
-        false => Json(json!([])),
-    }
-}
-
-async fn change_person(State(seen): State<Shared>, request: Request) -> Json<Value> {
-    let body = note(&seen, request).await;
-    Json(person(body["blocked"] == true))
-}
-
-fn namespace_status(change: &Value) -> Value {
-    let plan = change["plan"].as_str().unwrap_or("free");
-    json!({
-        "namespace": FOX, "plan": plan, "blocked": change["blocked"] == true, "services": 1, "members": 2,
-        "requests": 3, "cpu_ms": 4, "created_ms": 0,
-    })
-}
-
-async fn namespaces() -> Json<Value> {
-    Json(json!([namespace_status(&Value::Null)]))
-}
-
-async fn change_namespace(State(seen): State<Shared>, request: Request) -> Json<Value> {
-    Json(namespace_status(&note(&seen, request).await))
 }
 
 /// The listener on a socket, beside the one on TCP.

@@ -1,0 +1,360 @@
+//! From a bearer credential to an [`Identity`].
+//!
+//! Known credentials are answered from memory, for as long as nothing changed in who may do what: every entry carries
+//! the access revision that it was looked up under, and counts only while that is the newest one. The revision is read
+//! before the rows, so an answer that a revocation overtook is never kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use micro_api::Namespace;
+use micro_api::auth::Role;
+use micro_auth::{
+    Authenticator, Credential, Identity, Keyring, Opaque, OpaqueKind, PublicKey, Refused, Sealer, SigningKey,
+    TokenError, key, scopes_of,
+};
+use micro_db::{Db, Person, Session, now_ms};
+use parking_lot::RwLock;
+
+use crate::error::chain;
+
+/// Credentials kept in memory.
+const KNOWN_MAX: u64 = 100_000;
+/// How long known credentials count while the database is away.
+const ALONE_MS: i64 = 5 * 60 * 1000;
+/// What the seal of a signing key is bound to.
+const SEALED_AS: &str = "signing_keys.sealed_key";
+/// A browser's session ends after so long without use.
+pub(crate) const SESSION_IDLE_MS: i64 = 14 * 24 * 60 * 60 * 1000;
+
+/// What knows who holds which credential.
+pub struct Credentials {
+    db: Db,
+    sealer: Arc<Sealer>,
+    /// The URL that access tokens are for.
+    audience: String,
+    keyring: RwLock<Arc<Keyring>>,
+    known: moka::sync::Cache<Question, Known>,
+    revision: AtomicI64,
+    /// When the database last told the revision, Unix milliseconds.
+    told_ms: AtomicI64,
+}
+
+/// A credential's digest, and the namespace that it was asked for.
+type Question = ([u8; 32], Option<Namespace>);
+
+#[derive(Clone)]
+struct Known {
+    revision: i64,
+    identity: Arc<Identity>,
+}
+
+/// A failure of the platform that keeps it from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    #[error("read the signing keys")]
+    Db(#[from] micro_db::Error),
+    #[error("unseal the signing key {kid}: is the master key the one that it was sealed with?")]
+    Seal { kid: String },
+    #[error("the signing key {kid} is damaged")]
+    Damaged { kid: String },
+    #[error("make a signing key")]
+    Make,
+}
+
+impl Credentials {
+    /// Reads the signing keys, and makes the first one where there is none.
+    pub async fn open(db: Db, sealer: Arc<Sealer>, audience: String) -> Result<Arc<Self>, CredentialsError> {
+        if db.signing_keys().await?.is_empty() {
+            let first = SigningKey::generate(now_ms()).map_err(|_| CredentialsError::Make)?;
+            db.insert_first_signing_key(first.kid(), &sealer.seal(SEALED_AS, &first.export())).await?;
+        }
+        let keyring = read_keys(&db, &sealer).await?;
+        let revision = db.access_revision().await?;
+        Ok(Arc::new(Self {
+            db,
+            sealer,
+            audience,
+            keyring: RwLock::new(Arc::new(keyring)),
+            known: moka::sync::Cache::new(KNOWN_MAX),
+            revision: AtomicI64::new(revision),
+            told_ms: AtomicI64::new(now_ms()),
+        }))
+    }
+
+    /// Asks whether access changed; true when it did. What was known is then looked up anew.
+    pub async fn refresh(&self) -> Result<bool, micro_db::Error> {
+        let revision = self.db.access_revision().await?;
+        self.told_ms.store(now_ms(), Ordering::Relaxed);
+        if self.revision.swap(revision, Ordering::AcqRel) == revision {
+            return Ok(false);
+        }
+        match read_keys(&self.db, &self.sealer).await {
+            Ok(keyring) => *self.keyring.write() = Arc::new(keyring),
+            Err(CredentialsError::Db(error)) => return Err(error),
+            Err(error) => tracing::error!(error = chain(&error), "The signing keys cannot be read"),
+        }
+        Ok(true)
+    }
+
+    /// The access revision that answers from now on are held to.
+    pub(crate) fn revision(&self) -> i64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn keyring(&self) -> Arc<Keyring> {
+        Arc::clone(&self.keyring.read())
+    }
+
+    pub(crate) fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    /// A new signing key; those before it verify for `overlap_ms` more, longer than any token lives.
+    pub async fn rotate_signing_key(&self, overlap_ms: i64) -> Result<String, CredentialsError> {
+        let next = SigningKey::generate(now_ms()).map_err(|_| CredentialsError::Make)?;
+        let sealed = self.sealer.seal(SEALED_AS, &next.export());
+        self.db.rotate_signing_key(next.kid(), &sealed, now_ms() + overlap_ms).await?;
+        self.refresh().await?;
+        Ok(next.kid().to_owned())
+    }
+
+    /// The identity behind `credential`. A credential of several namespaces acts in `namespace`, or in its first one;
+    /// one of a single namespace ignores it: the caller compares.
+    pub async fn identify(
+        &self,
+        credential: &str,
+        namespace: Option<&Namespace>,
+    ) -> Result<Arc<Identity>, Refused> {
+        let question = (digest_of(credential), namespace.cloned());
+        let revision = self.revision();
+        if let Some(known) = self.known.get(&question).filter(|known| known.revision == revision) {
+            self.check_time(&known.identity)?;
+            return Ok(known.identity);
+        }
+        let identity = Arc::new(self.look_up(credential, namespace).await?);
+        self.check_time(&identity)?;
+        self.known.insert(question, Known { revision, identity: Arc::clone(&identity) });
+        Ok(identity)
+    }
+
+    fn check_time(&self, identity: &Identity) -> Result<(), Refused> {
+        let now = now_ms();
+        if identity.expires_ms <= now {
+            return Err(Refused::Expired(identity.expires_ms / 1000));
+        }
+        if now - self.told_ms.load(Ordering::Relaxed) > ALONE_MS {
+            return Err(Refused::Unavailable);
+        }
+        Ok(())
+    }
+
+    async fn look_up(&self, credential: &str, namespace: Option<&Namespace>) -> Result<Identity, Refused> {
+        match Opaque::parse(credential) {
+            Some(OpaqueKind::Key) => self.by_key(credential).await,
+            Some(OpaqueKind::Session) => self.by_session(credential, namespace).await,
+            Some(_) => Err(Refused::Invalid),
+            None => self.by_token(credential).await,
+        }
+    }
+
+    async fn by_key(&self, credential: &str) -> Result<Identity, Refused> {
+        let key = self.db.key_by_digest(&key::digest(credential)).await.map_err(away)?;
+        let key = key.ok_or(Refused::Invalid)?;
+        if key.expires_ms <= now_ms() {
+            return Err(Refused::Expired(key.expires_ms / 1000));
+        }
+        if key.blocked != 0 {
+            return Err(Refused::Blocked("the API key".to_owned()));
+        }
+        let namespace: Namespace = key.namespace.parse().map_err(|_| Refused::Invalid)?;
+        self.check_namespace(&namespace).await?;
+        let mut scopes: Vec<String> = serde_json::from_str(&key.scopes).map_err(|_| Refused::Invalid)?;
+        let mut person = None;
+        if !key.owner.starts_with("account:") {
+            // A key never outlives what its owner may do.
+            let owner = self.living(&key.owner).await?;
+            let role = self.db.role(&namespace, &owner.id).await.map_err(away)?.ok_or(Refused::Invalid)?;
+            scopes.retain(|scope| scope.parse::<Role>().is_ok_and(|held| held <= role) || !is_role(scope));
+            person = Some(owner.id);
+        }
+        if let Err(error) = self.db.touch_key(&key).await {
+            tracing::warn!(error = chain(&error), "The use of an API key was not noted");
+        }
+        Ok(Identity {
+            id: key.owner.strip_prefix("account:").unwrap_or(&key.owner).to_owned(),
+            name: key.owner_name,
+            credential: Credential::Key,
+            namespace,
+            scopes,
+            person,
+            session: key.id,
+            service: if key.service.is_empty() { None } else { key.service.parse().ok() },
+            operator: false,
+            expires_ms: key.expires_ms,
+        })
+    }
+
+    async fn by_session(&self, credential: &str, namespace: Option<&Namespace>) -> Result<Identity, Refused> {
+        let session = self.db.session_by_digest(&key::digest(credential)).await.map_err(away)?;
+        let session = session.ok_or(Refused::Invalid)?;
+        let person = self.living(&session.person).await?;
+        let moved = (now_ms() + SESSION_IDLE_MS).max(session.expires_ms);
+        let end = moved.min(session.created_ms + 30 * 24 * 60 * 60 * 1000);
+        if let Err(error) = self.db.touch_session(&session, end).await {
+            tracing::warn!(error = chain(&error), "The use of a session was not noted");
+        }
+        let (namespace, scopes) = self.place_of(&person, namespace).await?;
+        Ok(of_person(person, Credential::Session, namespace, scopes, &session))
+    }
+
+    /// The namespace that a person acts in and the scopes there; none where they are no member, so that what is asked
+    /// of it is `not found`.
+    async fn place_of(
+        &self,
+        person: &Person,
+        wanted: Option<&Namespace>,
+    ) -> Result<(Namespace, Vec<String>), Refused> {
+        let memberships = self.db.memberships(&person.id).await.map_err(away)?;
+        let found = match wanted {
+            Some(wanted) => memberships.into_iter().find(|member| member.namespace == *wanted),
+            None => memberships.into_iter().next(),
+        };
+        Ok(match (found, wanted) {
+            (Some(found), _) => (found.namespace, scopes_of(found.role)),
+            (None, Some(wanted)) => (wanted.clone(), Vec::new()),
+            (None, None) => (Namespace::default(), Vec::new()),
+        })
+    }
+
+    async fn by_token(&self, token: &str) -> Result<Identity, Refused> {
+        let now_s = now_ms() / 1000;
+        let claims = self.keyring().verify(token, &self.audience, now_s).map_err(|error| match error {
+            TokenError::Expired { since_s } => Refused::Expired(now_s - since_s),
+            _ => Refused::Invalid,
+        })?;
+        let namespace: Namespace = claims.iss.parse().map_err(|_| Refused::Invalid)?;
+        let sid = claims.sid.ok_or(Refused::Invalid)?;
+        let session = self.db.session(&sid).await.map_err(away)?.ok_or(Refused::Invalid)?;
+        self.check_namespace(&namespace).await?;
+        let expires_ms = claims.exp.saturating_mul(1000);
+        if session.person.is_empty() {
+            return self.of_account(&session, namespace, expires_ms).await;
+        }
+        let person = self.living(&session.person).await?;
+        // Roles are read, not taken from the token: a change acts at once.
+        let role = self.db.role(&namespace, &person.id).await.map_err(away)?.ok_or(Refused::Invalid)?;
+        let identity = of_person(person, Credential::Access, namespace, scopes_of(role), &session);
+        Ok(Identity { expires_ms, ..identity })
+    }
+
+    async fn of_account(
+        &self,
+        session: &Session,
+        namespace: Namespace,
+        expires_ms: i64,
+    ) -> Result<Identity, Refused> {
+        let account = self.db.account(&namespace, &session.account).await.map_err(away)?;
+        let account = account.filter(|_| session.namespace == namespace.as_str()).ok_or(Refused::Invalid)?;
+        Ok(Identity {
+            name: account.id.clone(),
+            id: account.id,
+            credential: Credential::Account,
+            namespace,
+            scopes: account.scopes,
+            person: None,
+            session: session.id.clone(),
+            service: None,
+            operator: false,
+            expires_ms,
+        })
+    }
+
+    async fn living(&self, person: &str) -> Result<Person, Refused> {
+        let person = self.db.person(person).await.map_err(away)?;
+        let person = person.filter(|person| person.deleted_ms.is_none()).ok_or(Refused::Invalid)?;
+        if person.is_blocked() {
+            return Err(Refused::Blocked(format!("the account {}", person.name)));
+        }
+        Ok(person)
+    }
+
+    async fn check_namespace(&self, namespace: &Namespace) -> Result<(), Refused> {
+        match self.db.is_namespace_blocked(namespace).await.map_err(away)? {
+            Some(false) => Ok(()),
+            Some(true) => Err(Refused::Blocked(format!("the namespace {namespace}"))),
+            None => Err(Refused::Invalid),
+        }
+    }
+}
+
+#[async_trait]
+impl Authenticator for Credentials {
+    async fn authenticate(&self, credential: &str) -> Result<Arc<Identity>, Refused> {
+        self.identify(credential, None).await
+    }
+}
+
+fn of_person(
+    person: Person,
+    credential: Credential,
+    namespace: Namespace,
+    scopes: Vec<String>,
+    session: &Session,
+) -> Identity {
+    let operator = person.is_operator();
+    Identity {
+        id: person.id.clone(),
+        name: person.name,
+        credential,
+        namespace,
+        scopes,
+        person: Some(person.id),
+        session: session.id.clone(),
+        service: None,
+        operator,
+        expires_ms: session.expires_ms,
+    }
+}
+
+/// Micro's `admin` is a role too: an owner's.
+fn is_role(scope: &str) -> bool {
+    scope == "admin" || scope.parse::<Role>().is_ok()
+}
+
+async fn read_keys(db: &Db, sealer: &Sealer) -> Result<Keyring, CredentialsError> {
+    let mut active: Option<SigningKey> = None;
+    let mut accepted: HashMap<String, PublicKey> = HashMap::new();
+    for row in db.signing_keys().await? {
+        let kid = row.kid;
+        let bytes = sealer
+            .open(SEALED_AS, &row.sealed_key)
+            .map_err(|_| CredentialsError::Seal { kid: kid.clone() })?;
+        let key = SigningKey::import(&bytes).map_err(|_| CredentialsError::Damaged { kid: kid.clone() })?;
+        if !sealer.is_current(&row.sealed_key) {
+            db.reseal_signing_key(&kid, &sealer.seal(SEALED_AS, &bytes)).await?;
+        }
+        accepted.insert(kid, key.public().clone());
+        if row.retired_ms.is_none() && active.is_none() {
+            active = Some(key);
+        }
+    }
+    let active = active.ok_or(CredentialsError::Make)?;
+    Ok(Keyring::new(active, accepted.into_values().collect()))
+}
+
+fn digest_of(credential: &str) -> [u8; 32] {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(credential.as_bytes()).into()
+}
+
+fn away(error: micro_db::Error) -> Refused {
+    tracing::warn!(error = chain(&error), "A credential could not be looked up");
+    Refused::Unavailable
+}

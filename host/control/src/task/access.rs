@@ -1,0 +1,35 @@
+//! Follows what other processes change in who may do what.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::Control;
+use crate::error::chain;
+
+/// A change by another process acts within this time, also where the database wakes nobody.
+const EVERY: Duration = Duration::from_millis(500);
+
+pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
+    let mut changes = control.changes();
+    let mut away = false;
+    loop {
+        changes.mark_unchanged();
+        match control.follow_access().await {
+            Ok(()) => away = false,
+            Err(error) => {
+                if !away {
+                    tracing::warn!(error = chain(&error), "Changes of access cannot be read");
+                }
+                away = true;
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+            // Ends only with a change: the sender lives in `control`.
+            _ = changes.changed() => {}
+        }
+    }
+}

@@ -46,7 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let micro = paths::binary("micro");
     println!("\nThe platform runs until you press Ctrl-C.");
     println!("  gateway   http://localhost:8080/helloworld/call?name=Jane");
-    println!("  control   http://{CONTROL}/v1/services");
+    println!("  portal    http://localhost:8082");
     println!("  health    http://{HEALTH}/readyz");
     println!("  command   {}", micro.display());
     platform.wait()

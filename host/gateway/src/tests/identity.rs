@@ -149,9 +149,12 @@ async fn a_stream_ends_when_its_token_is_revoked_or_its_namespace_blocked() {
     for lose in [0, 1] {
         let mut client = server.connect().await;
         client.send(asks).await;
-        client.read_until("line 3").await;
+        client.read_until("line ").await;
+        // A token that ends by itself cuts nothing: the stream goes on for longer than it takes to notice.
         server.known.set("key", Err(Refused::Expired(0)));
-        client.read_until("line 9").await;
+        for _ in 0..5 {
+            client.read_until("line ").await;
+        }
         if lose == 0 {
             server.known.set("key", Err(Refused::Invalid));
         } else {

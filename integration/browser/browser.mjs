@@ -1,5 +1,5 @@
 // What both scripts share.
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { chromium } from "playwright";
 
 /** A Chromium: the one that CHROMIUM names, Playwright's own, or the distribution's. */
@@ -15,6 +15,20 @@ export async function launch() {
 export function option(name, fallback) {
   const at = process.argv.indexOf(`--${name}`);
   return at < 0 ? fallback : process.argv[at + 1];
+}
+
+/** The code of the newest mail to `address` in the file that a platform without a mail server writes. */
+export function mailedCode(file, address) {
+  let text;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  }
+  const at = text.lastIndexOf(`To: ${address}`);
+  // A code stands alone in its line.
+  return at < 0 ? undefined : text.slice(at).match(/^ +([A-Z0-9]+(?:-[A-Z0-9]+)*)\s*$/m)?.[1];
 }
 
 /** Fails with `message` unless `condition`. */

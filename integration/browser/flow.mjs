@@ -1,7 +1,6 @@
 // What a new person does, against a real platform; see README.md.
 import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { check, launch } from "./browser.mjs";
+import { check, launch, mailedCode } from "./browser.mjs";
 
 const env = (name) => {
   check(process.env[name], `${name} is not set; see README.md`);
@@ -36,19 +35,6 @@ async function until(what, find, ms = 30_000) {
   }
 }
 
-/** The code in the newest mail to the address. */
-function mailedCode() {
-  let text;
-  try {
-    text = readFileSync(MAIL_FILE, "utf8");
-  } catch {
-    return undefined;
-  }
-  const at = text.lastIndexOf(EMAIL);
-  if (at < 0) return undefined;
-  return text.slice(at).match(/\bcode\b[^\n]{0,60}?[:\s]\s*([A-Z0-9]{4,}(?:-[A-Z0-9]+)*)\b/)?.[1] ?? text.slice(at).match(/^\s*([A-Z0-9]{6,8}|[A-Z0-9]{4}-[A-Z0-9]{4})\s*$/m)?.[1];
-}
-
 const browser = await launch();
 const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
 const page = await context.newPage();
@@ -64,7 +50,7 @@ try {
   await page.fill("#email", EMAIL);
   await page.click("main button.primary");
   await page.waitForSelector("#code");
-  const code = await until("the mail", mailedCode);
+  const code = await until("the mail", () => mailedCode(MAIL_FILE, EMAIL));
   await page.fill("#code", code);
   await page.fill("#password", PASSWORD);
   await page.click("main button.primary");

@@ -5,7 +5,6 @@ pub(crate) mod call;
 pub(crate) mod deployment;
 pub(crate) mod device;
 pub(crate) mod front;
-pub(crate) mod home;
 pub(crate) mod invitation;
 pub(crate) mod keys;
 pub(crate) mod login;
@@ -13,6 +12,7 @@ pub(crate) mod logs;
 pub(crate) mod members;
 pub(crate) mod new;
 pub(crate) mod operator;
+pub(crate) mod overview;
 pub(crate) mod profile;
 pub(crate) mod projects;
 pub(crate) mod reset;
@@ -58,6 +58,11 @@ pub(crate) fn done(key: &str) -> Option<&'static str> {
         "bye" => "You are logged out.",
         _ => return None,
     })
+}
+
+/// The first page of a namespace; who is a member of none begins with projects.
+pub(crate) fn home(namespace: &str) -> String {
+    if namespace.is_empty() { "/projects".to_owned() } else { format!("/n/{namespace}") }
 }
 
 /// 303: the browser gets `path`. Not a path of a plain character set: the front page.

@@ -52,8 +52,8 @@ fn visitors() -> Router<Arc<Portal>> {
 
 fn services() -> Router<Arc<Portal>> {
     Router::new()
-        .route("/n/{namespace}", get(home::show))
-        .route("/n/{namespace}/", get(home::show))
+        .route("/n/{namespace}", get(overview::show))
+        .route("/n/{namespace}/", get(overview::show))
         .route("/n/{namespace}/services", get(services::list))
         .route("/n/{namespace}/new", get(new::show))
         .route("/n/{namespace}/new", post(new::send))

@@ -48,6 +48,10 @@ pub(crate) struct Fake {
     pub(crate) seen: Mutex<Vec<(String, String, String)>>,
     /// This person has a second factor; its code is 000000.
     pub(crate) totp: Option<String>,
+    /// The namespace that new people are invited to.
+    pub(crate) waits_for: String,
+    /// Everybody is an operator.
+    pub(crate) operator: bool,
     counter: Mutex<u64>,
 }
 
@@ -80,6 +84,8 @@ impl Fake {
             keys: Mutex::new(keys),
             seen: Mutex::default(),
             totp: None,
+            waits_for: String::new(),
+            operator: true,
             counter: Mutex::new(0),
         }
     }
@@ -112,6 +118,7 @@ fn router(fake: Arc<Fake>) -> Router {
     let open = Router::new()
         .route("/v1/signup", get(signup_info).post(signup))
         .route("/v1/signup/code", post(code))
+        .route("/v1/signup/check", post(check))
         .route("/v1/reset/code", post(code))
         .route("/v1/reset", post(reset))
         .route("/v1/sessions", post(login));
@@ -224,9 +231,20 @@ async fn signup_info(State(fake): S) -> Json<SignupInfo> {
 
 async fn code(State(fake): S, Json(request): Json<CodeRequest>) -> StatusCode {
     if let Some(path) = &fake.mail_file {
-        std::fs::write(path, format!("To: {}\n\nYour code: {CODE}\n", request.email)).unwrap();
+        std::fs::write(
+            path,
+            format!("To: {}\nSubject: Your code is {CODE}\n\nYour code:\n\n    {CODE}\n", request.email),
+        )
+        .unwrap();
     }
     StatusCode::ACCEPTED
+}
+
+async fn check(State(fake): S, Json(check): Json<CodeCheck>) -> Response {
+    if check.code != CODE {
+        return error(400, "the code is wrong or has ended");
+    }
+    Json(CodeChecked { invited_to: fake.waits_for.clone() }).into_response()
 }
 
 async fn signup(State(fake): S, Json(signup): Json<Signup>) -> Response {
@@ -266,7 +284,7 @@ async fn me(State(fake): S, headers: HeaderMap) -> Json<Me> {
         id: "u1".into(),
         name: email.split('@').next().unwrap_or_default().into(),
         email,
-        operator: true,
+        operator: fake.operator,
         totp: false,
         namespace,
         role,
@@ -278,7 +296,7 @@ async fn me(State(fake): S, headers: HeaderMap) -> Json<Me> {
 
 async fn gone(State(fake): S, Json(confirm): Json<DeleteMe>) -> Response {
     if confirm.password != PASSWORD {
-        return error(403, "the password is wrong");
+        return error(400, "the password is wrong");
     }
     fake.sessions.lock().clear();
     StatusCode::NO_CONTENT.into_response()
@@ -288,7 +306,7 @@ async fn change_password(Json(change): Json<ChangePassword>) -> Response {
     if change.old_password == PASSWORD {
         done().await.into_response()
     } else {
-        error(403, "the password is wrong")
+        error(400, "the password is wrong")
     }
 }
 

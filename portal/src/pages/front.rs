@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 
-use super::{Answer, see};
+use super::{Answer, home, see};
 use crate::error::Fault;
 use crate::portal::Portal;
 use crate::session::{Person, Visit};
@@ -13,7 +13,7 @@ use crate::session::{Person, Visit};
 /// Home for who is signed in, the login page for who is not.
 pub(crate) async fn start(person: Result<Person, Fault>) -> Answer {
     match person {
-        Ok(person) => Ok(see(&format!("/n/{}", person.namespace()))),
+        Ok(person) => Ok(see(&home(person.namespace()))),
         Err(Fault::SignedOut) => Ok(see("/login")),
         Err(fault) => Err(fault),
     }

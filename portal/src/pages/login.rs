@@ -3,12 +3,12 @@
 use micro_api::person::{Login, SessionOpened};
 use serde_json::json;
 
-use super::{Answer, see};
+use super::{Answer, home, see};
 use crate::cookie;
-use crate::error::{Fault, mendable};
+use crate::error::mendable;
 use crate::form::{Filled, Form};
 use crate::redirect::own_path;
-use crate::session::{Person, Visit};
+use crate::session::Visit;
 
 /// What the control API's answer says when the password was right and the second factor is missing or wrong.
 const SECOND_FACTOR: [&str; 4] = ["second factor", "totp", "six digits", "authenticator"];
@@ -75,10 +75,11 @@ fn page(visit: &Visit, filled: &Filled, totp: bool) -> Answer {
 /// know of it is worth nothing any more.
 pub(crate) async fn enter(visit: &Visit, opened: &SessionOpened, back: Option<&str>) -> Answer {
     end_old(visit).await;
-    let home = format!("/n/{}", opened.namespace);
-    let mut response = see(back.unwrap_or(&home));
+    let mut response = see(back.unwrap_or(&home(&opened.namespace)));
     visit.set_cookie(&mut response, cookie::SESSION, &opened.session);
-    visit.set_cookie(&mut response, cookie::NAMESPACE, &opened.namespace);
+    if !opened.namespace.is_empty() {
+        visit.set_cookie(&mut response, cookie::NAMESPACE, &opened.namespace);
+    }
     visit.remove_cookie(&mut response, cookie::VISIT);
     Ok(response)
 }
@@ -93,14 +94,14 @@ async fn end_old(visit: &Visit) {
     }
 }
 
-pub(crate) async fn logout(person: Result<Person, Fault>, visit: Visit, _form: Form) -> Answer {
-    match person {
-        Ok(person) => match person.client.end_session("current").await {
-            Err(error) if error.code() != 401 => return Err(error.into()),
+/// Whoever has a session may end it, even one whose account is blocked.
+pub(crate) async fn logout(visit: Visit, _form: Form) -> Answer {
+    let own = visit.session.as_deref().and_then(|session| visit.client.with_credential(session));
+    if let Some(own) = own {
+        match own.end_session("current").await {
+            Err(error) if !matches!(error.code(), 401 | 403) => return Err(error.into()),
             _ => {}
-        },
-        Err(Fault::SignedOut) => {}
-        Err(fault) => return Err(fault),
+        }
     }
     let mut response = see("/login?done=bye");
     visit.remove_cookie(&mut response, cookie::SESSION);

@@ -1,6 +1,6 @@
 //! `/signup`: an address, the mailed code, a password.
 
-use micro_api::person::{CodeRequest, Signup, SignupInfo, SignupMode};
+use micro_api::person::{CodeCheck, CodeRequest, Signup, SignupInfo, SignupMode};
 use serde_json::json;
 
 use super::{Answer, login};
@@ -47,15 +47,8 @@ pub(crate) async fn send_code(visit: Visit, form: Form) -> Answer {
 
 pub(crate) async fn send(visit: Visit, form: Form) -> Answer {
     let info = visit.client.signup_info().await?;
-    let mut filled = form.keep(&["email", "code", "invitation", "name", "join"]);
-    let signup = Signup {
-        email: form.text("email").to_owned(),
-        code: form.text("code").to_owned(),
-        invitation: form.text("invitation").to_owned(),
-        password: form.raw("password").to_owned(),
-        name: form.text("name").to_owned(),
-        join: form.has("join"),
-    };
+    let mut filled = form.keep(&["email", "code", "invitation", "name", "join", "choice", "invited_to"]);
+    let signup = read(&form);
     if let Some(problem) = email_problem(&signup.email) {
         filled = filled.problem("email", problem);
     }
@@ -72,12 +65,35 @@ pub(crate) async fn send(visit: Visit, form: Form) -> Answer {
     if !filled.is_good() {
         return page(&visit, &info, &filled, true);
     }
+    if by_code && !form.has("choice") {
+        let (email, code) = (signup.email.clone(), signup.code.clone());
+        let check = CodeCheck { email, code, invitation: String::new() };
+        match visit.client.signup_check(&check).await {
+            Ok(checked) if checked.invited_to.is_empty() => {}
+            // Somebody waits for them: they say first where they want to go.
+            Ok(checked) => return page(&visit, &info, &filled.value("invited_to", checked.invited_to), true),
+            Err(error) => {
+                return page(&visit, &info, &filled.blame("signup", &BLAME, mendable(error)?), true);
+            }
+        }
+    }
     match visit.client.signup(&signup).await {
         Ok(opened) => {
             let home = format!("/n/{}?done=welcome", opened.namespace);
             login::enter(&visit, &opened, Some(&home)).await
         }
         Err(error) => page(&visit, &info, &filled.blame("signup", &BLAME, mendable(error)?), true),
+    }
+}
+
+fn read(form: &Form) -> Signup {
+    Signup {
+        email: form.text("email").to_owned(),
+        code: form.text("code").to_owned(),
+        invitation: form.text("invitation").to_owned(),
+        password: form.raw("password").to_owned(),
+        name: form.text("name").to_owned(),
+        join: form.has("join") || form.text("choice") == "join",
     }
 }
 

@@ -37,6 +37,20 @@ async fn signing_up_by_code_gives_a_session() {
 }
 
 #[tokio::test]
+async fn somebody_who_is_invited_chooses_where_to_go() {
+    let mut fake = Fake::new(Mode::Empty);
+    fake.waits_for = "calm-violet-harbour".into();
+    let browser = Browser::with(fake, false).await;
+    let page = browser.get("/signup?step=code").await;
+    let mut fields = vec![("email", "new@example.com"), ("code", CODE), ("password", "long enough")];
+    let asked = browser.post(&page, "/signup", &fields).await;
+    assert!(asked.text.contains("You are invited to <code>calm-violet-harbour"), "{}", asked.text);
+    assert!(browser.fake.sessions.lock().is_empty(), "an account was made before the choice");
+    fields.push(("choice", "join"));
+    assert_eq!(browser.post(&asked, "/signup", &fields).await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
 async fn the_sign_up_page_follows_the_operators_choice() {
     for (mode, has, has_not) in [
         (SignupMode::Code, "name=\"email\"", "name=\"password\""),

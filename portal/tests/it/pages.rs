@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 
 use crate::browser::{Browser, OUTSIDE, PAGES, Page};
-use crate::fake::Mode;
+use crate::fake::{EMAIL, Fake, Mode};
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                    form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -67,7 +67,7 @@ async fn an_error_page_names_the_request_and_whose_fault_it_is() {
 
 #[tokio::test]
 async fn a_control_api_that_is_gone_is_said_so() {
-    let fake = std::sync::Arc::new(crate::fake::Fake::new(Mode::Full));
+    let fake = std::sync::Arc::new(Fake::new(Mode::Full));
     // Bound and closed again: nobody listens there.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let browser = Browser::at(fake, gone, false).await;
@@ -164,9 +164,22 @@ async fn a_proxys_word_counts_for_the_visitors_address() {
 
 #[tokio::test]
 async fn an_operators_page_is_of_operators() {
-    // The fake makes everybody an operator; somebody who is none is told by the same check, in its unit test.
-    let browser = Browser::signed_in(Mode::Full).await;
-    assert_eq!(browser.get("/operator").await.status, StatusCode::OK);
+    let mut fake = Fake::new(Mode::Full);
+    fake.operator = false;
+    let browser = Browser::with(fake, false).await;
+    let session = browser.fake.open(EMAIL).session;
+    browser.cookies.lock().insert("micro-session".into(), session);
+    let page = browser.get("/settings").await;
+    assert!(!page.text.contains("href=\"/operator\""), "the way to a page that is not there is shown");
+    for path in ["/operator", "/operator/people", "/operator/plans", "/operator/audit"] {
+        assert_eq!(browser.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    for path in ["/operator/namespaces/x", "/operator/people/x", "/operator/invitations"] {
+        let refused = browser.post(&page, path, &[("blocked", "yes"), ("email", "a@b.example")]).await;
+        assert_eq!(refused.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    let seen = browser.fake.seen.lock();
+    assert!(seen.iter().all(|(_, path, _)| !path.starts_with("/v1/operator")), "{seen:?}");
 }
 
 #[tokio::test]

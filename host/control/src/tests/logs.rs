@@ -8,8 +8,15 @@ fn line(timestamp: i64, message: &str) -> LogRecord {
 }
 
 async fn messages(fixture: &Fixture, path: &str) -> Vec<String> {
-    let (status, text) =
-        fixture.raw(Request::get(path).header(header::HOST, "localhost").body(Body::empty()).unwrap()).await;
+    let (status, text) = fixture
+        .raw(
+            Request::get(path)
+                .extension(LocalPeer)
+                .header(header::HOST, "localhost")
+                .body(Body::empty())
+                .unwrap(),
+        )
+        .await;
     assert_eq!(status, StatusCode::OK, "{text}");
     text.lines().map(|line| serde_json::from_str::<LogRecord>(line).unwrap().message).collect()
 }

@@ -10,7 +10,7 @@ async fn upload(fixture: &Fixture, content_type: &str, body: Body) -> (StatusCod
     let request = Request::post("/v1/uploads")
         .header(header::HOST, "localhost")
         .header(header::CONTENT_TYPE, content_type);
-    let (status, text) = fixture.raw(request.body(body).unwrap()).await;
+    let (status, text) = fixture.raw(request.extension(LocalPeer).body(body).unwrap()).await;
     (status, serde_json::from_str(&text).unwrap())
 }
 

@@ -27,8 +27,12 @@ impl Answer {
 
 /// A client without proxies, redirects or a pool that outlives a test.
 pub fn client() -> Result<reqwest::Client> {
-    let builder =
-        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(DEADLINE);
+    client_of(reqwest::Client::builder())
+}
+
+/// The same, of a builder that knows more.
+pub(crate) fn client_of(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
+    let builder = builder.no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(DEADLINE);
     builder.build().context("make an HTTP client")
 }
 

@@ -13,6 +13,7 @@ pub mod http;
 pub mod load;
 pub mod platform;
 pub mod repo;
+pub mod tenant;
 
 pub use command::{Micro, Output};
 pub use eventually::eventually;

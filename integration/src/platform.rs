@@ -171,6 +171,12 @@ impl Platform {
         http::send(http::client()?.get(self.url(path))).await
     }
 
+    /// GET from the control API, by the owner's socket.
+    pub async fn control_get(&self, path: &str) -> Result<Answer> {
+        let client = http::client_of(reqwest::Client::builder().unix_socket(self.socket()))?;
+        http::send(client.get(format!("http://localhost{path}"))).await
+    }
+
     /// POST of JSON to the gateway.
     pub async fn post(&self, path: &str, json: &str) -> Result<Answer> {
         let request = http::client()?.post(self.url(path)).header("content-type", "application/json");

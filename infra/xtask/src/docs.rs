@@ -13,7 +13,7 @@ fn every_file_that_the_architecture_names_exists() {
         quoted.filter(|word| word.ends_with(".rs") && !word.contains(['<', '{', ' '])).collect();
     assert!(files.len() > 30, "{files:?}");
     let mut all = Vec::new();
-    for folder in ["sdk", "host", "builder", "infra", "integration"] {
+    for folder in ["sdk", "host", "builder", "portal", "infra", "integration"] {
         list(&paths::root().join(folder), &mut all);
     }
     let missing: Vec<_> = files

@@ -67,10 +67,8 @@ impl Node {
         platform.stop().await?;
         deploy(&platform.data(), services).await?;
         platform.start_server().await?;
-        let client = http::client()?;
         // A server that is ready routes all that runs: its registry has them.
-        let url = format!("http://{}{}", platform.control(), routes::REGISTRY);
-        let names = http::send(client.get(&url)).await?.json()?;
+        let names = platform.control_get(routes::REGISTRY).await?.json()?;
         let routed = names.as_array().context("no list")?.len();
         ensure!(routed == services, "{routed} of {services} services run");
         let file = platform.scratch().join("turns.lua");

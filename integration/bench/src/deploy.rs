@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use micro_api::deployment::{Deployment, ServiceStatus};
 use micro_integration::repo::checkout;
-use micro_integration::{Platform, Repo, http};
+use micro_integration::{Platform, Repo};
 
 use crate::Effort;
 use crate::table::{Goal, Row, median, time};
@@ -60,12 +60,10 @@ async fn deploy(platform: &Platform, verb: &str, repo: &Repo, answer: &str) -> R
     let got = platform.get("/helloworld/call?name=Jane").await?;
     let total = since.elapsed();
     ensure!(got.body.contains(answer), "{verb}: {got:?}");
-    let control = format!("http://{}", platform.control());
-    let client = http::client()?;
-    let services = http::send(client.get(format!("{control}/v1/services?name=helloworld"))).await?;
+    let services = platform.control_get("/v1/services?name=helloworld").await?;
     let services: Vec<ServiceStatus> = serde_json::from_str(&services.body).context("read the services")?;
     let id = &services.first().context("a service")?.deployment;
-    let deployment = http::send(client.get(format!("{control}/v1/deployments/{id}"))).await?;
+    let deployment = platform.control_get(&format!("/v1/deployments/{id}")).await?;
     let deployment: Deployment = serde_json::from_str(&deployment.body).context("read the deployment")?;
     let stages = deployment.stages.iter().map(|stage| {
         let cached = if stage.cached { " (cached)" } else { "" };

@@ -69,7 +69,9 @@ async fn documents() {
     assert_eq!(fixture.get("/v1/version").await.1, json!({"version": "0.1.0"}));
     let (status, file) = fixture.get("/v1/openapi.json").await;
     assert_eq!((status, file["openapi"].as_str()), (StatusCode::OK, Some("3.1.0")));
-    assert_eq!(file["paths"].as_object().unwrap().len(), 17);
+    for path in ["/v1/services", "/v1/signup", "/v1/operator/people"] {
+        assert!(file["paths"].get(path).is_some(), "{path} is not described");
+    }
 }
 
 #[tokio::test]

@@ -61,8 +61,9 @@ async fn a_build_can_be_followed_to_its_end() {
     fixture.run("helloworld").await;
     let job = fixture.claim().await;
     fixture.db.append_build_log(&job, vec![line(1, "first")]).await.unwrap();
-    let request =
-        Request::get("/v1/services/helloworld/logs?build=true&follow=true").header(header::HOST, "localhost");
+    let request = Request::get("/v1/services/helloworld/logs?build=true&follow=true")
+        .extension(LocalPeer)
+        .header(header::HOST, "localhost");
     let response = fixture.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let mut body = response.into_body().into_data_stream();
     let chunk = body.next().await.unwrap().unwrap();

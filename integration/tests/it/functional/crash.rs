@@ -12,7 +12,7 @@ use micro_api::deployment::ServiceStatus;
 use micro_api::store::Record;
 use micro_integration::guest::Guest;
 use micro_integration::platform::{processes_with, signal};
-use micro_integration::{Platform, Repo, eventually, http};
+use micro_integration::{Platform, Repo, eventually};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -160,8 +160,7 @@ impl World {
     }
 
     async fn status(&self) -> Result<Vec<ServiceStatus>> {
-        let url = format!("http://{}/v1/services", self.platform.control());
-        let answer = http::send(http::client()?.get(url)).await?;
+        let answer = self.platform.control_get("/v1/services").await?;
         serde_json::from_str(&answer.body).with_context(|| answer.body.clone())
     }
 

@@ -25,6 +25,9 @@ pub struct Control {
     pub(crate) passwords: Arc<Passwords>,
     /// The access revision that this process has followed.
     access: watch::Sender<i64>,
+    /// Whether the node knows who may do what as of that revision: a new node knows nothing. Held while it is told, so
+    /// that what was read first is not told last.
+    told: Mutex<bool>,
     /// Told when a job was added.
     builder: Arc<Notify>,
     /// Counts changes of the rows, whoever made them.
@@ -50,6 +53,7 @@ impl Control {
     ) -> Arc<Self> {
         Arc::new(Self {
             access: watch::Sender::new(credentials.revision()),
+            told: Mutex::default(),
             config,
             db,
             node,
@@ -103,8 +107,13 @@ impl Control {
     /// Looks whether access changed, and if so makes the node follow: called after each change of this process, and
     /// by a task for those of others.
     pub(crate) async fn follow_access(&self) -> Result<(), micro_db::Error> {
-        if self.credentials.refresh().await? {
+        let mut told = self.told.lock().await;
+        let changed = self.credentials.refresh().await;
+        *told &= matches!(changed, Ok(false));
+        changed?;
+        if !*told {
             self.node.tenants(self.db.tenants().await?).await;
+            *told = true;
             self.access.send_replace(self.credentials.revision());
         }
         Ok(())

@@ -82,6 +82,8 @@ impl Tasks {
 /// Reads the rows once and starts what is missing.
 async fn round(control: &Arc<Control>, tasks: &mut Tasks) -> Result<(), micro_db::Error> {
     if !control.is_resumed() {
+        // Rules before routes: whoever finds a service is held to them.
+        control.follow_access().await?;
         resume(control, tasks).await?;
         control.mark_resumed();
     }

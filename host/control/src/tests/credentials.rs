@@ -189,13 +189,14 @@ async fn rules_are_kept_told_to_the_node_and_refused_in_micros_words() {
     let rule = json!({"id": "open", "scope": "", "resource": {"type": "*", "name": "*", "endpoint": "*"}, "access": "granted", "priority": 1});
     let (status, _) = fixture.send_as(who, "POST", "/v1/auth/rules", Some(rule.clone())).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
-    let told = fixture.node.state().tenants;
-    assert!(
-        told[&ann.namespace.parse::<micro_api::Namespace>().unwrap()]
-            .rules
-            .iter()
-            .any(|rule| rule.id == "open")
-    );
+    let namespace: micro_api::Namespace = ann.namespace.parse().unwrap();
+    let is_told = |node: &FakeNode| {
+        node.state()
+            .tenants
+            .get(&namespace)
+            .is_some_and(|told| told.rules.iter().any(|rule| rule.id == "open"))
+    };
+    assert!(is_told(&fixture.node));
     let (status, answer) = fixture.send_as(who, "POST", "/v1/auth/rules", Some(rule)).await;
     assert_eq!(
         (status, answer["detail"].as_str().unwrap()),
@@ -203,6 +204,10 @@ async fn rules_are_kept_told_to_the_node_and_refused_in_micros_words() {
     );
     let (_, answer) = fixture.send_as(who, "DELETE", "/v1/auth/rules/none", None).await;
     assert_eq!(answer["detail"], "Rule not found");
+    // A new process tells its node before it routes anything, although nothing changed meanwhile.
+    let fixture = fixture.restart().await;
+    fixture.control.resumed().await;
+    assert!(is_told(&fixture.node));
 }
 
 #[tokio::test]

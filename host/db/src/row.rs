@@ -30,13 +30,13 @@ pub(crate) use record;
 
 /// All columns of `deployments d`, in the order of [`DeploymentRow`], and a tail.
 macro_rules! select_deployment {
-    ($tail:literal) => {
+    ($($tail:tt)*) => {
         concat!(
             "SELECT d.id, d.namespace, d.service, d.version, d.action, d.request, d.state, d.stages, d.error, ",
             "d.commit_id, d.revision, d.successor, d.starts, d.job, d.log_bytes, d.created_ms, d.started_ms, ",
             "d.updated_ms ",
             "FROM deployments d ",
-            $tail
+            $($tail)*
         )
     };
 }

@@ -3,7 +3,7 @@
 use micro_api::Namespace;
 
 use crate::dialect::Tx;
-use crate::query::query;
+use crate::query::{Query, query};
 use crate::row::{DeploymentRow, Record, select_deployment};
 use crate::{Db, Error, now_ms};
 
@@ -41,19 +41,17 @@ impl Db {
             ),
         );
         let rows = rows.bind(namespace).bind(service.unwrap_or_default()).bind(version.unwrap_or_default());
-        let mut versions: Vec<Version> = Vec::new();
-        for row in rows.read_all::<DeploymentRow>(self).await? {
-            let record = Record::try_from(row)?;
-            let (service, version) = (record.deployment.service.clone(), record.deployment.version.clone());
-            match versions.last_mut() {
-                // Rows come oldest first, and of two the newer one is the newest attempt.
-                Some(last) if last.service == service && last.version == version => {
-                    last.active = Some(std::mem::replace(&mut last.latest, record));
-                }
-                _ => versions.push(Version { service, version, latest: record, active: None }),
-            }
-        }
-        Ok(versions)
+        by_version(rows.read_all(self).await?)
+    }
+
+    /// At most `limit` versions of `namespace`, from the first one after that version of that service on.
+    pub async fn versions_page(
+        &self,
+        namespace: &Namespace,
+        (service, version): (&str, &str),
+        limit: i64,
+    ) -> Result<Vec<Version>, Error> {
+        by_version(versions_page(namespace, service, version, limit).read_all(self).await?)
     }
 
     /// Names that the namespace has used, sorted.
@@ -80,6 +78,52 @@ impl Db {
         );
         row.bind(namespace).bind(name).bind(version).read_first(self).await
     }
+}
+
+/// The deployments of a page of versions.
+pub(crate) fn versions_page(namespace: &Namespace, service: &str, version: &str, limit: i64) -> Query {
+    // The keys are compared each by itself, too, so that the index gives a range and its order.
+    macro_rules! page {
+        ($column:literal) => {
+            concat!(
+                "SELECT page.",
+                $column,
+                " FROM (SELECT v.deployment, v.active FROM versions v
+                   WHERE v.namespace = $1 AND v.service >= $2 AND (v.service > $2 OR v.version > $3)
+                   ORDER BY v.service, v.version LIMIT $4) page"
+            )
+        };
+    }
+    query(
+        "versions.page",
+        select_deployment!(
+            "WHERE d.id IN (",
+            page!("deployment"),
+            " UNION ",
+            page!("active"),
+            ") ORDER BY d.service, d.version, d.created_ms, d.id"
+        ),
+    )
+    .bind(namespace)
+    .bind(service)
+    .bind(version)
+    .bind(limit)
+}
+
+fn by_version(rows: Vec<DeploymentRow>) -> Result<Vec<Version>, Error> {
+    let mut versions: Vec<Version> = Vec::new();
+    for row in rows {
+        let record = Record::try_from(row)?;
+        let (service, version) = (record.deployment.service.clone(), record.deployment.version.clone());
+        match versions.last_mut() {
+            // Rows come oldest first, and of two the newer one is the newest attempt.
+            Some(last) if last.service == service && last.version == version => {
+                last.active = Some(std::mem::replace(&mut last.latest, record));
+            }
+            _ => versions.push(Version { service, version, latest: record, active: None }),
+        }
+    }
+    Ok(versions)
 }
 
 /// Key of a row of `versions`.

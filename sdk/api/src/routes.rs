@@ -3,7 +3,7 @@
 //! | method and path | request → answer |
 //! |---|---|
 //! | `GET /v1/version` | → `{"version"}` |
-//! | `GET /v1/services?name=&version=` | → `[ServiceStatus]`, sorted by name |
+//! | `GET /v1/services?name=&version=&after=&limit=` | → `[ServiceStatus]`, sorted by name; of all, a page of up to 1 000 |
 //! | `POST /v1/services` | `RunRequest` → 202 `Deployment`; 409 `service already running` |
 //! | `PUT /v1/services` | `RunRequest` → 202 `Deployment`; 404 when nothing of that name and version runs |
 //! | `DELETE /v1/services/{name}?version=` | → 200 `Deployment` of the killed version |

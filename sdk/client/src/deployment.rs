@@ -11,6 +11,9 @@ use reqwest::Method;
 use crate::transport::as_json;
 use crate::{Client, Result};
 
+/// Services that are asked for at once: the most that the server gives.
+const SERVICES_PAGE: usize = 1_000;
+
 /// How long [`Client::deployment`] may take, and for what it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
@@ -51,7 +54,23 @@ impl Client {
         if let Some(version) = version {
             url.query_pairs_mut().append_pair("version", version);
         }
-        self.get(url).await
+        if name.is_some() || version.is_some() {
+            return self.get(url).await;
+        }
+        let mut services: Vec<ServiceStatus> = Vec::new();
+        loop {
+            let mut url = url.clone();
+            url.query_pairs_mut().append_pair("limit", &SERVICES_PAGE.to_string());
+            if let Some(last) = services.last() {
+                url.query_pairs_mut().append_pair("after", &format!("{}:{}", last.name, last.version));
+            }
+            let page: Vec<ServiceStatus> = self.get(url).await?;
+            let is_last = page.len() != SERVICES_PAGE;
+            services.extend(page);
+            if is_last {
+                return Ok(services);
+            }
+        }
     }
 
     /// A deployment's state, at once or when it has changed.

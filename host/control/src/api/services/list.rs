@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use micro_api::Error as Api;
 use micro_api::deployment::{DeploymentState, ServiceStatus};
 use micro_db::Version;
 use serde::Deserialize;
@@ -22,7 +23,15 @@ pub(crate) struct Filter {
     name: Option<String>,
     /// Only this version.
     version: Option<String>,
+    /// Of all services: `NAME:VERSION` of the last row of the page before; absent: the first page.
+    #[serde(default)]
+    after: String,
+    /// Of all services: rows of a page, 1 to 1 000; 1 000 when absent. A page with fewer rows is the last one.
+    limit: Option<usize>,
 }
+
+/// Rows of the largest page.
+const PAGE_MAX: usize = 1_000;
 
 pub(crate) async fn handler(
     State(control): State<Arc<Control>>,
@@ -34,11 +43,45 @@ pub(crate) async fn handler(
         None => None,
     };
     let version = filter.version.as_deref();
-    let versions = find(&control, &caller, name.as_deref(), version).await.map_err(Error::db(ID))?;
-    let visible = |version: &&Version| {
+    let visible = |version: &Version| {
         version.service.parse().is_ok_and(|service| caller.check_service(&service).is_ok())
     };
-    Ok(Json(versions.iter().filter(visible).map(row).collect()))
+    if name.is_none() && version.is_none() {
+        return page(&control, &caller, &filter.after, filter.limit.unwrap_or(PAGE_MAX), visible).await;
+    }
+    let versions = find(&control, &caller, name.as_deref(), version).await.map_err(Error::db(ID))?;
+    Ok(Json(versions.iter().filter(|version| visible(version)).map(row).collect()))
+}
+
+/// A page of all that the caller may see: only the last one has fewer rows than were asked for.
+async fn page(
+    control: &Control,
+    caller: &Authorized<ReadService>,
+    after: &str,
+    limit: usize,
+    visible: impl Fn(&Version) -> bool,
+) -> Result<Json<Vec<ServiceStatus>>, Error> {
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(Api::bad_request(ID, format!("`limit` is 1 to {PAGE_MAX}")).into());
+    }
+    let (service, version) = after.split_once(':').unwrap_or((after, ""));
+    let mut after = (service.to_owned(), version.to_owned());
+    let mut rows = Vec::new();
+    loop {
+        let place = (after.0.as_str(), after.1.as_str());
+        let count = i64::try_from(limit).unwrap_or(i64::MAX);
+        let versions =
+            control.db.versions_page(&caller.namespace, place, count).await.map_err(Error::db(ID))?;
+        rows.extend(versions.iter().filter(|version| visible(version)).map(row));
+        match versions.last() {
+            Some(last) if versions.len() == limit && rows.len() < limit => {
+                after = (last.service.clone(), last.version.clone());
+            }
+            _ => break,
+        }
+    }
+    rows.truncate(limit);
+    Ok(Json(rows))
 }
 
 /// By the service's name; failing that by the name of its source.

@@ -30,4 +30,4 @@ pub use grant::{GrantError, Granted};
 pub use guest::{Capabilities, Guest};
 pub use link::{HasCapability, Kind, View, add_to_linker};
 pub use scope::Scope;
-pub use tally::{Space, SpaceLimits, Sums, Tallies, Tally};
+pub use tally::{Full, Space, SpaceLimits, Sums, Tallies, Tally};

@@ -118,6 +118,13 @@ impl Tally {
     }
 }
 
+/// A limit of a namespace that another instance would exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    Instances,
+    Memory,
+}
+
 /// What a namespace holds on this node, and the most that its plan lets it hold here.
 #[derive(Debug)]
 pub struct Space {
@@ -167,12 +174,18 @@ impl Space {
 
     /// A new instance may start: a sixteenth of the memory is kept for those that run.
     pub fn has_room(&self) -> bool {
+        self.full_of().is_none()
+    }
+
+    /// What keeps another instance from starting.
+    pub fn full_of(&self) -> Option<Full> {
         let instances = self.instances();
         if instances >= self.instances_max.load(Relaxed) {
-            return false;
+            return Some(Full::Instances);
         }
         let max = self.memory_bytes_max.load(Relaxed);
-        instances == 0 || self.memory_bytes() <= max - max / 16
+        let fits = instances == 0 || self.memory_bytes() <= max - max / 16;
+        (!fits).then_some(Full::Memory)
     }
 
     /// Counts an instance that starts. Whoever asked [`Space::has_room`] under the same lock stays within the limit.

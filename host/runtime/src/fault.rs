@@ -58,6 +58,8 @@ pub enum Fault {
     Host(String),
 }
 
+/// [`Fault::Saturated`] of a namespace that has as many instances as its plan allows, none of them free.
+pub(crate) const SPACE_INSTANCES: &str = "instances: this namespace may have no more at once";
 /// [`Fault::Saturated`] of a namespace whose instances hold all that its plan allows.
 pub(crate) const SPACE_MEMORY: &str = "memory: the instances of this namespace may hold no more together";
 

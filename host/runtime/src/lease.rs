@@ -4,10 +4,10 @@ use std::sync::{Arc, Weak};
 
 use micro_api::manifest::Reuse;
 use micro_artifact::{Package, Wasi};
-use micro_capability::Context;
+use micro_capability::{Context, Full};
 
 use crate::concurrent::{Work, Worker};
-use crate::fault::Fault;
+use crate::fault::{Fault, SPACE_INSTANCES, SPACE_MEMORY};
 use crate::instance::{Export, Start};
 use crate::meter::Meter;
 use crate::revision::Revision;
@@ -76,7 +76,14 @@ impl Runtime {
             })
         };
         let left = tokio::time::timeout_at(context.deadline.into(), waiting).await;
-        let start = left.unwrap_or(Err(Fault::Saturated("calls waiting for an instance")));
+        let start = left.unwrap_or_else(|_| {
+            let full = revision.guest().tally().space().full_of();
+            Err(Fault::Saturated(match full {
+                Some(Full::Instances) => SPACE_INSTANCES,
+                Some(Full::Memory) => SPACE_MEMORY,
+                None => "calls waiting for an instance",
+            }))
+        });
         start.inspect_err(|fault| revision.log_fault(fault, &context.request_id))
     }
 

@@ -51,7 +51,7 @@ pub(crate) struct Options {
     detach: bool,
     /// Print the deployment as JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// Deploys `target` and, unless told otherwise, waits until it runs. A failed deployment has been told on stderr and

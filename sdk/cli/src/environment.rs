@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use micro_api::Namespace;
 use micro_client::{Address, Client};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::connect;
 
 /// Where a server listens unless told otherwise.
@@ -67,6 +67,11 @@ impl Selection {
         flag.or_else(|| variable("MICRO_ENV"))
             .or_else(|| config.env().map(str::to_owned))
             .unwrap_or_else(|| LOCAL.to_owned())
+    }
+
+    /// Whether the platform was chosen, in whatever way.
+    pub(crate) fn is_platform(&self) -> Result<bool> {
+        Ok(self.name(&config::load(&config::home()?)?) == PLATFORM)
     }
 
     /// The namespace that was asked for, by flag or variable.

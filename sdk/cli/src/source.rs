@@ -69,14 +69,15 @@ pub(crate) struct Identity {
     pub(crate) given: Option<String>,
 }
 
-/// The service of a name, folder or URL.
-pub(crate) fn identify(text: &str, here: &Path) -> Result<Identity> {
+/// The service of a name, folder or URL; `base` is the repository of short names.
+pub(crate) fn identify(text: &str, here: &Path, base: Option<&str>) -> Result<Identity> {
     if here.join(text).is_dir() {
         let Target { name, version, .. } = local::resolve(&here.join(text))?;
         return Ok(Identity { name, version, given: None });
     }
     if git::is_url(text) || text.contains('/') {
-        let Target { name, version, given, .. } = resolve(text, here, Some("https://names.invalid/only"))?;
+        let Target { name, version, given, .. } =
+            resolve(text, here, base.or(Some("https://names.invalid/only")))?;
         return Ok(Identity { name, version, given: Some(given) });
     }
     let (name, version) = git::split_ref(text);

@@ -19,7 +19,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     let Some(text) = args.source else { bail!("Require usage: micro kill [source]") };
     let client = selection.client().await?;
-    let Identity { name, version, given } = source::identify(&text, &std::env::current_dir()?)?;
+    let Identity { name, version, given } =
+        source::identify(&text, &std::env::current_dir()?, super::run::base(selection)?.as_deref())?;
     let running = match &given {
         Some(given) => deploy::running_from(&client, given).await?,
         None => None,
@@ -31,8 +32,7 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     };
     if args.json {
         output::json(&deployment)?;
-    }
-    if selection.platform {
+    } else if selection.is_platform()? {
         output::line(&format!("[Platform] Service {}:{} deleted", deployment.service, deployment.version))?;
     }
     Ok(())

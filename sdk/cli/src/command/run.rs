@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
         return watch::run(&client, target, args.options).await;
     }
     let deployment = deploy::deploy(&client, Action::Run, &target, &args.options).await?;
-    if selection.platform {
+    if !args.options.json && selection.is_platform()? {
         output::line(&format!("[Platform] Service {}:{} created", deployment.service, deployment.version))?;
     }
     Ok(())

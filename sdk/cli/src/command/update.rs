@@ -22,7 +22,7 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     let target = source::resolve(&text, &std::env::current_dir()?, base.as_deref())?;
     let client = selection.client().await?;
     let deployment = deploy::deploy(&client, Action::Update, &target, &args.options).await?;
-    if selection.platform {
+    if !args.options.json && selection.is_platform()? {
         output::line(&format!("[Platform] Service {}:{} updated", deployment.service, deployment.version))?;
     }
     Ok(())

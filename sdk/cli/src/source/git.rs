@@ -31,13 +31,24 @@ pub(super) fn resolve(text: &str, base: Option<&str>) -> Result<Target> {
         origin: Origin::Git(Source::Git { url: place.url, folder: place.folder, reference: fetched }),
         name,
         version: reference.to_owned(),
-        given: text.to_owned(),
+        // A short name means something here alone: others see its repository.
+        given: match base.filter(|_| is_short(location)) {
+            Some(base) => format!("{}/{text}", base.trim_end_matches('/')),
+            None => text.to_owned(),
+        },
     })
 }
 
 /// Whether `text` is a URL or `user@host:path`, and no path or short name.
 pub(super) fn is_url(text: &str) -> bool {
     text.contains("://") || scp_path(text).is_some()
+}
+
+/// Whether `location` is a folder of the repository of short names.
+fn is_short(location: &str) -> bool {
+    let first = location.split('/').next().unwrap_or_default();
+    let is_host = first.contains('.') || first.split_once(':').is_some_and(|(host, _)| host == "localhost");
+    !is_host && !is_url(location)
 }
 
 /// Takes `@ref` off. An `@` of `user@host` and one that begins a folder's name are part of the location.
@@ -84,8 +95,7 @@ fn locate(location: &str, base: Option<&str>) -> Result<Place> {
         let (repository, folder) = split_folder(path, None);
         return place(format!("{host}{repository}"), folder);
     }
-    let first = location.split('/').next().unwrap_or_default();
-    if first.contains('.') || first.split_once(':').is_some_and(|(host, _)| host == "localhost") {
+    if !is_short(location) {
         let parts = location.split('/').filter(|part| !part.is_empty()).count();
         if parts < 3 {
             bail!("`{location}` names no repository: write host.name/org/repo or host.name/org/repo/folder");

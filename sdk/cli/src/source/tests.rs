@@ -68,6 +68,8 @@ fn short_names_need_a_repository() {
         git_parts("helloworld@9342934e6180", base).unwrap(),
         "https://github.com/micro/services helloworld 9342934e6180 helloworld 9342934e6180"
     );
+    let given = resolve("helloworld@v1", Path::new("/"), Some("github.com/micro/services/")).unwrap().given;
+    assert_eq!(given, "github.com/micro/services/helloworld@v1");
     assert_eq!(
         git_parts("x", Some("https://host.x/mono.git/services/")).unwrap(),
         "https://host.x/mono.git services/x  x latest"
@@ -128,7 +130,7 @@ fn a_local_folder_wins() {
         ("git@host.x:repo", "repo latest", true),
     ];
     for (text, expected, in_git) in cases {
-        let identity = identify(text, &root).unwrap();
+        let identity = identify(text, &root, None).unwrap();
         assert_eq!(format!("{} {}", identity.name, identity.version), expected, "{text}");
         assert_eq!(identity.given, in_git.then(|| text.to_owned()), "{text}");
     }

@@ -104,7 +104,8 @@ fn detached_and_platform() {
     assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, "", ""));
     let outcome = micro.run(&["run", "--platform", "github.com/micro/services/foobar"]);
     assert_eq!(outcome.stdout, "[Platform] Service foobar:latest created\n");
-    let outcome = micro.run(&["run", "--json", "--name", "other", "github.com/micro/services/foobar"]);
+    let outcome =
+        micro.run(&["run", "--platform", "--json", "--name", "other", "github.com/micro/services/foobar"]);
     let deployment: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!((&deployment["service"], &deployment["state"]), (&json!("other"), &json!("running")));
 }

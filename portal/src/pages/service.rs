@@ -25,18 +25,16 @@ pub(crate) struct Head {
 
 impl Head {
     pub(crate) async fn read(person: &Person) -> Result<Self, Fault> {
-        let name = person.service()?;
+        let asked = person.service()?;
         let client = &person.client;
-        let (versions, records, stats, rules) = tokio::join!(
-            client.services(Some(&name), None),
-            client.registry_get(&name),
-            client.stats(&name),
-            client.rules(),
-        );
+        let mut versions = client.services(Some(&asked), None).await?;
+        // Until its source was read a service has the name that its address suggests; links to that go on to work.
+        let name = versions.first().and_then(|row| row.name.parse().ok()).unwrap_or(asked);
+        let (records, stats, rules) =
+            tokio::join!(client.registry_get(&name), client.stats(&name), client.rules());
         // A service that never ran has no record and no statistics.
         let records = or_absent(records)?;
         let stats = or_absent(stats)?;
-        let mut versions = versions?;
         if versions.is_empty() && records.is_empty() {
             return Err(Fault::told(404, format!("There is no service `{name}` in {}.", person.namespace())));
         }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use tokio::process::ChildStdin;
 
 /// The longest that one command may take: a cold build of a Rust service on two busy cores fits.
 const DEADLINE: Duration = Duration::from_secs(280);
@@ -70,13 +71,34 @@ impl Micro {
 
     /// Runs to the end, whatever that is.
     pub async fn run(&self, words: &[&str]) -> Result<Output> {
+        self.answer(words, async |_| Ok(())).await
+    }
+
+    /// Runs to the end, while somebody `types` into it.
+    pub async fn answer(
+        &self,
+        words: &[&str],
+        types: impl AsyncFnOnce(ChildStdin) -> Result<()>,
+    ) -> Result<Output> {
         let mut command = tokio::process::Command::from(self.command(words));
-        command.kill_on_drop(true);
+        command.kill_on_drop(true).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
-        let output = tokio::time::timeout(DEADLINE, command.output())
+        let mut child = command.spawn().with_context(|| format!("start micro {words:?}"))?;
+        let keyboard = child.stdin.take();
+        let type_in = async {
+            match keyboard {
+                Some(keyboard) => types(keyboard).await,
+                None => Ok(()),
+            }
+        };
+        let output = tokio::time::timeout(DEADLINE, async {
+            let (typed, output) = tokio::join!(type_in, child.wait_with_output());
+            typed.and(output.context("read what it printed"))
+        });
+        let output = output
             .await
             .with_context(|| format!("micro {words:?} did not end within {DEADLINE:?}"))?
-            .with_context(|| format!("start micro {words:?}"))?;
+            .with_context(|| format!("run micro {words:?}"))?;
         let output = Output {
             stdout: String::from_utf8(output.stdout).context("read stdout")?,
             stderr: String::from_utf8(output.stderr).context("read stderr")?,

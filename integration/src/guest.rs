@@ -18,6 +18,8 @@ pub enum Guest {
     JsService,
     /// JavaScript by the fetch event.
     JsWeb,
+    /// A service that tries the platform's bounds.
+    Prober,
     /// A service of `examples/`, by the name of its crate.
     Example(&'static str),
 }
@@ -30,6 +32,7 @@ impl Guest {
             Self::HttpP3 => "wasm32-wasip2/release/http_p3.wasm".to_owned(),
             Self::JsService => "js/hello.wasm".to_owned(),
             Self::JsWeb => "js/web.wasm".to_owned(),
+            Self::Prober => "wasm32-wasip2/release/prober.wasm".to_owned(),
             Self::Example(name) => format!("wasm32-wasip2/release/{}.wasm", name.replace('-', "_")),
         };
         target().join("guests").join(file)

@@ -6,6 +6,7 @@
 
 pub mod browser;
 pub mod command;
+pub mod database;
 pub mod eventually;
 pub mod git_server;
 pub mod guest;
@@ -16,6 +17,7 @@ pub mod repo;
 pub mod tenant;
 
 pub use command::{Micro, Output};
+pub use database::Database;
 pub use eventually::eventually;
 pub use platform::{Options, Platform};
 pub use repo::Repo;

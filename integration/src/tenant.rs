@@ -30,7 +30,7 @@ impl Tenant {
         let email = format!("{name}@example.com");
         let asked = send(platform, "", Method::POST, "/v1/signup/code", &json!({"email": email})).await?;
         ensure!(asked.status == 202, "{asked:?}");
-        let code = mailed_code(platform, &email).await?;
+        let code = mailed_code(platform, &email, "").await?;
         let signup = json!({"email": email, "code": code, "password": PASSWORD, "name": name});
         let opened = send(platform, "", Method::POST, "/v1/signup", &signup).await?;
         ensure!(opened.status == 201, "{opened:?}");
@@ -61,11 +61,13 @@ impl Tenant {
     }
 }
 
-/// The code that was mailed last to this address.
-pub async fn mailed_code(platform: &Platform, email: &str) -> Result<String> {
+/// The code of the last mail to this address that says `about`.
+pub async fn mailed_code(platform: &Platform, email: &str, about: &str) -> Result<String> {
+    let to = format!("To: {email}");
     eventually("the mail", Duration::from_secs(20), async || {
         let mails = fs::read_to_string(platform.data().join("mail.txt")).context("read the mails")?;
-        let mail = mails.rsplit(&format!("To: {email}")).next().unwrap_or_default().to_owned();
+        let mut mails = mails.rsplit("\n--\n").filter(|mail| mail.contains(&to) && mail.contains(about));
+        let mail = mails.next().context("find the mail")?;
         let line = mail.lines().find(|line| line.starts_with("    ")).context("find the code")?;
         Ok(line.trim().to_owned())
     })

@@ -23,7 +23,9 @@ pub(crate) fn build(toolchain: &GuestToolchain) -> Result<()> {
     cargo.args(["build", "--release", "--locked", "--target", TARGET, "--manifest-path"]);
     cargo.arg(paths::root().join("integration/guests/Cargo.toml")).env("CARGO_TARGET_DIR", target());
     process::run(&mut cargo)?;
-    for service in examples()? {
+    let mut services = examples()?;
+    services.push(paths::root().join("integration/guests/prober"));
+    for service in services {
         let mut micro = Command::new(paths::binary("micro"));
         micro.arg("build").arg(&service).args(["--", "--locked"]).env("CARGO_TARGET_DIR", target());
         if let GuestToolchain::Packages(dir) = toolchain {

@@ -3,8 +3,10 @@
 mod bad_input;
 mod crash;
 mod git_servers;
+mod parity;
 mod portal;
 mod sources;
 mod transcripts;
+mod two_servers;
 mod update;
 mod wasi_http;

@@ -1,5 +1,6 @@
 //! The documented conversations with the command line and the gateway, held against the real binaries.
 
+mod accounts;
 mod cases;
 mod compare;
 mod http;
@@ -12,8 +13,9 @@ use anyhow::{Context, Result};
 use micro_integration::git_server::HttpServer;
 use micro_integration::guest::Guest;
 use micro_integration::repo::checkout;
-use micro_integration::{Micro, Options, Platform, Repo};
+use micro_integration::{Database, Micro, Options, Platform, Repo};
 use tempfile::tempdir;
+use tokio::io::AsyncWriteExt;
 
 use compare::Expect;
 
@@ -27,16 +29,18 @@ struct Step {
     code: i32,
     stdout: Expect,
     stderr: Expect,
+    /// What is typed meanwhile.
+    input: &'static str,
 }
 
 /// A command that succeeds and prints this.
 const fn prints(id: &'static str, line: &'static str, stdout: Expect) -> Step {
-    Step { id, line, dir: "", code: 0, stdout, stderr: Expect::Anything }
+    Step { id, line, dir: "", code: 0, stdout, stderr: Expect::Anything, input: "" }
 }
 
 /// A command that fails with this reason.
 const fn fails(id: &'static str, line: &'static str, stderr: Expect) -> Step {
-    Step { id, line, dir: "", code: 1, stdout: Expect::Nothing, stderr }
+    Step { id, line, dir: "", code: 1, stdout: Expect::Nothing, stderr, input: "" }
 }
 
 impl Step {
@@ -45,17 +49,33 @@ impl Step {
         self.dir = dir;
         self
     }
+
+    /// The same with answers to what it asks.
+    const fn typing(mut self, input: &'static str) -> Self {
+        self.input = input;
+        self
+    }
 }
 
 /// How long what a command shows may take to become what it must be.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What is known only when it runs: `{token}`, and its value.
+type Names<'a> = [(&'a str, &'a str)];
+
 /// Runs one step; how it differs.
-async fn attempt(micro: &Micro, step: &Step) -> Result<String> {
-    let words = words(step.line);
+async fn attempt(micro: &Micro, step: &Step, names: &Names<'_>) -> Result<String> {
+    let named = |word: String| names.iter().fold(word, |word, (name, value)| word.replace(name, value));
+    let words: Vec<_> = words(step.line).into_iter().map(named).collect();
     let words: Vec<_> = words.iter().map(String::as_str).collect();
-    let output = micro.run(&words).await?;
+    let output = micro
+        .answer(&words, async |mut keyboard| {
+            // Who asks nothing does not read it.
+            let _ = keyboard.write_all(step.input.as_bytes()).await;
+            Ok(())
+        })
+        .await?;
     let mut wrong = String::new();
     let mut check = |what: &str, result: Result<()>| {
         if let Err(error) = result {
@@ -71,16 +91,21 @@ async fn attempt(micro: &Micro, step: &Step) -> Result<String> {
 
 /// Runs all steps, and reports every one that differs.
 async fn converse(micro: &Micro, dir: &Path, steps: &[Step]) -> Result<()> {
+    converse_with(micro, dir, steps, &[]).await
+}
+
+/// The same with these values in its lines.
+async fn converse_with(micro: &Micro, dir: &Path, steps: &[Step], names: &Names<'_>) -> Result<()> {
     let mut wrong = String::new();
     for step in steps {
         let micro = micro.in_dir(&dir.join(step.dir));
         let started = Instant::now();
-        let mut differs = attempt(&micro, step).await?;
+        let mut differs = attempt(&micro, step, names).await?;
         // What a job prints, and its end, come a moment after `run` has said that it runs.
         let may_change = step.line.starts_with("logs ") || step.line.starts_with("status ");
         while !differs.is_empty() && may_change && started.elapsed() < SETTLED_WITHIN {
             tokio::time::sleep(PAUSE).await;
-            differs = attempt(&micro, step).await?;
+            differs = attempt(&micro, step, names).await?;
         }
         wrong.push_str(&differs);
     }
@@ -156,6 +181,19 @@ async fn commands_with_a_server() -> Result<()> {
     fs::write(broken.join("micro.toml"), "[service]\nname = \"broken\"\n").context("name it")?;
     converse(&platform.micro(), platform.scratch(), cases::WITH_SERVER).await?;
     Expect::Pieces(cases::SERVER_LOG).check(&platform.log())
+}
+
+/// From somebody's sign-up to a corrupted token.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_and_tokens_on_sqlite() -> Result<()> {
+    accounts::check(Vec::new()).await
+}
+
+/// The same with the control plane on PostgreSQL, where there is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_and_tokens_on_postgresql() -> Result<()> {
+    let Some(database) = Database::create()? else { return Ok(()) };
+    accounts::check(vec![format!("--db={}", database.url())]).await
 }
 
 /// What the gateway answers.

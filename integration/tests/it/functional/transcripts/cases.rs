@@ -132,14 +132,7 @@ pub(super) const WITH_SERVER: &[Step] = &[
         ),
     ),
     prints("G-29", "update github.com/micro/services/helloworld", Nothing),
-    Step {
-        id: "G-31",
-        line: "run ./broken",
-        dir: "",
-        code: 1,
-        stdout: Nothing,
-        stderr: Pieces(&["handler.rs"]),
-    },
+    fails("G-31", "run ./broken", Pieces(&["handler.rs"])),
     prints(
         "G-31",
         "status broken",

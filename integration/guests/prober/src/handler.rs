@@ -1,0 +1,65 @@
+use std::fmt::Debug;
+
+use micro_sdk::{Client, Context, Error, http, registry, store};
+
+use crate::{ProberHandler, Request, Response};
+
+pub struct Prober;
+
+impl ProberHandler for Prober {
+    async fn probe(&self, _ctx: &Context, request: Request) -> Result<Response, Error> {
+        let name = request.name.as_str();
+        let said = match request.import.as_str() {
+            "client.call" => told(Client::new(name).call_bytes("Helloworld.Call", Vec::new()).await),
+            "log.write" => {
+                micro_sdk::info!("{name}");
+                "written".to_owned()
+            }
+            "registry.get-service" => told(registry::get_service(name).await),
+            "registry.list-services" => told(registry::list_services().await),
+            "store.get" => told(store::get(name).await),
+            "store.set" => told(store::set(name, "of the prober").await),
+            "store.delete" => told(store::delete(name).await),
+            "store.read" => told(store::read(beginning_with(name)).await),
+            "store.list" => told(store::list(beginning_with(name)).await),
+            "http" => {
+                let asked = http::Request::get(name);
+                let asked = asked.with_header("Micro-Namespace", request.namespace.as_str());
+                told(http::send(asked).await)
+            }
+            other => return Err(Error::bad_request("prober", format!("no probe of {other}"))),
+        };
+        Ok(Response { said })
+    }
+}
+
+fn beginning_with(prefix: &str) -> store::Range {
+    store::Range {
+        prefix: Some(prefix.to_owned()),
+        ..store::Range::default()
+    }
+}
+
+/// Everything that the platform said. Bytes are shown as text, so that a test finds what it planted.
+fn told<T: Debug>(answer: Result<T, Error>) -> String {
+    match answer {
+        Ok(given) => readable(&format!("{given:?}")),
+        Err(error) => format!("{} {}: {}", error.code, error.id, error.detail),
+    }
+}
+
+/// Lists of numbers, as the letters that they are.
+fn readable(debug: &str) -> String {
+    let mut text = debug.to_owned();
+    let mut rest = debug;
+    while let Some((_, after)) = rest.split_once('[') {
+        let (list, end) = after.split_once(']').unwrap_or((after, ""));
+        let bytes: Option<Vec<u8>> = list.split(", ").map(|number| number.parse().ok()).collect();
+        if let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) {
+            text.push(' ');
+            text.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        rest = if list.contains('[') { after } else { end };
+    }
+    text
+}

@@ -1,0 +1,16 @@
+//! A service that tries to reach what is not its own: each import of the platform, with names that a test chooses.
+
+mod handler;
+
+use micro_sdk::Service;
+
+micro_sdk::include_proto!("prober");
+micro_sdk::export!(service());
+
+/// All that this crate exports.
+pub fn service() -> Service {
+    Service::builder()
+        .name("prober")
+        .handler(ProberServer(handler::Prober))
+        .build()
+}

@@ -1,0 +1,77 @@
+//! Two servers on one PostgreSQL: what ends at one of them ends at the other within a second.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
+use micro_integration::tenant::{Tenant, send};
+use micro_integration::{Database, Options, Platform, http};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// How soon an end must be known everywhere. The half second more is this test's own way.
+const WITHIN: Duration = Duration::from_millis(1_500);
+
+async fn server(database: &Database) -> Result<Platform> {
+    let flags = vec![format!("--db={}", database.url()), "--no_builder".to_owned()];
+    let key = "6f1c".to_owned() + &"a39b02d7e4".repeat(6);
+    let env = vec![("MICRO_MASTER_KEY".to_owned(), key)];
+    Platform::start_with(Options { flags, env, closed: true }).await
+}
+
+/// Waits until `path` is refused with this token, and says how long that took.
+async fn refused(platform: &Platform, token: &str, path: &str) -> Result<Duration> {
+    let since = Instant::now();
+    loop {
+        let answer = send(platform, token, Method::GET, path, &Value::Null).await?;
+        if answer.status == 401 {
+            return Ok(since.elapsed());
+        }
+        ensure!(since.elapsed() < WITHIN, "{path} after {:?}: {answer:?}", since.elapsed());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_is_refused_by_the_other_server_within_a_second() -> Result<()> {
+    let Some(database) = Database::create()? else { return Ok(()) };
+    let (first, second) = (server(&database).await?, server(&database).await?);
+    let jane = Tenant::sign_up(&first, "jane").await?;
+    // Nothing builds it: its log stays open.
+    let url = "https://git.example.com/jane/hello";
+    let source = json!({"kind": "git", "url": url, "folder": "", "reference": ""});
+    let run = json!({"source": source, "source_given": "hello", "name": "hello", "version": "latest"});
+    let queued = send(&first, &jane.token, Method::POST, "/v1/services", &run).await?;
+    ensure!(queued.status == 202, "{queued:?}");
+    let service = queued.json()?["service"].as_str().context("a service")?.to_owned();
+
+    let known = send(&second, &jane.token, Method::GET, "/v1/services", &Value::Null).await?;
+    ensure!(known.status == 200, "{known:?}");
+    let url = format!("http://{}/v1/services/{service}/logs?build=true&follow=true", second.control());
+    let followed = http::client()?.get(url).bearer_auth(&jane.token).send().await?;
+    ensure!(followed.status() == 200, "{followed:?}");
+    let mut followed = followed.bytes_stream();
+    let edge = jane.called_with(&second, &jane.token, "/nosuch/call").await?;
+    ensure!(edge.status == 404, "{edge:?}");
+
+    let keys = send(&first, &jane.session, Method::GET, "/v1/keys", &Value::Null).await?.json()?;
+    let id = keys[0]["id"].as_str().context("a key")?.to_owned();
+    let gone = send(&first, &jane.session, Method::DELETE, &format!("/v1/keys/{id}"), &Value::Null).await?;
+    ensure!(gone.status == 204, "{gone:?}");
+    let since = Instant::now();
+    let (control, end) = tokio::join!(refused(&second, &jane.token, "/v1/services"), async {
+        while let Some(Ok(_)) = followed.next().await {}
+        since.elapsed()
+    });
+    println!("control refused after {:?}, the stream ended after {end:?}", control?);
+    ensure!(end < WITHIN, "the stream went on for {end:?}");
+    let edge = jane.called_with(&second, &jane.token, "/nosuch/call").await?;
+    ensure!(edge.status == 401, "{edge:?}");
+
+    // A session that is ended at the second ends at the first.
+    let session = jane.session.as_str();
+    ensure!(send(&first, session, Method::GET, "/v1/me", &Value::Null).await?.status == 200);
+    let ended = send(&second, session, Method::DELETE, "/v1/sessions/current", &Value::Null).await?;
+    ensure!(ended.status == 204, "{ended:?}");
+    refused(&first, session, "/v1/me").await.map(drop)
+}

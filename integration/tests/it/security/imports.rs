@@ -1,0 +1,178 @@
+//! Two tenants with services of the same names: what one's guest finds by each import of the platform, with every name
+//! of the other's that it could know.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use micro_integration::guest::Guest;
+use micro_integration::repo::checkout;
+use micro_integration::tenant::{Tenant, send};
+use micro_integration::{Options, Platform, http};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// What only Ann has.
+const KEY: &str = "planted-key";
+const VALUE: &str = "planted-value";
+const SERVICE: &str = "vault";
+/// Of the same form, and nobody's.
+const NOWHERE: &str = "nosuch";
+
+/// Every function that the world of services imports: `store.get`, …
+fn imports() -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    let world = fs::read_to_string(checkout("wit/world.wit")).context("read the world")?;
+    let interfaces = world.lines().filter_map(|line| line.trim().strip_prefix("import "));
+    for interface in interfaces.map(|name| name.trim_end_matches(';')) {
+        let file = checkout("wit").join(format!("{interface}.wit"));
+        let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        for line in text.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
+            if let Some((name, rest)) = line.split_once(": ")
+                && rest.trim_start_matches("async ").starts_with("func(")
+            {
+                found.insert(format!("{interface}.{}", name.trim_start_matches('%')));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// All that Bob's guest could call what is Ann's.
+fn names(ann: &Tenant) -> Vec<String> {
+    let namespace = &ann.namespace;
+    let mut names: Vec<String> = ["", "*", "%", "_", "..", "/", "\0", "'", "prober", "default", "micro"]
+        .iter()
+        .map(|name| (*name).to_owned())
+        .collect();
+    for own in [KEY, SERVICE] {
+        names.push(own.to_owned());
+        for joint in [".", "/", ":", "\0", "--", "/prober/", "\0prober\0", ":prober:"] {
+            names.push(format!("{namespace}{joint}{own}"));
+            names.push(format!("{own}{joint}{namespace}"));
+            names.push(format!("../{namespace}{joint}{own}"));
+        }
+        names.push(format!("go.micro.srv.{own}"));
+        names.push(own.get(..4).unwrap_or_default().to_owned());
+    }
+    names.extend([namespace.clone(), ann.token.clone(), ann.session.clone()]);
+    names
+}
+
+/// A guest of one tenant, and what it is asked to do.
+struct Prober<'a> {
+    platform: &'a Platform,
+    tenant: &'a Tenant,
+}
+
+impl Prober<'_> {
+    async fn deploy(&self) -> Result<()> {
+        let folder = self.platform.scratch().join(format!("prober-{}", self.tenant.namespace));
+        let (api, control) = (self.platform.api(), self.platform.control());
+        let manifest = format!(
+            "[service]\nname = \"prober\"\n[grants]\nstore = [\"own\"]\nregistry = \"read\"\ncall = [\"*\"]\n\
+             http = [\"{api}\", \"{control}\"]\n"
+        );
+        Guest::Prober.place(&folder, &manifest)?;
+        self.tenant.micro.ok(&["run", &folder.display().to_string()]).await.map(drop)
+    }
+
+    async fn probe(&self, import: &str, name: &str, namespace: &str) -> Result<String> {
+        let body = json!({"import": import, "name": name, "namespace": namespace});
+        let host = format!("{}.localhost:{}", self.tenant.namespace, self.platform.api().port());
+        let request = http::client()?.post(self.platform.url("/prober/probe")).header("host", host);
+        let answer = http::send(request.bearer_auth(&self.tenant.token).json(&body)).await?;
+        ensure!(answer.status == 200, "{import} {name:?}: {answer:?}");
+        Ok(answer.json()?["said"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+async fn used(platform: &Platform, tenant: &Tenant) -> Result<Value> {
+    let answer = send(platform, &tenant.token, Method::GET, "/v1/limits", &Value::Null).await?;
+    let mut limits = answer.json()?["limits"].take();
+    // Instances end by themselves.
+    for limit in limits.as_array_mut().context("limits")? {
+        if matches!(limit["name"].as_str(), Some("instances" | "memory")) {
+            limit["used"].take();
+        }
+    }
+    Ok(limits)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_finds_nothing_of_another_tenants_by_any_import() -> Result<()> {
+    let flags = vec!["--allow_loopback".to_owned()];
+    let platform = Platform::start_with(Options { flags, closed: true, ..Options::default() }).await?;
+    let (ann, bob) = (Tenant::sign_up(&platform, "ann").await?, Tenant::sign_up(&platform, "bob").await?);
+    // So many probes are more than a plan would have.
+    for tenant in [&ann, &bob] {
+        platform.micro().ok(&["operator", "plan", &tenant.namespace, "operator"]).await?;
+    }
+    let folder = platform.scratch().join("vault");
+    Guest::Example("helloworld").place(&folder, &format!("[service]\nname = \"{SERVICE}\"\n"))?;
+    ann.micro.ok(&["run", &folder.display().to_string()]).await?;
+    let (own, other) =
+        (Prober { platform: &platform, tenant: &ann }, Prober { platform: &platform, tenant: &bob });
+    own.deploy().await?;
+    other.deploy().await?;
+    ann.micro.ok(&["store", "write", "--table", "prober", KEY, VALUE]).await?;
+
+    // The probes work: Ann's own finds all of it.
+    ensure!(own.probe("store.get", KEY, "").await?.contains(VALUE));
+    ensure!(own.probe("store.read", "planted", "").await?.contains(VALUE));
+    ensure!(own.probe("store.list", "", "").await?.contains(KEY));
+    ensure!(own.probe("client.call", SERVICE, "").await?.contains("Hello"));
+    ensure!(own.probe("registry.list-services", "", "").await?.contains(SERVICE));
+    ensure!(own.probe("registry.get-service", SERVICE, "").await?.contains(SERVICE));
+    let before = used(&platform, &ann).await?;
+
+    let secrets = [VALUE, KEY, SERVICE, ann.namespace.as_str(), ann.token.as_str(), "ann"];
+    let mut tried = 0;
+    for import in imports()? {
+        for name in names(&ann) {
+            let said = other.probe(&import, &name, "").await?;
+            tried += 1;
+            // What was asked for may be told back; its own writes are its own.
+            let alias = name.rsplit('.').next().unwrap_or_default();
+            let escaped = format!("{name:?}");
+            let rest = [escaped.trim_matches('"'), name.as_str(), alias]
+                .iter()
+                .filter(|asked| !asked.is_empty())
+                .fold(said.clone(), |said, asked| said.replace(asked, ""));
+            let is_own = import.starts_with("store.") && said.contains("of the prober");
+            let leaks = |secret: &&str| rest.contains(*secret) && !(is_own && **secret != *VALUE);
+            let leaked: Vec<_> = secrets.iter().filter(|secret| leaks(secret)).collect();
+            ensure!(leaked.is_empty(), "{import} of {name:?} tells {leaked:?}: {said}");
+        }
+        // Nor does the way of saying no tell what exists elsewhere.
+        for existing in [SERVICE, KEY] {
+            if import == "store.set" || import == "log.write" {
+                continue;
+            }
+            other.probe("store.delete", existing, "").await?;
+            other.probe("store.delete", NOWHERE, "").await?;
+            let (one, none) =
+                (other.probe(&import, existing, "").await?, other.probe(&import, NOWHERE, "").await?);
+            ensure!(one.replace(existing, "X") == none.replace(NOWHERE, "X"), "{import}: {one} and {none}");
+        }
+    }
+    ensure!(tried > 300, "{tried} names were tried");
+
+    // By HTTP, from inside the host: a guest is nobody there.
+    for path in ["/vault/call?name=x", "/prober/probe"] {
+        let said = other.probe("http", &platform.url(path), &ann.namespace).await?;
+        ensure!(said.contains("status: 401") || said.contains("status: 405"), "{path}: {said}");
+    }
+    let control = format!("http://{}/v1/services", platform.control());
+    let said = other.probe("http", &control, &ann.namespace).await?;
+    ensure!(said.contains("401") && !said.contains(SERVICE), "{said}");
+
+    // Ann's are as they were, in number and content.
+    ensure!(used(&platform, &ann).await? == before, "the use of one changed by the other");
+    ensure!(own.probe("store.get", KEY, "").await?.contains(VALUE), "the record");
+    for service in ["prober", SERVICE] {
+        let log = ann.micro.ok(&["logs", "-n", "1000", service]).await?;
+        ensure!(!log.contains("go.micro.srv.planted-key"), "the other's lines: {log}");
+    }
+    Ok(())
+}

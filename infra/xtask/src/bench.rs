@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::postgres::Postgres;
 use crate::setup::{self, Level};
 use crate::{guests, paths, process};
 
@@ -20,6 +21,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     process::run(paths::cargo()?.args(["build", "--locked", "--workspace", "--bins"]))?;
     guests::build(&toolchain)?;
     let mut bench = std::process::Command::new(paths::binary("micro-bench"));
+    let postgres = Postgres::start()?;
+    bench.env("MICRO_TEST_POSTGRES", &postgres.url);
     bench.env("PATH", paths::search_path()?).env("MICRO_BENCH_TOOLS", paths::tools()?);
     if let Some(only) = &options.only {
         bench.args(["--only", only]);

@@ -7,7 +7,9 @@ mod bare;
 mod density;
 mod deploy;
 mod http;
+mod identity;
 mod inprocess;
+mod lists;
 mod neighbours;
 mod table;
 mod wrk;
@@ -20,7 +22,7 @@ use table::Table;
 /// Measures the platform against floors and peers.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Only groups whose name contains this: calls, http, neighbours, density, deploy.
+    /// Only groups whose name contains this: calls, http, identity, lists, neighbours, density, deploy.
     #[arg(long)]
     only: Option<String>,
     /// Fewer and shorter samples.
@@ -54,6 +56,12 @@ async fn main() -> Result<()> {
     }
     if wanted("http") {
         table.attempt("http", http::measure(effort).await);
+    }
+    if wanted("identity") {
+        table.attempt("identity", identity::measure(effort).await);
+    }
+    if wanted("lists") {
+        table.attempt("lists", lists::measure(effort).await);
     }
     if wanted("neighbours") {
         table.attempt("neighbours", neighbours::measure(effort).await);

@@ -20,15 +20,11 @@ pub struct Collected {
 /// them. `age` must exceed the time a build takes from its first `put` to the row that makes its revision live.
 ///
 /// `live` holds revisions and whatever else must stay, such as what build caches name.
+///
+/// Removes nothing while somebody has a [`Store::hold`]: the next round will.
 pub fn collect(store: &Store, key: &Key, live: &HashSet<Digest>, age: Duration) -> Result<Collected, Error> {
-    let mut keep = live.clone();
-    for digest in live {
-        // What is not a manifest is kept by its own name alone.
-        if let Ok(manifest) = read_manifest(store, key, digest) {
-            keep.extend([manifest.component, manifest.native]);
-            keep.extend(manifest.descriptors);
-        }
-    }
+    let Some(_held) = store.hold_alone()? else { return Ok(Collected::default()) };
+    let keep = reachable(store, key, live);
     let mut collected = Collected::default();
     for digest in store.older_than(age)? {
         if keep.contains(&digest) {
@@ -40,4 +36,17 @@ pub fn collect(store: &Store, key: &Key, live: &HashSet<Digest>, age: Duration) 
         collected.removed += 1;
     }
     Ok(collected)
+}
+
+/// `live` and what the manifests among them name.
+pub fn reachable(store: &Store, key: &Key, live: &HashSet<Digest>) -> HashSet<Digest> {
+    let mut all = live.clone();
+    for digest in live {
+        // What is not a manifest is kept by its own name alone.
+        if let Ok(manifest) = read_manifest(store, key, digest) {
+            all.extend([manifest.component, manifest.native]);
+            all.extend(manifest.descriptors);
+        }
+    }
+    all
 }

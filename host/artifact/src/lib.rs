@@ -11,10 +11,10 @@ mod store;
 mod verify;
 
 pub use digest::{Digest, DigestError, Hasher};
-pub use gc::{Collected, collect};
+pub use gc::{Collected, collect, reachable};
 pub use key::Key;
 pub use manifest::{Code, Codec, Exports, Package, RevisionManifest, Wasi};
-pub use store::{Config, Store};
+pub use store::{Config, Hold, Store};
 pub use verify::{VerifiedArtifact, publish, read_manifest, verify};
 
 use std::path::PathBuf;

@@ -23,6 +23,10 @@ pub enum Config {
 #[derive(Debug, Clone)]
 pub struct Store(Arc<Backend>);
 
+/// While it lives, nothing is collected: see [`Store::hold`].
+#[derive(Debug)]
+pub struct Hold(#[expect(dead_code, reason = "the lock goes with the file")] std::fs::File);
+
 #[derive(Debug)]
 enum Backend {
     Filesystem(Filesystem),
@@ -85,6 +89,21 @@ impl Store {
     pub fn remove(&self, digest: &Digest) -> Result<(), Error> {
         match &*self.0 {
             Backend::Filesystem(files) => files.remove(digest),
+        }
+    }
+
+    /// Keeps every process from collecting what no revision names any more, until the value is dropped. Waits for a
+    /// collection that is under way.
+    pub fn hold(&self) -> Result<Hold, Error> {
+        match &*self.0 {
+            Backend::Filesystem(files) => files.hold().map(Hold),
+        }
+    }
+
+    /// As [`Store::hold`], for the one that collects: none while somebody else has a hold.
+    pub(crate) fn hold_alone(&self) -> Result<Option<Hold>, Error> {
+        match &*self.0 {
+            Backend::Filesystem(files) => Ok(files.hold_alone()?.map(Hold)),
         }
     }
 

@@ -4,7 +4,7 @@
 //! under its reader. Only the platform's user may enter the folder.
 
 use std::collections::HashSet;
-use std::fs::{DirBuilder, File, Permissions};
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -81,6 +81,22 @@ impl Filesystem {
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(io("remove", &path)(error)),
             _ => Ok(()),
+        }
+    }
+
+    /// A lock of the folder itself, which a process that dies lets go.
+    pub(super) fn hold(&self) -> Result<File, Error> {
+        let folder = File::open(&self.folder).map_err(io("open", &self.folder))?;
+        folder.lock_shared().map_err(io("lock", &self.folder))?;
+        Ok(folder)
+    }
+
+    pub(super) fn hold_alone(&self) -> Result<Option<File>, Error> {
+        let folder = File::open(&self.folder).map_err(io("open", &self.folder))?;
+        match folder.try_lock() {
+            Ok(()) => Ok(Some(folder)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(io("lock", &self.folder)(error)),
         }
     }
 

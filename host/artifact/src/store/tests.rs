@@ -60,3 +60,18 @@ fn an_artifact_is_hashed_once() {
     let fresh = Store::open(&Config::Filesystem { folder: scratch.path().join("artifacts") }).unwrap();
     assert!(matches!(fresh.check(&digest), Err(Error::Damaged(_))));
 }
+
+#[test]
+fn nothing_is_collected_while_somebody_holds_the_store() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = store(scratch.path());
+    let key = crate::Key::open(&scratch.path().join("artifact.key")).unwrap();
+    let digest = store.put(b"unused").unwrap();
+    let collect = || crate::collect(&store, &key, &std::collections::HashSet::new(), Duration::ZERO).unwrap();
+    let held = (store.hold().unwrap(), store.hold().unwrap());
+    assert_eq!(collect().removed, 0);
+    assert!(store.contains(&digest));
+    drop(held);
+    assert_eq!(collect().removed, 1);
+    assert!(!store.contains(&digest));
+}

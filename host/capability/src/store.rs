@@ -19,4 +19,4 @@ pub use backend::{
 pub use books::Books;
 pub use key::TableKey;
 pub use memory::Memory;
-pub use sqlite::{Sqlite, SqliteConfig};
+pub use sqlite::{Sqlite, SqliteConfig, copy as copy_database, databases};

@@ -5,6 +5,7 @@
 //! keys are served from memory without crossing a thread; only a namespace's own thread changes its cached keys, after
 //! the commit and before the caller hears of it, so a read never finds less than was acknowledged.
 
+mod copy;
 mod due;
 mod file;
 #[cfg(test)]
@@ -22,6 +23,8 @@ use bytes::Bytes;
 use micro_api::name::Namespace;
 use moka::sync::Cache;
 use tokio::sync::{Semaphore, oneshot};
+
+pub use copy::{copy, databases};
 
 use super::backend::check_key;
 use super::books::Books;

@@ -21,7 +21,7 @@ pub use key::{Opaque, OpaqueKind};
 pub use password::{PasswordConfig, PasswordError, Passwords};
 pub use role::{may_grant, role_of, scopes_of};
 pub use rule::{RuleSet, Subject, Verdict};
-pub use seal::{MasterKey, SealError, Sealer};
+pub use seal::{MasterKey, SealError, Sealer, sealed_by};
 pub use secret::{Secret, random_secret};
 pub use token::{
     AccountType, Claims, KeyError, Keyring, PublicKey, SigningKey, TokenError, Verifier, peek_unverified,

@@ -149,6 +149,11 @@ impl Sealer {
         plain.map(Zeroizing::new).map_err(|_| SealError::Refused)
     }
 
+    /// The id of the key that seals.
+    pub fn id(&self) -> &str {
+        &self.current.id
+    }
+
     /// Whether the current key sealed it. What is not current is opened and sealed anew when keys rotate.
     pub fn is_current(&self, sealed: &str) -> bool {
         parts(sealed).is_ok_and(|(id, _)| id == self.current.id)
@@ -159,6 +164,11 @@ impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sealer").field("current", &self.current).finish_non_exhaustive()
     }
+}
+
+/// The id of the master key that a value is sealed by.
+pub fn sealed_by(sealed: &str) -> Result<&str, SealError> {
+    parts(sealed).map(|(id, _)| id)
 }
 
 /// The key's id and the body.

@@ -19,13 +19,12 @@ use micro_db::{Db, Person, Session, now_ms};
 use parking_lot::RwLock;
 
 use crate::error::chain;
+use crate::seal;
 
 /// Credentials kept in memory.
 const KNOWN_MAX: u64 = 100_000;
 /// How long known credentials count while the database is away.
 const ALONE_MS: i64 = 5 * 60 * 1000;
-/// What the seal of a signing key is bound to.
-const SEALED_AS: &str = "signing_keys.sealed_key";
 /// A browser's session ends after so long without use.
 pub(crate) const SESSION_IDLE_MS: i64 = 14 * 24 * 60 * 60 * 1000;
 
@@ -58,6 +57,15 @@ pub enum CredentialsError {
     Db(#[from] micro_db::Error),
     #[error("unseal the signing key {kid}: is the master key the one that it was sealed with?")]
     Seal { kid: String },
+    /// Something is sealed by a master key that was not given.
+    #[error(
+        "secrets in the database are sealed by the master key {sealed_by}, and the one given is {given}: start with \
+         the right one, or name the one before with --master_key_previous while it is being replaced"
+    )]
+    MasterKey { sealed_by: String, given: String },
+    /// The right key does not open it either.
+    #[error("{what} in the database was changed or damaged: it cannot be unsealed")]
+    Sealed { what: &'static str },
     #[error("the signing key {kid} is damaged")]
     Damaged { kid: String },
     #[error("make a signing key")]
@@ -65,11 +73,14 @@ pub enum CredentialsError {
 }
 
 impl Credentials {
-    /// Reads the signing keys, and makes the first one where there is none.
+    /// Reads the signing keys, and makes the first one where there is none. What a master key before the current one
+    /// sealed is sealed anew; if something was sealed by neither, nothing changes and this fails.
     pub async fn open(db: Db, sealer: Arc<Sealer>, audience: String) -> Result<Arc<Self>, CredentialsError> {
+        seal::renew(&db, &sealer).await?;
         if db.signing_keys().await?.is_empty() {
             let first = SigningKey::generate(now_ms()).map_err(|_| CredentialsError::Make)?;
-            db.insert_first_signing_key(first.kid(), &sealer.seal(SEALED_AS, &first.export())).await?;
+            db.insert_first_signing_key(first.kid(), &sealer.seal(seal::SIGNING_KEY, &first.export()))
+                .await?;
         }
         let keyring = read_keys(&db, &sealer).await?;
         let revision = db.access_revision().await?;
@@ -119,7 +130,7 @@ impl Credentials {
     /// A new signing key; those before it verify for `overlap_ms` more, longer than any token lives.
     pub async fn rotate_signing_key(&self, overlap_ms: i64) -> Result<String, CredentialsError> {
         let next = SigningKey::generate(now_ms()).map_err(|_| CredentialsError::Make)?;
-        let sealed = self.sealer.seal(SEALED_AS, &next.export());
+        let sealed = self.sealer.seal(seal::SIGNING_KEY, &next.export());
         self.db.rotate_signing_key(next.kid(), &sealed, now_ms() + overlap_ms).await?;
         self.refresh().await?;
         Ok(next.kid().to_owned())
@@ -334,12 +345,9 @@ async fn read_keys(db: &Db, sealer: &Sealer) -> Result<Keyring, CredentialsError
     for row in db.signing_keys().await? {
         let kid = row.kid;
         let bytes = sealer
-            .open(SEALED_AS, &row.sealed_key)
+            .open(seal::SIGNING_KEY, &row.sealed_key)
             .map_err(|_| CredentialsError::Seal { kid: kid.clone() })?;
         let key = SigningKey::import(&bytes).map_err(|_| CredentialsError::Damaged { kid: kid.clone() })?;
-        if !sealer.is_current(&row.sealed_key) {
-            db.reseal_signing_key(&kid, &sealer.seal(SEALED_AS, &bytes)).await?;
-        }
         accepted.insert(kid, key.public().clone());
         if row.retired_ms.is_none() && active.is_none() {
             active = Some(key);

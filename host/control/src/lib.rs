@@ -20,6 +20,7 @@ pub mod openapi;
 mod people;
 mod plan;
 mod router;
+mod seal;
 mod task;
 
 pub use authenticate::{Credentials, CredentialsError};
@@ -34,6 +35,7 @@ pub use plan::{
     BillingError, BillingProvider, FREE, Invoice, Line, Load, Maxima, NoBilling, OPERATOR, Plan, PlanError,
     Plans, Prices,
 };
+pub use seal::keys_of;
 
 #[cfg(test)]
 mod tests;

@@ -14,15 +14,12 @@ use crate::Control;
 use crate::authenticate::SESSION_IDLE_MS;
 use crate::authz::AUTH;
 use crate::error::{Error, chain};
+use crate::seal;
 
 /// Access tokens live so long.
 const ACCESS_S: i64 = 15 * 60;
 /// A family of refresh tokens ends after so long.
 const FAMILY_MS: i64 = 90 * 24 * 60 * 60 * 1000;
-/// What a refresh token's successor is sealed as.
-const SEALED_SUCCESSOR: &str = "refresh_tokens.sealed_successor";
-/// What a second factor is sealed as, with the person's id after it.
-pub(crate) const SEALED_TOTP: &str = "people.sealed_totp ";
 
 const BY_ID: Bound = Bound { kind: "login", what: "sign-ins of this account", span_ms: 600_000, max: 10 };
 const BY_ADDRESS: Bound =
@@ -106,7 +103,7 @@ impl Control {
             return Err(Api::unauthorized(AUTH, detail).into());
         }
         let sealed = person.sealed_totp.as_deref().unwrap_or_default();
-        let context = format!("{SEALED_TOTP}{}", person.id);
+        let context = seal::second_factor(&person.id);
         let opened = self.credentials.sealer().open(&context, sealed).ok();
         let secret = opened.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
         let Some(secret) = secret else {
@@ -198,13 +195,13 @@ impl Control {
             return Err(invalid());
         }
         let next = Opaque::new(OpaqueKind::Refresh);
-        let sealed = self.credentials.sealer().seal(SEALED_SUCCESSOR, next.expose().as_bytes());
+        let sealed = self.credentials.sealer().seal(seal::SUCCESSOR, next.expose().as_bytes());
         let digests = (key::digest(refresh), key::digest(next.expose()));
         let rotation = self.db.rotate(&digests.0, &digests.1, &sealed).await.map_err(Error::db(AUTH))?;
         let (session, successor) = match rotation {
             Rotation::Rotated(session) => (session, next.expose().to_owned()),
             Rotation::Again(session, sealed) => {
-                let opened = self.credentials.sealer().open(SEALED_SUCCESSOR, &sealed);
+                let opened = self.credentials.sealer().open(seal::SUCCESSOR, &sealed);
                 let opened = opened.ok().and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
                 (session, opened.ok_or_else(invalid)?)
             }

@@ -79,6 +79,18 @@ impl Fixture {
         tasks: bool,
         adjust: impl FnOnce(&mut Config),
     ) -> Self {
+        // Made again by each process of a test: what one sealed the next must open.
+        let sealer = Sealer::new(MasterKey::from_bytes(&[7; 32]), Vec::new());
+        Self::open_sealed(folder, node, tasks, sealer, adjust).await
+    }
+
+    async fn open_sealed(
+        folder: Arc<tempfile::TempDir>,
+        node: Arc<FakeNode>,
+        tasks: bool,
+        sealer: Sealer,
+        adjust: impl FnOnce(&mut Config),
+    ) -> Self {
         let path = folder.path();
         let db = Db::connect(&format!("sqlite://{}", path.join("control.db").display())).await.unwrap();
         db.migrate().await.unwrap();
@@ -93,8 +105,7 @@ impl Fixture {
         config.drain_timeout = Duration::from_secs(5);
         adjust(&mut config);
         let builder = Arc::new(Notify::new());
-        // Made again by each process of a test: what one sealed the next must open.
-        let sealer = Arc::new(Sealer::new(MasterKey::from_bytes(&[7; 32]), Vec::new()));
+        let sealer = Arc::new(sealer);
         crate::first_start(&db).await.unwrap();
         let credentials = Credentials::open(db.clone(), sealer, AUDIENCE.to_owned()).await.unwrap();
         let passwords = PasswordConfig { memory_kib: 8, passes: 1, ..PasswordConfig::default() };

@@ -23,6 +23,26 @@ pub enum Error {
     /// The schema could not be brought up to date.
     #[error("bring the database's schema up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
+    /// A later version migrated the database.
+    #[error(
+        "the database was written by a newer version of micro: its schema has step {found}, and this version knows \
+         {known}: install that version again, or restore a backup from before the update"
+    )]
+    NewerSchema {
+        /// The first step that is unknown here.
+        found: i64,
+        /// The last one that is known.
+        known: i64,
+    },
+    /// The database was never migrated.
+    #[error("the database holds no platform: it has none of its tables")]
+    NoSchema,
+    /// A copy may only go into a database that has nothing of a platform.
+    #[error("the database holds a platform already: a restore needs an empty one")]
+    NotEmpty,
+    /// A copy does not have what the schema that it names has.
+    #[error("the copy of the database is malformed: {0}")]
+    Copy(String),
     /// The database refused or failed.
     #[error("database: {doing}")]
     Sql {
@@ -132,10 +152,15 @@ impl Error {
             Self::Limit { .. } => Api::new(id, 429, detail),
             Self::QueueFull(_) | Self::UploadsFull(_) => Api::new(id, 429, detail),
             Self::Sql { source, .. } if is_full(source) => Api::new(id, 507, "the platform's disk is full"),
-            Self::Connect { .. } | Self::Address(_) | Self::Migrate(_) | Self::Sql { .. } => {
-                Api::new(id, 503, "the platform's database is not available")
+            Self::Connect { .. }
+            | Self::Address(_)
+            | Self::Migrate(_)
+            | Self::NewerSchema { .. }
+            | Self::NoSchema
+            | Self::Sql { .. } => Api::new(id, 503, "the platform's database is not available"),
+            Self::Malformed { .. } | Self::Encode { .. } | Self::NotEmpty | Self::Copy(_) => {
+                Api::internal(id, "internal error")
             }
-            Self::Malformed { .. } | Self::Encode { .. } => Api::internal(id, "internal error"),
         }
     }
 }

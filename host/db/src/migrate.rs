@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 
 use sqlx::SqlSafeStr;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
+use crate::dialect::Tx;
 use crate::{Db, Error};
 
 /// A step, in the words of each database. One list, so that the numbers cannot drift apart.
@@ -43,25 +44,52 @@ const STEPS: &[Step] = &[
     },
 ];
 
+/// Excludes other migrations of the same database.
+const LOCK: &str = "schema";
+
 impl Db {
-    /// Brings the schema up to date. Safe to call at each start, by several processes at once on PostgreSQL; on SQLite
-    /// by the one that owns the data folder: builders do not migrate.
+    /// Brings the schema up to date. Safe to call at each start, by several processes at once: one migrates and the
+    /// others wait, then find nothing to do. All steps are one transaction. Builders do not migrate.
+    ///
+    /// # Errors
+    /// [`Error::NewerSchema`] for a database that a later version has migrated; it is left as it is.
     pub async fn migrate(&self) -> Result<(), Error> {
-        let text = |step: &Step| match self {
-            Self::Sqlite { .. } => step.sqlite,
-            Self::Postgres(_) => step.postgres,
-        };
-        let migrations = STEPS.iter().map(|step| {
-            let name = Cow::Borrowed(step.name);
-            Migration::new(step.number, name, MigrationType::Simple, text(step).into_sql_str(), false)
-        });
-        let migrator = Migrator::with_migrations(migrations.collect());
-        match self {
-            Self::Sqlite { write, .. } => migrator.run(write).await,
-            Self::Postgres(pool) => migrator.run(pool).await,
-        }
-        .map_err(Error::Migrate)
+        let mut tx = self.begin(LOCK).await?;
+        apply(&mut tx, newest()).await?;
+        tx.commit_quietly().await
     }
+}
+
+/// The number of the last step that this version knows.
+pub(crate) fn newest() -> i64 {
+    STEPS.last().map_or(0, |step| step.number)
+}
+
+/// Runs the steps up to number `to` that were not run yet.
+pub(crate) async fn apply(tx: &mut Tx, to: i64) -> Result<(), Error> {
+    let text = |step: &Step| match tx {
+        Tx::Sqlite(_) => step.sqlite,
+        Tx::Postgres(_) => step.postgres,
+    };
+    let migrations = STEPS.iter().map(|step| {
+        let name = Cow::Borrowed(step.name);
+        Migration::new(step.number, name, MigrationType::Simple, text(step).into_sql_str(), false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    // Its own lock is none on SQLite; on PostgreSQL it is the session's, and an error leaves it locked in the pool. The
+    // transaction excludes the others.
+    migrator.set_locking(false);
+    // `run` asks for a trait that a borrowed connection has for one lifetime only.
+    let ran = match tx {
+        Tx::Sqlite(tx) => migrator.run_direct(Some(to), &mut **tx, false).await,
+        Tx::Postgres(tx) => migrator.run_direct(Some(to), &mut **tx, false).await,
+    };
+    ran.map_err(|error| match error {
+        MigrateError::VersionMissing(found) if found > newest() => {
+            Error::NewerSchema { found, known: newest() }
+        }
+        error => Error::Migrate(error),
+    })
 }
 
 #[cfg(test)]

@@ -5,26 +5,43 @@ use std::collections::HashSet;
 use micro_artifact::Digest;
 
 use crate::dialect::Tx;
-use crate::query::query;
+use crate::query::{Query, query};
 use crate::row::{Record, decode};
-use crate::{Db, Error, now_ms};
+use crate::{Db, Error, Snapshot, now_ms};
 
 impl Db {
     /// Digests that must stay: every revision we know, and what build caches name.
     pub async fn live_artifacts(&self) -> Result<HashSet<Digest>, Error> {
-        let mut live = HashSet::new();
-        for (text,) in
-            query("revisions.live", "SELECT digest FROM revisions").read_all::<(String,)>(self).await?
-        {
-            live.insert(text.parse().map_err(|_| Error::Malformed { what: "digest", text })?);
-        }
-        let cached =
-            query("build_cache.live", "SELECT artifacts FROM build_cache").read_all::<(String,)>(self);
-        for (artifacts,) in cached.await? {
-            live.extend(decode::<Vec<Digest>>("artifacts", &artifacts)?);
-        }
-        Ok(live)
+        live(&revisions().read_all(self).await?, &cached().read_all(self).await?)
     }
+}
+
+impl Snapshot {
+    /// As [`Db::live_artifacts`], of the snapshot's moment.
+    pub async fn live_artifacts(&mut self) -> Result<HashSet<Digest>, Error> {
+        let tx = self.tx();
+        live(&revisions().all(tx).await?, &cached().all(tx).await?)
+    }
+}
+
+fn revisions() -> Query {
+    query("revisions.live", "SELECT digest FROM revisions")
+}
+
+fn cached() -> Query {
+    query("build_cache.live", "SELECT artifacts FROM build_cache")
+}
+
+fn live(revisions: &[(String,)], cached: &[(String,)]) -> Result<HashSet<Digest>, Error> {
+    let mut live = HashSet::new();
+    for (text,) in revisions {
+        let malformed = |_| Error::Malformed { what: "digest", text: text.clone() };
+        live.insert(text.parse().map_err(malformed)?);
+    }
+    for (artifacts,) in cached {
+        live.extend(decode::<Vec<Digest>>("artifacts", artifacts)?);
+    }
+    Ok(live)
 }
 
 pub(crate) async fn insert(tx: &mut Tx, record: &Record, revision: &Digest) -> Result<(), Error> {

@@ -58,7 +58,7 @@ pub enum Rotation {
 
 /// For so long the token before answers with the same successor: a client may lose the answer, or be killed before it
 /// saved it.
-const REPEAT_MS: i64 = 30_000;
+pub(crate) const REPEAT_MS: i64 = 30_000;
 /// `used_ms` is exact to this, so that reading costs no write.
 const USE_STEP_MS: i64 = 60_000;
 

@@ -49,14 +49,6 @@ impl Db {
         access::bump(&mut tx).await?;
         tx.commit().await
     }
-
-    /// Replaces the sealed form of a key: the master key was rotated.
-    pub async fn reseal_signing_key(&self, kid: &str, sealed: &str) -> Result<(), Error> {
-        let mut tx = self.begin("signing").await?;
-        let reseal = query("signing_keys.reseal", "UPDATE signing_keys SET sealed_key = $2 WHERE kid = $1");
-        reseal.bind(kid).bind(sealed).execute(&mut tx).await?;
-        tx.commit().await
-    }
 }
 
 async fn insert(tx: &mut crate::dialect::Tx, kid: &str, sealed: &str) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 
 mod builder;
 mod contention;
+mod copy;
 mod killed;
 mod life;
 mod operator;
@@ -23,7 +24,7 @@ use micro_api::deployment::{Deployment, DeploymentState, RunRequest, Source, Sta
 use micro_artifact::Digest;
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::{Action, BuildJob, Db};
+use crate::{Action, BuildJob, Db, Error};
 
 /// A migrated database of its own.
 struct Fixture {
@@ -48,11 +49,16 @@ async fn sqlite() -> Fixture {
 }
 
 async fn postgres(server: &str) -> Fixture {
+    migrated(database(server).await, tempfile::tempdir().unwrap()).await
+}
+
+/// A new database of the server; its address.
+async fn database(server: &str) -> String {
     let name = format!("micro_{}", uuid::Uuid::new_v4().simple());
     let mut admin = PgConnection::connect(server).await.unwrap();
     admin.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
     let (base, _) = server.rsplit_once('/').unwrap();
-    migrated(format!("{base}/{name}"), tempfile::tempdir().unwrap()).await
+    format!("{base}/{name}")
 }
 
 async fn migrated(url: String, folder: tempfile::TempDir) -> Fixture {

@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
             tell_secret(secret.expose(), &args.options.portal());
         }
         Command::RotateSigningKey => {
-            let sealer = secrets::sealer(&args.options, &data)?;
+            let sealer = secrets::sealer(&args.options, &data, &db).await?;
             let audience = args.options.audience();
             let credentials =
                 Credentials::open(db.clone(), sealer, audience).await.context("read the keys")?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use micro_auth::{MasterKey, Sealer};
+use micro_db::Db;
 
 use crate::config::Options;
 
@@ -19,17 +20,49 @@ const FILE_BYTES_MAX: u64 = 4 * 1024;
 
 /// The key of the environment, of the file that the operator names, or of the data folder, where it is made at the
 /// first start. The one before, while it is being replaced, only opens.
-pub(crate) fn sealer(options: &Options, data: &Path) -> Result<Arc<Sealer>> {
-    let current = match (&options.master_key, &options.master_key_file) {
-        (Some(text), _) => parse(text.as_str()).context("read MICRO_MASTER_KEY")?,
-        (None, Some(path)) => read(path)?,
-        (None, None) => made(&data.join(FILE_NAME))?,
+pub(crate) async fn sealer(options: &Options, data: &Path, db: &Db) -> Result<Arc<Sealer>> {
+    let path = data.join(FILE_NAME);
+    let current = match known(options, data)? {
+        Some(key) => key,
+        None => {
+            // A new key would open nothing of what is there, and hide that the right one is missing.
+            let sealed = db.sealed().await.context("look for sealed secrets")?;
+            if let Some(id) = micro_control::keys_of(&sealed).first() {
+                bail!(
+                    "the master key {id} is missing, by which secrets in the database are sealed: put its file at \
+                     {} (mode 0600), or name it with --master_key_file or MICRO_MASTER_KEY",
+                    path.display()
+                );
+            }
+            made(&path)?
+        }
     };
     let mut previous = Vec::new();
     if let Some(path) = &options.master_key_previous {
         previous.push(read(path)?);
     }
     Ok(Arc::new(Sealer::new(current, previous)))
+}
+
+/// The key of the environment, of the file that the operator names, or of the data folder if one is there.
+pub(crate) fn known(options: &Options, data: &Path) -> Result<Option<MasterKey>> {
+    let path = data.join(FILE_NAME);
+    match (&options.master_key, &options.master_key_file) {
+        (Some(text), _) => parse(text.as_str()).context("read MICRO_MASTER_KEY").map(Some),
+        (None, Some(path)) => read(path).map(Some),
+        (None, None) if path.symlink_metadata().is_ok() => read(&path).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Where the operator keeps the key, in words.
+pub(crate) fn place(options: &Options, data: &Path) -> String {
+    match (&options.master_key, &options.master_key_file) {
+        (Some(_), _) => "MICRO_MASTER_KEY".to_owned(),
+        (None, Some(path)) => path.display().to_string(),
+        (None, None) if data.join(FILE_NAME).exists() => data.join(FILE_NAME).display().to_string(),
+        (None, None) => "a place that backup was not told".to_owned(),
+    }
 }
 
 fn made(path: &Path) -> Result<MasterKey> {

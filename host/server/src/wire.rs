@@ -51,11 +51,12 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let db = Db::connect(&db_url).await.context("open the control database")?;
     db.migrate().await.context("bring the control database up to date")?;
 
-    let sealer = secrets::sealer(&options, &data)?;
-    let operator_secret = micro_control::first_start(&db).await.context("make the operator")?;
-    check_reach(&options, &db).await?;
+    // A wrong master key stops here, before anything is written.
+    let sealer = secrets::sealer(&options, &data, &db).await?;
     let credentials =
         Credentials::open(db.clone(), sealer, options.audience()).await.context("read the keys")?;
+    let operator_secret = micro_control::first_start(&db).await.context("make the operator")?;
+    check_reach(&options, &db).await?;
     let passwords = Passwords::new(PasswordConfig::default()).context("prepare passwords")?;
     let plans = Arc::new(match &options.plans {
         Some(path) => Plans::read(path).context("read the plans")?,

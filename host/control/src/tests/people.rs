@@ -1,6 +1,7 @@
 //! People and teams through the API, with mails in a file.
 
 mod device;
+mod master_key;
 mod me;
 mod operator;
 mod reset;

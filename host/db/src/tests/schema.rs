@@ -65,3 +65,46 @@ async fn migrating_again_changes_nothing() {
         fixture.db.ping().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    for fixture in each().await {
+        fixture.db.pretend_newer_schema().await.unwrap();
+        let before = query("test.steps", "SELECT version FROM _sqlx_migrations ORDER BY version");
+        let before = before.read_all::<(i64,)>(&fixture.db).await.unwrap();
+        // Twice: the first refusal leaves no lock behind.
+        for _ in 0..2 {
+            let error = fixture.db.migrate().await.unwrap_err();
+            assert!(matches!(error, Error::NewerSchema { found: 9_999, .. }), "{error}");
+            assert!(error.to_string().contains("newer version of micro"), "{error}");
+        }
+        let error = fixture.db.snapshot().await.unwrap_err();
+        assert!(matches!(error, Error::NewerSchema { found: 9_999, .. }), "{error}");
+        let after = query("test.steps", "SELECT version FROM _sqlx_migrations ORDER BY version");
+        assert_eq!(after.read_all::<(i64,)>(&fixture.db).await.unwrap(), before);
+    }
+}
+
+/// Processes that start at once on a new database: each with connections of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_who_start_at_once_find_one_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut urls = vec![format!("sqlite://{}", folder.path().join("new.db").display())];
+    if let Ok(server) = std::env::var("MICRO_TEST_POSTGRES") {
+        urls.push(database(&server).await);
+    }
+    for url in urls {
+        let starts = (0..8).map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move {
+                let db = Db::connect(&url).await.unwrap();
+                db.migrate().await.map(|()| db)
+            })
+        });
+        for start in starts.collect::<Vec<_>>() {
+            let db = start.await.unwrap().unwrap();
+            assert!(db.snapshot().await.unwrap().schema() >= 4);
+            db.close().await;
+        }
+    }
+}

@@ -14,8 +14,8 @@ use crate::Control;
 use crate::authz::{Authorized, Signed};
 use crate::error::{Error, chain};
 use crate::extract;
-use crate::login::SEALED_TOTP;
 use crate::people::{CONFIRMATIONS, ID};
+use crate::seal;
 
 /// What an authenticator shows above the digits.
 const ISSUER: &str = "Micro";
@@ -75,7 +75,7 @@ pub(crate) async fn remove(
 }
 
 fn context(person: &Person) -> String {
-    format!("{SEALED_TOTP}{}", person.id)
+    seal::second_factor(&person.id)
 }
 
 fn open(control: &Control, person: &Person, sealed: &str) -> Result<Secret, Error> {

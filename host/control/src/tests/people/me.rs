@@ -113,7 +113,7 @@ async fn a_second_factor_is_needed_from_then_on() {
 }
 
 /// The code of the step that `seconds` from now is in, found as an attacker would not have the time to.
-fn code_at(secret: &Secret, seconds: i64) -> String {
+pub(super) fn code_at(secret: &Secret, seconds: i64) -> String {
     let at = now_ms() / 1_000 + seconds;
     let step = u64::try_from(at / 30).unwrap();
     (0..1_000_000)

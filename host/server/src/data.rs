@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
+/// The folder inside in which a restore works until all is there.
+pub(crate) const UNFINISHED: &str = ".restore";
+
 /// The folder, held by this process until it ends.
 pub(crate) struct DataFolder {
     pub(crate) path: PathBuf,
@@ -40,6 +43,12 @@ impl DataFolder {
         if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
             bail!(
                 "another micro-server uses {}: stop it first, or choose another folder with --data",
+                path.display()
+            );
+        }
+        if path.join(UNFINISHED).exists() {
+            bail!(
+                "{} is being restored, or a restore was interrupted: remove what is in it and restore again",
                 path.display()
             );
         }

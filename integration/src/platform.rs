@@ -54,18 +54,33 @@ impl Platform {
     }
 
     pub async fn start_with(options: Options) -> Result<Self> {
-        let dir =
-            tempfile::Builder::new().prefix("micro-it-").tempdir().context("make a folder for the test")?;
-        fs::create_dir(dir.path().join("home")).context("make a home")?;
-        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        let addresses = Addresses { pid: 0, api: unknown, proxy: unknown, web: unknown, health: unknown };
-        let mut platform = Self { server: None, addresses, options, dir };
+        let mut platform = Self::prepare(options)?;
         platform.start_server().await?;
         if !platform.options.closed {
             let rule = ["auth", "create", "rule", "--resource=*:*:*", "everyone"];
             platform.micro().ok(&rule).await.context("open the namespace")?;
         }
         Ok(platform)
+    }
+
+    /// One that was never started: [`Self::start_server`] does, on what [`Self::data`] holds by then.
+    pub fn prepare(options: Options) -> Result<Self> {
+        let dir =
+            tempfile::Builder::new().prefix("micro-it-").tempdir().context("make a folder for the test")?;
+        fs::create_dir(dir.path().join("home")).context("make a home")?;
+        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
+        let addresses = Addresses { pid: 0, api: unknown, proxy: unknown, web: unknown, health: unknown };
+        Ok(Self { server: None, addresses, options, dir })
+    }
+
+    /// Other options from the next start on.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
+    /// The flags that it starts with.
+    pub fn flags(&self) -> &[String] {
+        &self.options.flags
     }
 
     /// Starts the server on the data folder as it is, after [`Self::kill`] or [`Self::stop`].

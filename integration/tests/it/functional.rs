@@ -1,5 +1,6 @@
 //! What the platform does.
 
+mod backup;
 mod bad_input;
 mod crash;
 mod git_servers;

@@ -24,7 +24,8 @@ pub use rule::{RuleSet, Subject, Verdict};
 pub use seal::{MasterKey, SealError, Sealer, sealed_by};
 pub use secret::{Secret, random_secret};
 pub use token::{
-    AccountType, Claims, KeyError, Keyring, PublicKey, SigningKey, TokenError, Verifier, peek_unverified,
+    AccountType, Claims, Expected, IdClaims, IdTokenError, KeyError, Keyring, ProviderKeys, PublicKey,
+    SigningKey, TokenError, Verifier, peek_unverified,
 };
 pub use token_bucket::{Quota, Remaining, RetryAfter, TokenBuckets};
 pub use totp::TotpError;

@@ -5,8 +5,10 @@
 //! provider that is global to the process; what is left without its backends is below. A token says nothing about how it
 //! is to be checked: its `kid` picks one of our keys, the key has one algorithm, and every other header is ignored.
 
+mod id;
 mod key;
 
+pub use id::{Expected, IdClaims, IdTokenError, ProviderKeys};
 pub use key::{Algorithm, KeyError, PublicKey, SigningKey};
 
 use std::collections::BTreeMap;
@@ -124,7 +126,7 @@ impl Verifier {
     /// Checks a token for the platform whose URL is `audience`, at `now_s` (Unix seconds). `nbf` and `iat` may be
     /// [`LEEWAY_S`] ahead; at `exp` a token is over.
     pub fn verify(&self, token: &str, audience: &str, now_s: i64) -> Result<Claims, TokenError> {
-        let parts = Parts::of(token)?;
+        let parts = Parts::of(token, TOKEN_BYTES_MAX)?;
         let header: Header = decode(parts.header)?;
         // A critical header changes what a token means; RFC 7515 wants what we do not know to be refused.
         if header.crit.is_some() {
@@ -230,7 +232,7 @@ pub struct Unverified {
 /// Reads a token WITHOUT checking it, for the text of an error: `Account was not issued by …`. Nothing may be decided by
 /// what it says.
 pub fn peek_unverified(token: &str) -> Option<Unverified> {
-    decode(Parts::of(token).ok()?.claims).ok()
+    decode(Parts::of(token, TOKEN_BYTES_MAX).ok()?.claims).ok()
 }
 
 /// The header, as far as it is read. `jku`, `jwk`, `x5u` and their like would let a token bring its own key.
@@ -251,8 +253,8 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(token: &'a str) -> Result<Self, TokenError> {
-        if token.len() > TOKEN_BYTES_MAX {
+    fn of(token: &'a str, bytes_max: usize) -> Result<Self, TokenError> {
+        if token.len() > bytes_max {
             return Err(TokenError::Malformed);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;

@@ -51,13 +51,14 @@ impl Db {
         tx.commit().await
     }
 
-    /// Forgets spans, codes, invitations and devices that have ended.
+    /// Forgets spans, codes, invitations, devices and sign-ins elsewhere that have ended.
     pub async fn sweep_attempts(&self) -> Result<(), Error> {
         let mut tx = self.begin_unlocked().await?;
         for sweep in [
             query("attempts.sweep", "DELETE FROM attempts WHERE span_ms <= $1"),
             query("codes.sweep", "DELETE FROM codes WHERE expires_ms <= $1"),
             query("devices.sweep", "DELETE FROM devices WHERE expires_ms <= $1"),
+            query("oidc_flows.sweep", "DELETE FROM oidc_flows WHERE expires_ms <= $1"),
             query("invitations.sweep", "DELETE FROM invitations WHERE expires_ms <= $1"),
         ] {
             sweep.bind(now_ms()).execute(&mut tx).await?;

@@ -78,6 +78,7 @@ impl Db {
                 .execute(&mut tx)
                 .await?;
             for erase in [
+                query("identities.erase", "DELETE FROM identities WHERE person = $1"),
                 query("members.erase", "DELETE FROM members WHERE person = $1"),
                 query("people.erase", "DELETE FROM people WHERE id = $1"),
             ] {

@@ -213,6 +213,15 @@ pub(crate) fn for_email(email: &str) -> Query {
     query("invitations.for_email", sql).bind(key_of(email)).bind(now_ms())
 }
 
+/// The newest invitation that waits for an address: to a namespace, or else to the platform alone.
+pub(crate) fn any_for_email(email: &str) -> Query {
+    let sql = select_waiting!(
+        "WHERE i.email = $1 AND i.expires_ms > $2
+         ORDER BY CASE i.namespace WHEN '' THEN 1 ELSE 0 END, i.created_ms DESC, i.id LIMIT 1"
+    );
+    query("invitations.any_for_email", sql).bind(key_of(email)).bind(now_ms())
+}
+
 /// Removes an invitation that is being used; fails when somebody else was faster.
 pub(crate) async fn remove_used(tx: &mut Tx, id: &str) -> Result<(), Error> {
     if remove(tx, id).await? == 0 { Err(Refusal::NoInvitation.into()) } else { Ok(()) }

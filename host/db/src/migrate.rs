@@ -42,6 +42,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0004_usage.sql"),
         postgres: include_str!("../migrations/postgres/0004_usage.sql"),
     },
+    Step {
+        number: 5,
+        name: "oidc",
+        sqlite: include_str!("../migrations/sqlite/0005_oidc.sql"),
+        postgres: include_str!("../migrations/postgres/0005_oidc.sql"),
+    },
 ];
 
 /// Excludes other migrations of the same database.
@@ -95,6 +101,52 @@ pub(crate) async fn apply(tx: &mut Tx, to: i64) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::query;
+
+    /// Of those who came before it, the log tells who proved their address.
+    #[tokio::test]
+    async fn proved_addresses_are_found_in_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let db =
+            Db::connect(&format!("sqlite://{}", folder.path().join("control.db").display())).await.unwrap();
+        let mut tx = db.begin(LOCK).await.unwrap();
+        apply(&mut tx, 4).await.unwrap();
+        for (id, operator, action, detail) in [
+            ("code", 0, "person.signup", "by code"),
+            ("openly", 0, "person.signup", "openly"),
+            ("invited", 0, "person.signup", "by invitation"),
+            ("moved", 0, "person.email", ""),
+            ("reset", 0, "person.reset", ""),
+            ("operator", 1, "person.reset", ""),
+        ] {
+            query(
+                "test.people",
+                "INSERT INTO people (id, email, email_key, name, name_key, password, totp_on, totp_step, operator,
+                   blocked, invitations, created_ms, login_ms) VALUES ($1, $1, $1, $1, $1, '', 0, 0, $2, 0, 0, 0, 0)",
+            )
+            .bind(id)
+            .bind(i64::from(operator))
+            .execute(&mut tx)
+            .await
+            .unwrap();
+            query(
+                "test.audit",
+                "INSERT INTO audit (id, at_ms, namespace, actor, actor_name, action, subject, address, detail)
+                 VALUES ($1, 0, '', $1, $1, $2, $1, '', $3)",
+            )
+            .bind(id)
+            .bind(action)
+            .bind(detail)
+            .execute(&mut tx)
+            .await
+            .unwrap();
+        }
+        tx.commit().await.unwrap();
+        db.migrate().await.unwrap();
+        let proved = query("test.proved", "SELECT id FROM people WHERE email_proved = 1 ORDER BY id");
+        let proved: Vec<_> = proved.read_all::<(String,)>(&db).await.unwrap();
+        assert_eq!(proved.iter().map(|row| row.0.as_str()).collect::<Vec<_>>(), ["code", "moved", "reset"]);
+    }
 
     /// Files on disk and the list agree, and both folders hold the same numbers.
     #[test]

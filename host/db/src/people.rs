@@ -13,7 +13,9 @@ use crate::{Db, Error, now_ms};
 pub struct Person {
     pub id: String,
     pub email: String,
+    email_proved: i64,
     pub name: String,
+    /// Empty: none was chosen yet.
     pub password: String,
     /// Sealed by the master key; `None`: no second factor was begun.
     pub sealed_totp: Option<String>,
@@ -33,6 +35,7 @@ pub struct Person {
 record!(Person {
     id,
     email,
+    email_proved,
     name,
     password,
     sealed_totp,
@@ -54,6 +57,10 @@ impl Person {
     pub fn is_operator(&self) -> bool {
         self.operator != 0
     }
+    /// The address is the person's beyond doubt, not only what somebody typed.
+    pub fn has_proved_email(&self) -> bool {
+        self.email_proved != 0
+    }
     pub fn is_blocked(&self) -> bool {
         self.blocked != 0
     }
@@ -71,8 +78,8 @@ pub struct Membership {
 macro_rules! select_person {
     ($where:literal) => {
         concat!(
-            "SELECT id, email, name, password, sealed_totp, totp_on, totp_step, operator, blocked, invitations,
-               created_ms, login_ms, deleted_ms FROM people ",
+            "SELECT id, email, email_proved, name, password, sealed_totp, totp_on, totp_step, operator, blocked,
+               invitations, created_ms, login_ms, deleted_ms FROM people ",
             $where
         )
     };

@@ -1,6 +1,7 @@
 //! What a person changes of themselves: name, password, address, second factor.
 
 use crate::audit::{Actor, Entry};
+use crate::bootstrap::OPERATOR_EMAIL;
 use crate::codes::{self, Code};
 use crate::dialect::Tx;
 use crate::people::{self, Person, key_of};
@@ -72,6 +73,10 @@ impl Db {
             return Err(Refusal::Deleted.into());
         }
         set_password(&mut tx, &person.id, hash, "").await?;
+        // The operator's code was read from a terminal, and proves no address.
+        let proved =
+            query("people.prove", "UPDATE people SET email_proved = 1 WHERE id = $1 AND email <> $2");
+        proved.bind(&person.id).bind(OPERATOR_EMAIL).execute(&mut tx).await?;
         let actor = Actor { id: person.id.clone(), name: person.name.clone(), address: address.to_owned() };
         write(&mut tx, &actor, "person.reset", &actor.name).await?;
         tx.commit().await?;
@@ -91,8 +96,10 @@ impl Db {
             return Err(Refusal::EmailTaken.into());
         }
         let before = people::find(&mut tx, person).await?.ok_or(Refusal::NoPerson)?.email;
-        let change =
-            query("people.change_email", "UPDATE people SET email = $2, email_key = $3 WHERE id = $1");
+        let change = query(
+            "people.change_email",
+            "UPDATE people SET email = $2, email_key = $3, email_proved = 1 WHERE id = $1",
+        );
         match change.bind(person).bind(email.trim()).bind(key_of(email)).execute(&mut tx).await {
             Ok(_) => {}
             Err(error) if error.is_unique_violation() => return Err(Refusal::EmailTaken.into()),

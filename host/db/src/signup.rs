@@ -5,6 +5,7 @@ use micro_api::Namespace;
 use crate::audit::{Actor, Entry};
 use crate::codes::{self, Code};
 use crate::dialect::Tx;
+use crate::identities::{self, NewIdentity};
 use crate::invitations::{self, Waiting};
 use crate::people::{self, Person, key_of};
 use crate::projects::{self, FIRST_ENVIRONMENT, Founding};
@@ -29,7 +30,7 @@ pub struct NewPerson<'a> {
     pub email: &'a str,
     /// Empty: made from the address.
     pub name: &'a str,
-    /// Argon2id hash.
+    /// Argon2id hash; empty: none yet, as for those whom a provider signs in.
     pub password: &'a str,
     /// Invitations to give.
     pub invitations: i64,
@@ -43,8 +44,30 @@ pub enum Proof {
     /// Nothing: the operator lets anybody in.
     None,
     Code(Code),
-    /// SHA-256 of an invitation's code.
-    Invitation(String),
+    /// An invitation.
+    Invitation {
+        /// SHA-256 of its code.
+        digest: String,
+        /// The code was mailed to the address, and nobody else has seen it.
+        mailed: bool,
+    },
+    /// A provider's word that the address is this identity's, which is linked.
+    Provider {
+        identity: NewIdentity,
+        /// Only somebody with an invitation may come; they join the namespace that it is for.
+        invited: bool,
+    },
+}
+
+impl Proof {
+    /// Whether the address is proved.
+    fn is_proof(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Code(_) | Self::Provider { .. } => true,
+            Self::Invitation { mailed, .. } => *mailed,
+        }
+    }
 }
 
 /// Where a new person belongs.
@@ -87,7 +110,12 @@ impl Db {
                     invitation = invitations::for_email(new.email).first::<Waiting>(&mut tx).await?;
                 }
             }
-            Proof::Invitation(digest) => {
+            Proof::Provider { invited: false, .. } => {}
+            Proof::Provider { invited: true, .. } => {
+                let waiting = invitations::any_for_email(new.email).first::<Waiting>(&mut tx).await?;
+                invitation = Some(waiting.ok_or(Refusal::NotInvitedHere)?);
+            }
+            Proof::Invitation { digest, .. } => {
                 let waiting = invitations::by_digest(digest).first::<Waiting>(&mut tx).await?;
                 let waiting = waiting.ok_or(Refusal::NoInvitation)?;
                 if waiting.email != key_of(new.email) {
@@ -96,9 +124,10 @@ impl Db {
                 invitation = Some(waiting);
             }
         }
-        let (id, name) = insert_person(&mut tx, new).await?;
+        let (id, name) = insert_person(&mut tx, new, proof.is_proof()).await?;
         let actor = Actor { id: id.clone(), name: name.clone(), address: new.address.to_owned() };
-        let to_join = invitation.as_ref().filter(|waiting| home.join && !waiting.namespace.is_empty());
+        let join = home.join || matches!(proof, Proof::Provider { .. });
+        let to_join = invitation.as_ref().filter(|waiting| join && !waiting.namespace.is_empty());
         let namespace = match to_join {
             Some(waiting) => {
                 tx.lock(&waiting.namespace).await?;
@@ -114,7 +143,8 @@ impl Db {
         let by = match proof {
             Proof::None => "openly",
             Proof::Code(_) => "by code",
-            Proof::Invitation(_) => "by invitation",
+            Proof::Invitation { .. } => "by invitation",
+            Proof::Provider { .. } => "by single sign-on",
         };
         let entry = Entry {
             actor: &actor,
@@ -124,6 +154,9 @@ impl Db {
             detail: by,
         };
         audit::write(&mut tx, entry).await?;
+        if let Proof::Provider { identity, .. } = proof {
+            identities::insert(&mut tx, &id, identity, &actor).await?;
+        }
         let person = people::find(&mut tx, &id).await?.ok_or(Refusal::NoPerson)?;
         tx.commit().await?;
         Ok(SignedUp { person, namespace })
@@ -139,7 +172,7 @@ async fn found_first(tx: &mut Tx, actor: &Actor, home: &Home<'_>) -> Result<Name
 }
 
 /// Adds a person; their id and name.
-async fn insert_person(tx: &mut Tx, new: &NewPerson<'_>) -> Result<(String, String), Error> {
+async fn insert_person(tx: &mut Tx, new: &NewPerson<'_>, proved: bool) -> Result<(String, String), Error> {
     let id = uuid::Uuid::now_v7().to_string();
     for turn in 0..NAME_TRIES {
         let name = if new.name.is_empty() { derived_name(new.email, turn) } else { new.name.to_owned() };
@@ -147,8 +180,8 @@ async fn insert_person(tx: &mut Tx, new: &NewPerson<'_>) -> Result<(String, Stri
         let inserted = query(
             "people.insert",
             "INSERT INTO people (id, email, email_key, name, name_key, password, sealed_totp, totp_on, totp_step,
-               operator, blocked, invitations, created_ms, login_ms, deleted_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, NULL, 0, 0, 0, 0, $7, $8, 0, NULL) ON CONFLICT DO NOTHING",
+               operator, blocked, invitations, created_ms, login_ms, deleted_ms, email_proved)
+             VALUES ($1, $2, $3, $4, $5, $6, NULL, 0, 0, 0, 0, $7, $8, 0, NULL, $9) ON CONFLICT DO NOTHING",
         );
         let inserted = inserted
             .bind(&id)
@@ -159,6 +192,7 @@ async fn insert_person(tx: &mut Tx, new: &NewPerson<'_>) -> Result<(String, Stri
             .bind(new.password)
             .bind(new.invitations)
             .bind(now_ms())
+            .bind(i64::from(proved))
             .execute(tx)
             .await?;
         if inserted > 0 {

@@ -3,6 +3,7 @@
 mod builder;
 mod contention;
 mod copy;
+mod identities;
 mod killed;
 mod life;
 mod operator;

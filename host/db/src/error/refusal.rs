@@ -62,6 +62,21 @@ pub enum Refusal {
     Deleted,
     #[error("there is no terminal with this code that waits: start `micro login` again")]
     NoDevice,
+    /// The state or ticket is not known, was used, has expired, or is another browser's.
+    #[error(
+        "this sign-in was finished before, took longer than 10 minutes, or began in another browser: start again"
+    )]
+    NoFlow,
+    #[error("this identity signs in another account: unlink it there first")]
+    IdentityTaken,
+    #[error("identity not found")]
+    NoIdentity,
+    #[error("nothing else signs you in: set a password first, by a code that is mailed to you")]
+    LastIdentity,
+    #[error(
+        "there is no invitation for this e-mail address: ask somebody who has an account, or the operator"
+    )]
+    NotInvitedHere,
     #[error("a second factor is set up already: remove it first")]
     TotpOn,
     #[error("no second factor was begun: start again")]
@@ -73,7 +88,7 @@ impl Refusal {
         let detail = self.to_string();
         match self {
             Self::Attempts { .. } => Api::new(id, 429, detail),
-            Self::WrongCode | Self::TotpOff => Api::bad_request(id, detail),
+            Self::WrongCode | Self::TotpOff | Self::NoFlow => Api::bad_request(id, detail),
             Self::EmailTaken
             | Self::NameTaken(_)
             | Self::AlreadyMember(_)
@@ -82,11 +97,14 @@ impl Refusal {
             | Self::EnvironmentTaken(_)
             | Self::LastOwner(_)
             | Self::SoleOwner(_)
+            | Self::IdentityTaken
+            | Self::LastIdentity
             | Self::TotpOn => Api::conflict(id, detail),
             Self::InvitationForOther
             | Self::NoInvitationsLeft(_)
             | Self::NamespacesMax(_)
             | Self::OwnersOnly(_)
+            | Self::NotInvitedHere
             | Self::Deleted => Api::forbidden(id, detail),
             Self::NoInvitation
             | Self::NotInvited(_)
@@ -94,6 +112,7 @@ impl Refusal {
             | Self::NoMember
             | Self::NoNamespace
             | Self::NoProject
+            | Self::NoIdentity
             | Self::NoDevice => Api::not_found(id, detail),
             Self::NoName => Api::new(id, 503, detail),
         }

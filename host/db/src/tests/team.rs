@@ -115,7 +115,7 @@ async fn somebody_new_joins_or_founds_by_invitation() {
         for (email, digest) in [("a@example.com", "da"), ("b@example.com", "db"), ("c@example.com", "dc")] {
             db.invite(&invitation(&jane, email, digest, Role::Developer), &by).await.unwrap();
         }
-        let by_code = |digest: &str| Proof::Invitation(digest.to_owned());
+        let by_code = |digest: &str| Proof::Invitation { digest: digest.to_owned(), mailed: true };
         let other = sign_up("eve@example.com", by_code("da"), true, None).await;
         assert_eq!(refused(other), Refusal::InvitationForOther);
         let joined = sign_up("A@example.com", by_code("da"), true, None).await.unwrap();

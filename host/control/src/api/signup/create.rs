@@ -71,7 +71,8 @@ async fn prove(control: &Control, visitor: &Authorized<Public>, signup: &Signup)
         let digest = invitation_digest(&signup.invitation)?;
         let waiting = control.db.invitation(&digest).await.map_err(Error::db(ID))?;
         waiting.ok_or_else(|| Error::db(ID)(Refusal::NoInvitation.into()))?;
-        return Ok(Proof::Invitation(digest));
+        // Without a mail the inviter has handed the code on, and could have kept it.
+        return Ok(Proof::Invitation { digest, mailed: control.config.people.mail.can_send() });
     }
     match mode {
         SignupMode::Code => {

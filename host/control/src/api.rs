@@ -13,6 +13,7 @@ pub(crate) mod limits;
 pub(crate) mod me;
 pub(crate) mod members;
 pub(crate) mod namespaces;
+pub(crate) mod oidc;
 pub(crate) mod operator;
 pub(crate) mod projects;
 pub(crate) mod registry;

@@ -16,6 +16,7 @@ mod login;
 mod mail;
 mod near;
 mod node;
+mod oidc;
 pub mod openapi;
 mod people;
 mod plan;
@@ -30,6 +31,7 @@ pub use config::Config;
 pub use control::Control;
 pub use mail::{Full, MailConfig, MailError, Mailer, Message, Outbox, Pace, SmtpConfig, SmtpLogin, SmtpTls};
 pub use node::{ActiveRevision, LogQuery, Node, Unservable};
+pub use oidc::{Oidc, OidcConfig, OidcError};
 pub use people::PeopleConfig;
 pub use plan::{
     BillingError, BillingProvider, FREE, Invoice, Line, Load, Maxima, NoBilling, OPERATOR, Plan, PlanError,

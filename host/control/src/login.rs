@@ -49,8 +49,7 @@ impl Control {
         namespace: Option<&Namespace>,
         from: &From<'_>,
     ) -> Result<Holder, Error> {
-        let address = from.address.to_string();
-        self.db.attempt(BY_ADDRESS, &address).await.map_err(Error::db(AUTH))?;
+        self.count_login(from.address).await?;
         self.db.attempt(BY_ID, id).await.map_err(Error::db(AUTH))?;
         let person = self.db.person_by_login(id).await.map_err(Error::db(AUTH))?;
         let account = match (&person, namespace) {
@@ -75,16 +74,14 @@ impl Control {
         Ok(holder)
     }
 
+    /// Counts a sign-in, by whatever means, for the address that it comes from.
+    pub(crate) async fn count_login(&self, from: std::net::IpAddr) -> Result<(), Error> {
+        self.db.attempt(BY_ADDRESS, &from.to_string()).await.map_err(Error::db(AUTH))
+    }
+
     /// What beside the password must be right.
     async fn check_person(&self, person: &Person, password: &str, totp: &str) -> Result<(), Error> {
-        if person.deleted_ms.is_some() {
-            let detail = "this account is being deleted: ask the operator of this platform to restore it";
-            return Err(Api::forbidden(AUTH, detail).into());
-        }
-        if person.is_blocked() {
-            let detail = "this account is blocked: ask the operator of this platform";
-            return Err(Api::forbidden(AUTH, detail).into());
-        }
+        check_standing(person)?;
         if person.has_totp() {
             self.check_totp(person, totp).await?;
         }
@@ -301,6 +298,19 @@ impl Control {
             self.tell_person(person, |texts, to| texts.new_login(to, from.agent, &address));
         }
     }
+}
+
+/// Whether the person may sign in at all, whatever they prove.
+pub(crate) fn check_standing(person: &Person) -> Result<(), Error> {
+    if person.deleted_ms.is_some() {
+        let detail = "this account is being deleted: ask the operator of this platform to restore it";
+        return Err(Api::forbidden(AUTH, detail).into());
+    }
+    if person.is_blocked() {
+        let detail = "this account is blocked: ask the operator of this platform";
+        return Err(Api::forbidden(AUTH, detail).into());
+    }
+    Ok(())
 }
 
 fn family(namespace: &Namespace, from: &From<'_>, person: &str, account: &str) -> Session {

@@ -14,6 +14,7 @@ use crate::Control;
 use crate::error::{Error, chain};
 use crate::login::password_error;
 use crate::mail::{Message, Outbox, Texts, parse_address};
+use crate::oidc::Oidc;
 
 /// Id of errors about people.
 pub(crate) const ID: &str = "people";
@@ -43,6 +44,12 @@ pub(crate) const DEVICES: Bound =
 /// Codes of terminals tried by one person.
 pub(crate) const DEVICE_GUESSES: Bound =
     Bound { kind: "device-guess", what: "codes of terminals", span_ms: TEN_MINUTES_MS, max: 10 };
+/// Sign-ins by the provider that begin, from one address; links, by one person.
+pub(crate) const OIDC_STARTS: Bound =
+    Bound { kind: "oidc", what: "sign-ins that begin here", span_ms: TEN_MINUTES_MS, max: 50 };
+/// Second factors after the provider, of one person.
+pub(crate) const OIDC_FACTORS: Bound =
+    Bound { kind: "oidc-factor", what: "codes of this account", span_ms: TEN_MINUTES_MS, max: 10 };
 
 /// What the operator decides of people.
 #[derive(Debug, Clone)]
@@ -57,8 +64,8 @@ pub struct PeopleConfig {
     pub invitations: i64,
     /// Namespaces that a person may own.
     pub namespaces_max: i64,
-    /// Name of the provider of single sign-on, where there is one.
-    pub oidc: Option<String>,
+    /// The provider of single sign-on, where there is one.
+    pub oidc: Option<Oidc>,
 }
 
 impl Default for PeopleConfig {
@@ -146,6 +153,10 @@ impl Control {
 
     /// Whether `password` is the person's; wrong ones are counted.
     pub(crate) async fn confirm_password(&self, person: &Person, password: &str) -> Result<(), Error> {
+        if person.password.is_empty() {
+            let detail = "your account has no password yet: set one by a mailed code first, as for one that is forgotten";
+            return Err(Api::bad_request(ID, detail).into());
+        }
         self.count(CONFIRMATIONS, &person.id).await?;
         let stored = Some(person.password.as_str()).filter(|hash| !hash.is_empty());
         let right = self.passwords.verify(password, stored).await.map_err(password_error)?;

@@ -12,8 +12,14 @@ use crate::place::{GATEWAY, host_name};
 /// The cookie that Micro's gateway takes for a bearer token.
 const TOKEN_COOKIE: &str = "micro-token";
 /// Cookies of the platform. A browser sends them to a service's pages too where they share a host.
-const OWN_COOKIES: [&str; 4] =
-    [TOKEN_COOKIE, "micro-session", "__Host-micro-session", "micro-account-redirect"];
+const OWN_COOKIES: [&str; 6] = [
+    TOKEN_COOKIE,
+    "micro-session",
+    "__Host-micro-session",
+    "micro-oidc",
+    "__Host-micro-oidc",
+    "micro-account-redirect",
+];
 /// What every name among them has.
 const OWN_MARK: &[u8] = b"micro-";
 

@@ -121,6 +121,24 @@ pub(crate) struct Options {
     /// Password at the mail server; only from the environment, so that no list of processes shows it.
     #[arg(env = "MICRO_SMTP_PASSWORD", long = "smtp_password", hide = true, hide_env_values = true)]
     pub(crate) smtp_password: Option<String>,
+    /// Provider of single sign-on (OpenID Connect), as it spells its issuer: `https://accounts.google.com`.
+    #[arg(long = "oidc_issuer", alias = "oidc-issuer", env = "MICRO_OIDC_ISSUER")]
+    pub(crate) oidc_issuer: Option<String>,
+    /// What the provider knows this platform by.
+    #[arg(long = "oidc_client_id", alias = "oidc-client-id", env = "MICRO_OIDC_CLIENT_ID")]
+    pub(crate) oidc_client_id: Option<String>,
+    /// What people call the provider: `Google`. Default: the issuer's host.
+    #[arg(long = "oidc_name", alias = "oidc-name", env = "MICRO_OIDC_NAME")]
+    pub(crate) oidc_name: Option<String>,
+    /// What this platform proves itself with at the provider; only from the environment, so that no list of processes
+    /// shows it.
+    #[arg(
+        env = "MICRO_OIDC_CLIENT_SECRET",
+        long = "oidc_client_secret",
+        hide = true,
+        hide_env_values = true
+    )]
+    pub(crate) oidc_client_secret: Option<String>,
     /// File of plans and their limits (TOML). Default: one plan, `free`, for everybody but the operator.
     #[arg(long = "plans", env = "MICRO_PLANS")]
     pub(crate) plans: Option<PathBuf>,

@@ -1,9 +1,9 @@
 //! Sign-up and mails, from flags.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use micro_api::person::SignupMode;
 use micro_auth::Secret;
-use micro_control::{MailConfig, PeopleConfig, SmtpConfig, SmtpLogin, SmtpTls};
+use micro_control::{MailConfig, Oidc, OidcConfig, PeopleConfig, SmtpConfig, SmtpLogin, SmtpTls};
 
 use crate::config::Options;
 
@@ -27,7 +27,23 @@ pub(crate) fn config(options: &Options, data: &std::path::Path) -> Result<People
         SignupMode::Code | SignupMode::Open if !outbox.can_send() => SignupMode::Invitation,
         mode => mode,
     };
-    Ok(PeopleConfig { signup, mail: outbox, ..PeopleConfig::default() })
+    Ok(PeopleConfig { signup, mail: outbox, oidc: oidc(options)?, ..PeopleConfig::default() })
+}
+
+/// Single sign-on, where the operator named a provider.
+fn oidc(options: &Options) -> Result<Option<Oidc>> {
+    let (issuer, client_id) = match (&options.oidc_issuer, &options.oidc_client_id) {
+        (Some(issuer), Some(client_id)) => (issuer, client_id),
+        (None, None) if options.oidc_name.is_none() && options.oidc_client_secret.is_none() => {
+            return Ok(None);
+        }
+        _ => bail!("single sign-on needs both --oidc_issuer and --oidc_client_id"),
+    };
+    let host = || url::Url::parse(issuer).ok()?.host_str().map(str::to_owned);
+    let name = options.oidc_name.clone().or_else(host).unwrap_or_default();
+    let mut config = OidcConfig::new(issuer, client_id, name);
+    config.client_secret = options.oidc_client_secret.clone().map(Secret::new);
+    config.open().with_context(|| format!("--oidc_issuer {issuer}")).map(Some)
 }
 
 fn smtp(options: &Options, host: &str) -> Result<SmtpConfig> {
@@ -50,4 +66,35 @@ fn smtp(options: &Options, host: &str) -> Result<SmtpConfig> {
         _ => bail!("--smtp_user and MICRO_SMTP_PASSWORD go together"),
     };
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::{Cli, Role};
+
+    fn provider(flags: &[&str]) -> Result<Option<Oidc>> {
+        let args = ["micro-server", "all"].iter().chain(flags);
+        match Cli::parse_from(args).role {
+            Role::All(options) => oidc(&options),
+            Role::Admin(_) => bail!("another role"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_provider_has_an_issuer_and_a_client() {
+        assert!(provider(&[]).unwrap().is_none());
+        let issuer = "--oidc_issuer=https://id.example.com/realms/x";
+        let client = "--oidc_client_id=micro";
+        assert_eq!(provider(&[issuer, client]).unwrap().unwrap().name(), "id.example.com");
+        assert_eq!(provider(&[issuer, client, "--oidc-name=Example"]).unwrap().unwrap().name(), "Example");
+        for flags in [&[issuer][..], &[client], &["--oidc_name=Example"], &["--oidc_client_secret=x"]] {
+            let error = provider(flags).unwrap_err().to_string();
+            assert!(error.contains("both --oidc_issuer and --oidc_client_id"), "{error}");
+        }
+        let error = provider(&["--oidc_issuer=http://id.example.com", client]).unwrap_err();
+        assert!(format!("{error:#}").contains("must begin with https://"), "{error:#}");
+    }
 }

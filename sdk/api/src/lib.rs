@@ -9,6 +9,7 @@ pub mod error;
 pub mod logs;
 pub mod manifest;
 pub mod name;
+pub mod oidc;
 pub mod operator;
 pub mod person;
 pub mod quantity;

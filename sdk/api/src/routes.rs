@@ -36,11 +36,14 @@
 //! | `POST /v1/auth/token` | — | `TokenRequest` → `Token` |
 //! | `POST /v1/auth/inspect` | — | `Inspect` → `Account` |
 //! | `POST /v1/device`, `POST /v1/device/token` | — | → `DeviceStart`; `DeviceCode` → `Token` |
+//! | `POST /v1/oidc` | — | `OidcStart` → 201 `OidcStarted`; 404 where the operator named no provider |
+//! | `POST /v1/oidc/finish`, `POST /v1/oidc/factor` | — | `OidcFinish`, `OidcFactor` → `OidcFinished` |
 //! | `GET /v1/jwks` | — | the public keys of access tokens, RFC 7517 |
 //! | `GET /v1/me`, `PATCH`, `DELETE` | P | → `Me`; `ChangeProfile` → `Me`; `DeleteMe` → 204 |
 //! | `POST /v1/me/password` | P | `ChangePassword` → 204, other sessions end |
 //! | `POST /v1/me/email`, `PUT /v1/me/email` | P | `ChangeEmail` → 202; → 204 |
 //! | `POST /v1/me/totp`, `PUT`, `DELETE` | P | → `TotpSecret`; `TotpCode` → 204 |
+//! | `GET /v1/me/identities`, `POST`, `DELETE /v1/me/identities/{id}` | P | → `[oidc::Identity]`; `OidcStart` → 201 `OidcStarted`; → 204 |
 //! | `GET /v1/sessions`, `DELETE /v1/sessions/{id}` | P | → `[Session]`; → 204 (`current`: sign out) |
 //! | `POST /v1/device/approve` | P | `DeviceApprove` → 204 |
 //! | `GET /v1/projects`, `POST /v1/projects` | P | → `[Project]`; `NewProject` → 201 `Project` |
@@ -72,7 +75,9 @@ pub const SIGNUP: &str = "/v1/signup";
 pub const RESET: &str = "/v1/reset";
 pub const SESSIONS: &str = "/v1/sessions";
 pub const DEVICE: &str = "/v1/device";
+pub const OIDC: &str = "/v1/oidc";
 pub const ME: &str = "/v1/me";
+pub const IDENTITIES: &str = "/v1/me/identities";
 pub const KEYS: &str = "/v1/keys";
 pub const JWKS: &str = "/v1/jwks";
 pub const TOKEN: &str = "/v1/auth/token";

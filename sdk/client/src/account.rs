@@ -1,6 +1,7 @@
 //! People, tokens, teams, usage and the operator: one method an endpoint.
 
 use micro_api::auth::{Account, Inspect, NewAccount, Rule, Token, TokenRequest};
+use micro_api::oidc::{Identity, OidcFactor, OidcFinish, OidcFinished, OidcStart, OidcStarted};
 use micro_api::operator::{Change, Invite, NamespaceStatus, Person, Plan};
 use micro_api::person::*;
 use micro_api::routes::*;
@@ -67,6 +68,17 @@ impl Client {
     pub async fn device_approve(&self, approve: &DeviceApprove) -> Result<()> {
         self.tell(Method::POST, self.url(DEVICE, &["approve"]), approve).await
     }
+    /// Begins to sign in with the provider of single sign-on.
+    pub async fn oidc_start(&self, start: &OidcStart) -> Result<OidcStarted> {
+        self.exchange(Method::POST, self.url(OIDC, &[]), start).await
+    }
+    pub async fn oidc_finish(&self, finish: &OidcFinish) -> Result<OidcFinished> {
+        self.exchange(Method::POST, self.url(OIDC, &["finish"]), finish).await
+    }
+    /// The second factor of the person whom the provider named.
+    pub async fn oidc_factor(&self, factor: &OidcFactor) -> Result<OidcFinished> {
+        self.exchange(Method::POST, self.url(OIDC, &["factor"]), factor).await
+    }
 
     pub async fn me(&self) -> Result<Me> {
         self.get(self.url(ME, &[])).await
@@ -95,6 +107,17 @@ impl Client {
     }
     pub async fn totp_remove(&self, code: &TotpCode) -> Result<()> {
         self.tell(Method::DELETE, self.url(ME, &["totp"]), code).await
+    }
+    /// The accounts elsewhere that sign the person in.
+    pub async fn identities(&self) -> Result<Vec<Identity>> {
+        self.get(self.url(IDENTITIES, &[])).await
+    }
+    /// Begins to link another one.
+    pub async fn link_identity(&self, start: &OidcStart) -> Result<OidcStarted> {
+        self.exchange(Method::POST, self.url(IDENTITIES, &[]), start).await
+    }
+    pub async fn unlink_identity(&self, id: &str) -> Result<()> {
+        self.remove(self.url(IDENTITIES, &[id])).await
     }
     pub async fn sessions(&self) -> Result<Vec<Session>> {
         self.get(self.url(SESSIONS, &[])).await

@@ -113,6 +113,17 @@ impl Texts<'_> {
         Message { to, subject: "A new sign-in".to_owned(), text }
     }
 
+    /// `provider`: what people call it.
+    pub(crate) fn identity_linked(&self, to: Address, provider: &str, address: &str) -> Message {
+        let provider = one_line(provider);
+        let text = format!(
+            "From now on an account at {provider} signs you in at {0}. It was linked from the address {address}.\n\n\
+             Was it not you? Unlink it now, and change your password: {0}/settings/sessions",
+            self.portal
+        );
+        Message { to, subject: format!("{provider} signs you in now"), text }
+    }
+
     pub(crate) fn new_key(&self, to: Address, description: &str, namespace: &str, address: &str) -> Message {
         let description =
             if description.is_empty() { "without a description".to_owned() } else { one_line(description) };

@@ -1,13 +1,16 @@
 //! The routes about people and teams.
 
 use axum::routing::{delete, get, patch, post, put};
-use micro_api::{auth, operator as records, person, routes, team};
+use micro_api::{auth, oidc as sso, operator as records, person, routes, team};
 
-use crate::api::{audit, device, invitations, me, members, namespaces, operator, projects, reset, signup};
+use crate::api::{
+    audit, device, invitations, me, members, namespaces, oidc, operator, projects, reset, signup,
+};
 use crate::openapi::Endpoint;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut all = joining();
+    all.extend(single_sign_on());
     all.extend(oneself());
     all.extend(teams());
     all.extend(operating());
@@ -53,6 +56,44 @@ fn joining() -> Vec<Endpoint> {
             post(device::approve::handler),
         )
         .reads::<person::DeviceApprove>()
+        .answers_nothing(),
+    ]
+}
+
+fn single_sign_on() -> Vec<Endpoint> {
+    let below = |path: &str, tail: &str| format!("{path}/{tail}");
+    vec![
+        Endpoint::post(routes::OIDC, "Begin to sign in with the provider", post(oidc::start::handler))
+            .reads::<sso::OidcStart>()
+            .answers::<sso::OidcStarted>(201),
+        Endpoint::post(
+            &below(routes::OIDC, "finish"),
+            "Come back from the provider",
+            post(oidc::finish::handler),
+        )
+        .reads::<sso::OidcFinish>()
+        .answers::<sso::OidcFinished>(200),
+        Endpoint::post(
+            &below(routes::OIDC, "factor"),
+            "Give the second factor after the provider",
+            post(oidc::factor::handler),
+        )
+        .reads::<sso::OidcFactor>()
+        .answers::<sso::OidcFinished>(200),
+        Endpoint::get(routes::IDENTITIES, "Accounts elsewhere that sign me in", get(oidc::identities::list))
+            .answers::<Vec<sso::Identity>>(200),
+        Endpoint::post(
+            routes::IDENTITIES,
+            "Begin to link an account elsewhere",
+            post(oidc::identities::link),
+        )
+        .reads::<sso::OidcStart>()
+        .answers::<sso::OidcStarted>(201),
+        Endpoint::delete(
+            &below(routes::IDENTITIES, "{id}"),
+            "Unlink an account elsewhere",
+            delete(oidc::identities::unlink),
+        )
         .answers_nothing(),
     ]
 }

@@ -3,6 +3,7 @@
 mod device;
 mod master_key;
 mod me;
+mod oidc;
 mod operator;
 mod reset;
 mod signup;
@@ -78,6 +79,15 @@ impl Fixture {
         self.opened(&email, answer).await
     }
 
+    /// Signs up where nobody has to prove an address.
+    pub(super) async fn someone_openly(&self, name: &str) -> Someone {
+        let email = format!("{name}@example.com");
+        let signup = json!({"email": email, "password": PASSWORD, "name": name});
+        let (status, answer) = self.post("/v1/signup", signup).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        self.opened(&email, answer).await
+    }
+
     async fn opened(&self, email: &str, answer: Value) -> Someone {
         let opened: SessionOpened = serde_json::from_value(answer).unwrap();
         let me = self.as_holder(&opened.session, "GET", "/v1/me", None).await.1;
@@ -132,6 +142,9 @@ fn guarded() -> Vec<(&'static str, &'static str, Value)> {
         ("POST", "/v1/me/totp", Value::Null),
         ("PUT", "/v1/me/totp", json!({"totp": "123456"})),
         ("DELETE", "/v1/me/totp", json!({"totp": "123456"})),
+        ("GET", "/v1/me/identities", Value::Null),
+        ("POST", "/v1/me/identities", json!({"redirect_to": "/"})),
+        ("DELETE", "/v1/me/identities/x", Value::Null),
         ("POST", "/v1/device/approve", json!({"user_code": "BCDF-GHJK", "namespace": ""})),
         ("GET", "/v1/projects", Value::Null),
         ("POST", "/v1/projects", json!({"name": "shop"})),
@@ -164,7 +177,7 @@ async fn nobody_and_a_wrong_credential_get_401_everywhere() {
         .map(|endpoint| (endpoint.method.to_string(), endpoint.path))
         .collect();
     let public = |path: &str| {
-        ["/v1/signup", "/v1/reset", "/v1/device"].iter().any(|start| path.starts_with(start))
+        ["/v1/signup", "/v1/reset", "/v1/device", "/v1/oidc"].iter().any(|start| path.starts_with(start))
             && path != "/v1/device/approve"
     };
     for (method, path) in &table {

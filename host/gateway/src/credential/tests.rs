@@ -88,7 +88,7 @@ fn a_service_sees_no_credential_and_all_other_cookies() {
         ("authorization", "Basic abc"),
         ("proxy-authorization", "Basic abc"),
         ("cookie", "a=1; micro-token=abc;micro-session=s ; b=micro-token"),
-        ("cookie", "__Host-micro-session=s"),
+        ("cookie", "__Host-micro-session=s; micro-oidc=s; __Host-micro-oidc=s"),
         ("cookie", "MICRO-TOKEN=x; =micro-token=x; micro-session; micro-token =x; micro-account-redirect=/"),
         ("cookie", "micro-tokens=mine; __host-micro-session=s"),
         ("accept", "*/*"),

@@ -11,5 +11,6 @@ use crate::authz::{Authorized, Public};
 
 pub(crate) async fn handler(State(control): State<Arc<Control>>, _: Authorized<Public>) -> Json<SignupInfo> {
     let people = &control.config.people;
-    Json(SignupInfo { mode: control.signup_mode(), mail_file: people.mail.file(), oidc: people.oidc.clone() })
+    let oidc = people.oidc.as_ref().map(|provider| provider.name().to_owned());
+    Json(SignupInfo { mode: control.signup_mode(), mail_file: people.mail.file(), oidc })
 }

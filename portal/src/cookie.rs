@@ -4,6 +4,8 @@ use axum::http::{HeaderMap, HeaderValue, header};
 
 /// The session: the opaque credential that the control API gave.
 pub(crate) const SESSION: &str = "micro-session";
+/// The secret of a login that is under way at the provider: only this browser can finish it.
+pub(crate) const OIDC: &str = "micro-oidc";
 /// A random value of a visitor without a session, to tie forms to.
 pub(crate) const VISIT: &str = "micro-visit";
 /// The namespace that was shown last.
@@ -13,6 +15,8 @@ pub(crate) const THEME: &str = "micro-theme";
 
 /// As long as the control API keeps a session.
 const SESSION_SECONDS: i64 = 30 * 86_400;
+/// As long as the control API waits for the provider, and then for the second factor.
+const OIDC_SECONDS: i64 = 20 * 60;
 const YEAR_SECONDS: i64 = 365 * 86_400;
 /// A longer value is no cookie of ours.
 const VALUE_BYTES_MAX: usize = 512;
@@ -33,7 +37,11 @@ pub(crate) fn read(headers: &HeaderMap, name: &str, secure: bool) -> Option<Stri
 
 /// A `Set-Cookie` value. `None` when `value` has characters that no cookie of ours has.
 pub(crate) fn set(name: &str, value: &str, secure: bool) -> Option<HeaderValue> {
-    let age = if name == SESSION { SESSION_SECONDS } else { YEAR_SECONDS };
+    let age = match name {
+        SESSION => SESSION_SECONDS,
+        OIDC => OIDC_SECONDS,
+        _ => YEAR_SECONDS,
+    };
     line(name, value, age, secure)
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod members;
 pub(crate) mod new;
+pub(crate) mod oidc;
 pub(crate) mod operator;
 pub(crate) mod overview;
 pub(crate) mod profile;
@@ -44,6 +45,8 @@ pub(crate) fn done(key: &str) -> Option<&'static str> {
         "environment" => "The environment is created.",
         "deleted" => "It is deleted.",
         "revoked" => "The key is revoked. Whoever uses it gets 401 from now on.",
+        "linked" => "The account is linked. It logs you in from now on.",
+        "unlinked" => "The account is unlinked. It logs you in no more.",
         "ended" => "The session is ended.",
         "name" => "Your name is changed.",
         "password" => "Your password is changed. All other sessions have ended.",

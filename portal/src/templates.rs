@@ -19,6 +19,8 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "icons.html",
     "error.html",
     "login.html",
+    "login_leave.html",
+    "login_factor.html",
     "signup.html",
     "reset.html",
     "invitation.html",

@@ -18,6 +18,7 @@ use axum::{Json, Router};
 use futures::StreamExt;
 use micro_api::Error;
 use micro_api::auth::Role;
+use micro_api::oidc::*;
 use micro_api::person::*;
 use micro_api::team::*;
 use parking_lot::Mutex;
@@ -50,6 +51,11 @@ pub(crate) struct Fake {
     pub(crate) totp: Option<String>,
     /// The namespace that new people are invited to.
     pub(crate) waits_for: String,
+    /// What the provider of single sign-on is called.
+    pub(crate) oidc: Option<String>,
+    /// Sign-ins under way there: the browser's secret to what comes back at the end.
+    pub(crate) flows: Mutex<HashMap<String, String>>,
+    pub(crate) identities: Mutex<Vec<Identity>>,
     /// Everybody is an operator.
     pub(crate) operator: bool,
     counter: Mutex<u64>,
@@ -58,6 +64,7 @@ pub(crate) struct Fake {
 pub(crate) const CODE: &str = "123456";
 pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const EMAIL: &str = "jane@example.com";
+pub(crate) const PROVIDER: &str = "https://provider.example";
 
 impl Fake {
     pub(crate) fn new(mode: Mode) -> Self {
@@ -85,6 +92,9 @@ impl Fake {
             seen: Mutex::default(),
             totp: None,
             waits_for: String::new(),
+            oidc: Some("Example".into()),
+            flows: Mutex::default(),
+            identities: Mutex::new(if mode == Mode::Empty { Vec::new() } else { vec![data::identity()] }),
             operator: true,
             counter: Mutex::new(0),
         }
@@ -121,10 +131,18 @@ fn router(fake: Arc<Fake>) -> Router {
         .route("/v1/signup/check", post(check))
         .route("/v1/reset/code", post(code))
         .route("/v1/reset", post(reset))
-        .route("/v1/sessions", post(login));
+        .route("/v1/sessions", post(login))
+        .route("/v1/oidc", post(oidc_start))
+        .route("/v1/oidc/finish", post(oidc_finish))
+        .route("/v1/oidc/factor", post(oidc_factor));
     let person = Router::new()
         .route("/v1/me", get(me).delete(gone))
         .route("/v1/me", patch(me))
+        .route(
+            "/v1/me/identities",
+            get(async |State(fake): S| Json(fake.identities.lock().clone())).post(oidc_start),
+        )
+        .route("/v1/me/identities/{id}", delete(unlink))
         .route("/v1/me/password", post(change_password))
         .route("/v1/me/email", post(done).put(done))
         .route("/v1/me/totp", post(totp).put(done).delete(done))
@@ -226,7 +244,7 @@ async fn fail(State(fake): S, request: Request, next: Next) -> Response {
 
 async fn signup_info(State(fake): S) -> Json<SignupInfo> {
     let mail_file = fake.mail_file.as_ref().map(|path| path.display().to_string());
-    Json(SignupInfo { mode: fake.signup, mail_file, oidc: None })
+    Json(SignupInfo { mode: fake.signup, mail_file, oidc: fake.oidc.clone() })
 }
 
 async fn code(State(fake): S, Json(request): Json<CodeRequest>) -> StatusCode {
@@ -272,6 +290,62 @@ async fn login(State(fake): S, Json(login): Json<Login>) -> Response {
         return error(401, "a second factor is needed");
     }
     (StatusCode::CREATED, Json(fake.open(&login.id))).into_response()
+}
+
+async fn oidc_start(State(fake): S, Json(start): Json<OidcStart>) -> Response {
+    if fake.oidc.is_none() {
+        return error(404, "this platform has no single sign-on");
+    }
+    let browser = format!("browser{}", fake.flows.lock().len());
+    fake.flows.lock().insert(browser.clone(), start.redirect_to);
+    let url = format!("{PROVIDER}/auth?state=s&x=%22%3E%3Cscript%3E");
+    (StatusCode::CREATED, Json(OidcStarted { url, browser, expires_in: 600 })).into_response()
+}
+
+/// The code says what comes of it.
+async fn oidc_finish(State(fake): S, headers: HeaderMap, Json(finish): Json<OidcFinish>) -> Response {
+    let redirect_to = fake.flows.lock().get(&finish.browser).cloned();
+    let Some(redirect_to) = redirect_to.filter(|_| finish.state == "s" && finish.iss == PROVIDER) else {
+        return error(400, "this sign-in was finished before");
+    };
+    match finish.code.as_str() {
+        "good" => {
+            Json(OidcFinished::Opened { session: fake.open(EMAIL), redirect_to, new: false }).into_response()
+        }
+        "new" => {
+            Json(OidcFinished::Opened { session: fake.open(EMAIL), redirect_to, new: true }).into_response()
+        }
+        "evil" => {
+            let redirect_to = "//evil.example".to_owned();
+            Json(OidcFinished::Opened { session: fake.open(EMAIL), redirect_to, new: false }).into_response()
+        }
+        "factor" => Json(OidcFinished::Factor { ticket: "ticket".into() }).into_response(),
+        "link" if fake.sessions.lock().contains_key(&session_of(&headers)) => {
+            Json(OidcFinished::Linked { redirect_to }).into_response()
+        }
+        "link" => error(401, "account is required"),
+        "down" => error(503, data::HOSTILE),
+        _ => error(403, data::HOSTILE),
+    }
+}
+
+async fn oidc_factor(State(fake): S, Json(factor): Json<OidcFactor>) -> Response {
+    let Some(redirect_to) = fake.flows.lock().get(&factor.browser).cloned() else {
+        return error(400, "this sign-in was finished before");
+    };
+    if factor.ticket != "ticket" || factor.totp != "000000" {
+        return error(401, "the code of the second factor is wrong");
+    }
+    Json(OidcFinished::Opened { session: fake.open(EMAIL), redirect_to, new: false }).into_response()
+}
+
+async fn unlink(State(fake): S, Path(id): Path<String>) -> Response {
+    let before = fake.identities.lock().len();
+    fake.identities.lock().retain(|identity| identity.id != id);
+    if fake.identities.lock().len() == before {
+        return error(404, "identity not found");
+    }
+    StatusCode::NO_CONTENT.into_response()
 }
 
 async fn me(State(fake): S, headers: HeaderMap) -> Json<Me> {

@@ -297,3 +297,14 @@ pub(crate) fn plans(full: bool) -> Vec<Plan> {
     };
     vec![of("developer", 0), of("business", 4_500_000)]
 }
+
+/// An account elsewhere whose owner chose its address.
+pub(crate) fn identity() -> micro_api::oidc::Identity {
+    micro_api::oidc::Identity {
+        id: "i1".into(),
+        issuer: "https://provider.example".into(),
+        email: HOSTILE.into(),
+        created_ms: ago(DAY),
+        used_ms: ago(MINUTE),
+    }
+}

@@ -21,7 +21,7 @@ pub(crate) async fn show(visit: Visit) -> Answer {
             return Ok(see(if back.is_empty() { "/" } else { &back }));
         }
     }
-    page(&visit, &Filled::default().value("redirect_to", back), false)
+    page(&visit, &Filled::default().value("redirect_to", back), false).await
 }
 
 pub(crate) async fn send(visit: Visit, form: Form) -> Answer {
@@ -38,7 +38,7 @@ pub(crate) async fn send(visit: Visit, form: Form) -> Answer {
         filled = filled.problem("password", "Give your password.");
     }
     if !filled.is_good() {
-        return page(&visit, &filled, !login.totp.is_empty());
+        return page(&visit, &filled, !login.totp.is_empty()).await;
     }
     match visit.client.login(&login).await {
         Ok(opened) => {
@@ -54,21 +54,23 @@ pub(crate) async fn send(visit: Visit, form: Form) -> Answer {
                     "This code is not right. Codes change every 30 seconds: give the current one, and the \
                      password once more."
                 };
-                return page(&visit, &filled.problem("totp", text), true);
+                return page(&visit, &filled.problem("totp", text), true).await;
             }
             // One answer for an unknown name and a wrong password.
             let text = "The name or the password is wrong.";
-            page(&visit, &filled.fail("login", text), !login.totp.is_empty())
+            page(&visit, &filled.fail("login", text), !login.totp.is_empty()).await
         }
         Err(error) => {
             let text = mendable(error)?;
-            page(&visit, &filled.fail("login", text), !login.totp.is_empty())
+            page(&visit, &filled.fail("login", text), !login.totp.is_empty()).await
         }
     }
 }
 
-fn page(visit: &Visit, filled: &Filled, totp: bool) -> Answer {
-    visit.page("login.html", json!({ "form": filled, "totp": totp }))
+pub(super) async fn page(visit: &Visit, filled: &Filled, totp: bool) -> Answer {
+    // A login by password needs no more of the page, so that it is shown whatever comes of this question.
+    let oidc = visit.client.signup_info().await.ok().and_then(|info| info.oidc);
+    visit.page("login.html", json!({ "form": filled, "totp": totp, "oidc": oidc }))
 }
 
 /// Gives the browser its new session and sends it on. The session that it had before ends: what somebody else may

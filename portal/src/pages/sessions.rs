@@ -1,4 +1,4 @@
-//! `/settings/sessions`: where the person is signed in.
+//! `/settings/sessions`: where the person is signed in, and what else signs them in.
 
 use serde_json::json;
 
@@ -11,13 +11,17 @@ pub(crate) async fn show(person: Person) -> Answer {
     page(&person, &Filled::default()).await
 }
 
-async fn page(person: &Person, filled: &Filled) -> Answer {
+pub(super) async fn page(person: &Person, filled: &Filled) -> Answer {
     let mut sessions = person.client.sessions().await?;
     sessions.sort_by_key(|session| (!session.current, std::cmp::Reverse(session.used_ms)));
+    let oidc = person.visit.client.signup_info().await?.oidc;
+    let identities = if oidc.is_some() { person.client.identities().await? } else { Vec::new() };
     person.page(
         "settings",
         "settings_sessions.html",
-        json!({ "sessions": sessions, "form": filled, "tab": "sessions" }),
+        json!({
+            "sessions": sessions, "oidc": oidc, "identities": identities, "form": filled, "tab": "sessions",
+        }),
     )
 }
 

@@ -6,5 +6,6 @@ mod fake;
 mod browser;
 mod forms;
 mod login;
+mod oidc;
 mod pages;
 mod xss;

@@ -4,7 +4,6 @@
 //! of its own for the command line. Programs and guests come from cargo's target folder, where `cargo xtask test` put
 //! them.
 
-pub mod browser;
 pub mod command;
 pub mod database;
 pub mod eventually;
@@ -12,8 +11,10 @@ pub mod git_server;
 pub mod guest;
 pub mod http;
 pub mod load;
+pub mod oidc;
 pub mod platform;
 pub mod repo;
+pub mod scripts;
 pub mod tenant;
 
 pub use command::{Micro, Output};

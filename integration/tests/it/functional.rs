@@ -4,6 +4,7 @@ mod backup;
 mod bad_input;
 mod crash;
 mod git_servers;
+mod oidc;
 mod parity;
 mod portal;
 mod sources;

@@ -43,6 +43,11 @@ pub(super) fn browser() -> Result<()> {
     packages("Playwright and axe", "integration/browser", &paths::tools()?.join("browser"))
 }
 
+/// A provider of single sign-on for tests, in the versions of the checked-in lock file.
+pub(super) fn oidc() -> Result<()> {
+    packages("oidc-provider", "integration/oidc", &paths::tools()?.join("oidc"))
+}
+
 /// Installs the packages of `folder`'s lock file into `dir`, unless they are there.
 fn packages(what: &str, folder: &str, dir: &Path) -> Result<()> {
     let source = paths::root().join(folder);

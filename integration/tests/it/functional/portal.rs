@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use micro_integration::git_server::HttpServer;
 use micro_integration::guest::Guest;
 use micro_integration::platform::binary;
-use micro_integration::{Options, Platform, Repo, browser};
+use micro_integration::{Options, Platform, Repo, scripts};
 use tempfile::tempdir;
 use tokio::process::Command;
 
@@ -28,11 +28,11 @@ async fn from_sign_up_to_a_revoked_token() -> Result<()> {
         Platform::start_with(Options { flags: vec![flag], closed: true, ..Options::default() }).await?;
     let home = platform.scratch().join("jane");
     std::fs::create_dir(&home).context("make a home")?;
-    let scripts = platform.scratch().join("browser");
-    browser::place(&scripts)?;
+    let folder = platform.scratch().join("browser");
+    scripts::place("browser", &folder)?;
     let mut flow = Command::new("node");
     flow.arg("flow.mjs")
-        .current_dir(&scripts)
+        .current_dir(&folder)
         .env("PORTAL_URL", format!("http://localhost:{}", platform.web().port()))
         .env("MAIL_FILE", platform.data().join("mail.txt"))
         .env("MICRO", binary("micro"))

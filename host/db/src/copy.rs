@@ -162,12 +162,13 @@ impl Filling {
     /// # Errors
     /// [`Error::Copy`] unless the table and the rows are what the schema has.
     pub async fn insert(&mut self, table: &Table, rows: &[String]) -> Result<(), Error> {
+        let sorted = |table: &Table| {
+            let mut columns = table.columns.clone();
+            columns.sort();
+            columns
+        };
         let own = tables(&self.columns).into_iter().find(|own| own.name == table.name);
-        let (mut told, mut known) = (table.columns.clone(), own.unwrap_or_else(|| table.clone()).columns);
-        let known_table = self.columns.iter().any(|column| column.0 == table.name);
-        told.sort();
-        known.sort();
-        if !known_table || told != known {
+        if own.is_none_or(|own| sorted(&own) != sorted(table)) {
             return Err(Error::Copy(format!("the schema has no table {} with these columns", table.name)));
         }
         for row in rows {

@@ -1,4 +1,5 @@
 //! Every value that the master key seals, for when that key is replaced. Whatever else is sealed one day belongs here.
+//! A sign-in by a provider that is under way does not: it lasts ten minutes, and can begin anew.
 
 use crate::dialect::Tx;
 use crate::query::{Query, query};

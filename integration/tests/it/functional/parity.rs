@@ -84,6 +84,14 @@ const NO_PAGE: &[&str] = &[
     "auth delete rule",
 ];
 
+/// Pages that no command has: a provider's sign-in happens in a browser, and a terminal uses `login --device`.
+const NO_COMMAND: &[&str] = &[
+    "POST /login/oidc",
+    "POST /login/oidc/factor",
+    "POST /settings/identities",
+    "POST /settings/identities/{id}/unlink",
+];
+
 /// The groups of commands that are about accounts, teams and use.
 const GROUPS: &[&str] =
     &["user", "token", "project", "namespace", "members", "invite", "invitations", "auth", "operator"];
@@ -138,7 +146,8 @@ async fn every_action_has_a_command_and_a_page() -> Result<()> {
         let name: Vec<&str> = command.split(' ').filter(|word| !word.starts_with('-')).collect();
         ensure!(help.contains(&format!("micro {}", name.join(" "))), "`micro {command}`: {help}");
     }
-    let paired: BTreeSet<&str> = PAIRS.iter().map(|(_, route)| *route).collect();
+    let paired: BTreeSet<&str> =
+        PAIRS.iter().map(|(_, route)| *route).chain(NO_COMMAND.iter().copied()).collect();
     let alone: Vec<_> =
         routes.iter().filter(|route| route.starts_with("POST") && !paired.contains(route.as_str())).collect();
     ensure!(alone.is_empty(), "pages do what no command does: {alone:?}");
@@ -152,6 +161,8 @@ async fn every_action_has_a_command_and_a_page() -> Result<()> {
         PAIRS.iter().map(|(command, _)| *command).chain(NO_PAGE.iter().copied()).collect();
     let alone: Vec<_> = commands.iter().filter(|command| !known.contains(command.as_str())).collect();
     ensure!(alone.is_empty(), "commands do what no page does: {alone:?}");
+    let gone: Vec<_> = NO_COMMAND.iter().filter(|route| !routes.contains(**route)).collect();
+    ensure!(gone.is_empty(), "there are no pages {gone:?}");
     let gone: Vec<_> = NO_PAGE.iter().filter(|command| !commands.contains(**command)).collect();
     ensure!(gone.is_empty(), "there are no commands {gone:?}");
     Ok(())

@@ -93,7 +93,7 @@ impl Micro {
         };
         let output = tokio::time::timeout(DEADLINE, async {
             let (typed, output) = tokio::join!(type_in, child.wait_with_output());
-            typed.and(output.context("read what it printed"))
+            typed.and_then(|()| output.context("read what it printed"))
         });
         let output = output
             .await

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use micro_integration::guest::Guest;
-use micro_integration::tenant::{Tenant, send};
+use micro_integration::tenant::{PASSWORD, Tenant, mailed_code, send};
 use micro_integration::{Options, Platform};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -91,5 +91,53 @@ async fn the_port_needs_a_credential_and_the_socket_an_owner() -> Result<()> {
     let rpc = json!({"service": "helloworld", "endpoint": "Helloworld.Call", "request": {}});
     let answer = send(&platform, "", Method::POST, "/rpc", &rpc).await?;
     ensure!(answer.status == 401 || answer.status == 404, "{answer:?}");
+    Ok(())
+}
+
+/// What a request does not ask for is not taken from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_that_nobody_asked_for_make_nobody_an_operator() -> Result<()> {
+    let platform = Platform::start_with(Options { closed: true, ..Options::default() }).await?;
+    let extra = json!({
+        "operator": true, "blocked": false, "role": "operator", "scopes": ["operator"], "plan": "operator",
+        "namespace": "default", "invitations": 1_000, "owner": "somebody", "id": "somebody",
+    });
+    let with = |mut body: Value| {
+        if let (Some(body), Some(extra)) = (body.as_object_mut(), extra.as_object()) {
+            for (key, value) in extra {
+                body.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        body
+    };
+    let email = "eve@example.com";
+    send(&platform, "", Method::POST, "/v1/signup/code", &json!({"email": email})).await?;
+    let code = mailed_code(&platform, email, "").await?;
+    let signup = with(json!({"email": email, "code": code, "password": PASSWORD, "name": "eve"}));
+    let opened = send(&platform, "", Method::POST, "/v1/signup", &signup).await?;
+    // Refused as a whole, or taken without them.
+    let opened = match opened.status {
+        201 => opened,
+        400 => {
+            let plain = json!({"email": email, "code": code, "password": PASSWORD, "name": "eve"});
+            send(&platform, "", Method::POST, "/v1/signup", &plain).await?
+        }
+        _ => anyhow::bail!("{opened:?}"),
+    };
+    let session = opened.json()?["session"].as_str().context("a session")?.to_owned();
+    for (method, path, body) in [
+        (Method::PATCH, "/v1/me", with(json!({"name": "eve2"}))),
+        (Method::POST, "/v1/projects", with(json!({"name": "mine"}))),
+        (Method::POST, "/v1/keys", with(json!({"description": "mine", "scopes": ["viewer"]}))),
+    ] {
+        let answer = send(&platform, &session, method, path, &body).await?;
+        ensure!(answer.status < 500, "{path}: {answer:?}");
+    }
+    let me = send(&platform, &session, Method::GET, "/v1/me", &Value::Null).await?.json()?;
+    ensure!(me["operator"] != true, "{me}");
+    let limits = send(&platform, &session, Method::GET, "/v1/limits", &Value::Null).await?.json()?;
+    ensure!(limits["plan"] == "free" && limits["namespace"] != "default", "{limits}");
+    let people = send(&platform, &session, Method::GET, "/v1/operator/people", &Value::Null).await?;
+    ensure!(people.status == 403 || people.status == 404, "{people:?}");
     Ok(())
 }

@@ -117,7 +117,7 @@ impl Form {
         let secure = portal.config.secure;
         let session = cookie::read(headers, cookie::SESSION, secure);
         let visit = cookie::read(headers, cookie::VISIT, secure);
-        let tie = session.as_deref().map(Tie::Session).or(visit.as_deref().map(Tie::Visit));
+        let tie = session.as_deref().map(Tie::Session).or_else(|| visit.as_deref().map(Tie::Visit));
         let good = tie.is_some_and(|tie| portal.csrf.check(tie, self.raw(TOKEN)));
         if good {
             return Ok(());

@@ -233,7 +233,7 @@ impl FromRequestParts<Arc<Portal>> for Person {
             client.in_namespace(&named).me().await?
         };
         let namespace: Result<Namespace, _> = me.namespace.parse();
-        let client = namespace.map_or(client.clone(), |namespace| client.in_namespace(&namespace));
+        let client = namespace.map_or_else(|_| client.clone(), |namespace| client.in_namespace(&namespace));
         Ok(Self { visit, client, session, me })
     }
 }

@@ -57,7 +57,7 @@ impl Control {
             _ => None,
         };
         let stored = person.as_ref().map(|person| person.password.as_str());
-        let stored = stored.or(account.as_ref().map(|account| account.password.as_str()));
+        let stored = stored.or_else(|| account.as_ref().map(|account| account.password.as_str()));
         let right = self.passwords.verify(secret, stored.filter(|hash| !hash.is_empty())).await;
         if !right.map_err(password_error)? {
             return Err(Api::unauthorized(AUTH, "the id or the secret is wrong").into());

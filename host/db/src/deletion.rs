@@ -69,7 +69,7 @@ impl Db {
         for (id,) in due {
             let mut tx = self.begin(&id).await?;
             let Some(person) = people::find(&mut tx, &id).await? else { continue };
-            if !person.deleted_ms.is_some_and(|deleted_ms| deleted_ms <= before_ms) {
+            if person.deleted_ms.is_none_or(|deleted_ms| deleted_ms > before_ms) {
                 continue;
             }
             audit::erase(&mut tx, &id, &[&person.name, &key_of(&person.email), &person.email]).await?;

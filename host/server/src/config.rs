@@ -19,7 +19,7 @@ pub(crate) enum Role {
     /// Gateway, control plane and a supervised builder in one go.
     All(Box<Options>),
     /// Work on the data folder, by whoever owns it.
-    Admin(crate::admin::Args),
+    Admin(Box<crate::admin::Args>),
 }
 
 #[derive(Debug, Clone, clap::Args)]

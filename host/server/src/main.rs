@@ -44,7 +44,7 @@ fn run(cli: Cli) -> Result<()> {
                 .enable_all()
                 .build()
                 .context("start the async runtime")?;
-            return runtime.block_on(admin::run(args));
+            return runtime.block_on(admin::run(*args));
         }
     };
     process::log_to_stderr()?;

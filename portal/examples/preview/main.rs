@@ -2,6 +2,8 @@
 //!
 //! It prints its address and, for `--signed-in`, a session to put into the cookie `micro-session`.
 
+#![expect(clippy::unwrap_used, reason = "a preview ends at what it does not expect")]
+
 #[path = "fake.rs"]
 mod fake;
 

@@ -135,7 +135,7 @@ async fn arrive(visit: &Visit, finished: OidcFinished) -> Answer {
     let mut response = match finished {
         OidcFinished::Opened { session, redirect_to, new } => {
             let welcome = format!("/n/{}?done=welcome", session.namespace);
-            let back = own_path(&redirect_to).or(new.then_some(welcome.as_str()));
+            let back = own_path(&redirect_to).or_else(|| new.then_some(welcome.as_str()));
             login::enter(visit, &session, back).await?
         }
         // Checked once more where the address is written.

@@ -54,7 +54,7 @@ impl Head {
     pub(crate) fn endpoints(&self) -> &[Endpoint] {
         let version = self.version();
         let record = self.records.iter().find(|record| record.version == version);
-        record.or(self.records.first()).map_or(&[], |record| &record.endpoints)
+        record.or_else(|| self.records.first()).map_or(&[], |record| &record.endpoints)
     }
 
     pub(crate) fn context(&self, person: &Person, tab: &str) -> Value {

@@ -18,7 +18,7 @@ pub(crate) async fn list(person: Person) -> Answer {
     let rest: Vec<_> = rows.into_iter().filter(|versions| name(versions) > after.as_str()).collect();
     let more = rest.len() > ROWS;
     let shown: Vec<Value> = rest.iter().take(ROWS).map(|versions| row(versions)).collect();
-    let last = rest.iter().take(ROWS).last().map(|versions| name(versions)).filter(|_| more);
+    let last = rest.iter().take(ROWS).next_back().map(|versions| name(versions)).filter(|_| more);
     person.page(
         "services",
         "services.html",

@@ -1,5 +1,11 @@
 //! The portal against a control API that answers from memory.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, and so do its helpers"
+)]
+
 #[path = "../../examples/preview/fake.rs"]
 mod fake;
 

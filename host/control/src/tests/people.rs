@@ -183,7 +183,7 @@ async fn nobody_and_a_wrong_credential_get_401_everywhere() {
     for (method, path) in &table {
         let known = guarded().iter().any(|(known, at, _)| {
             let at = at.replace("/x/", "/{id}/").replace("namespaces/x", "namespaces/{namespace}");
-            let at = at.strip_suffix("/x").map_or(at.clone(), |start| format!("{start}/{{id}}"));
+            let at = at.strip_suffix("/x").map_or_else(|| at.clone(), |start| format!("{start}/{{id}}"));
             known == method && at == *path
         });
         assert!(public(path) || known, "{method} {path} has no case here");

@@ -10,7 +10,7 @@ const ISSUER: &str = "https://provider.example.com";
 const NOW: i64 = 1_700_000_000;
 const RSA: &str = include_str!("../key/test/rsa.pem");
 
-fn expected<'a>(nonce: &'a str) -> Expected<'a> {
+fn expected(nonce: &str) -> Expected<'_> {
     Expected { issuer: ISSUER, client_id: "micro", nonce, now_s: NOW }
 }
 

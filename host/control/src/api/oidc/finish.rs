@@ -57,12 +57,9 @@ pub(crate) async fn handler(
         return link(&control, &visitor, flow, &identity).await.map(Json);
     }
     let from = From { address: visitor.address, agent: &visitor.agent };
-    let known = match known(&control, provider, &identity, &said).await? {
-        Some(known) => known,
-        None => {
-            let person = sign_up(&control, provider, &from, &identity, &said).await?;
-            return open(&control, &from, &Known::new(person), &identity, flow.redirect_to).await.map(Json);
-        }
+    let Some(known) = known(&control, provider, &identity, &said).await? else {
+        let person = sign_up(&control, provider, &from, &identity, &said).await?;
+        return open(&control, &from, &Known::new(person), &identity, flow.redirect_to).await.map(Json);
     };
     if known.person.has_totp() {
         return ask_factor(&control, &known.person, &identity, flow).await.map(Json);

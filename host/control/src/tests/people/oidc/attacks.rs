@@ -56,7 +56,7 @@ async fn a_code_is_good_once_and_for_the_sign_in_that_it_came_with() {
     // Stolen, and brought to the end of another sign-in: the verifier is not the code's.
     let other = fixture.leave(Who::Nobody, "/v1/oidc").await;
     let own = provider.visit(&other.url, verified("m1", "mallory@example.com"));
-    let stolen = Back { code: back.code.clone(), state: own.state };
+    let stolen = Back { code: back.code, state: own.state };
     let (code, detail) = error(&fixture.come_back(Who::Nobody, &stolen, &other.browser).await);
     assert!(code == 400 && detail.contains("did not confirm"), "{detail}");
     assert_nothing_happened(&fixture).await;

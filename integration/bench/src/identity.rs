@@ -27,7 +27,7 @@ const PLAN_MAX: Duration = Duration::from_micros(10);
 
 /// A plan with every limit that a request is held against, none of which it reaches.
 const PLANS: &str = "[plan.free]\nrequests_per_second = 1_000_000\nrequests_per_month = 1_000_000_000\n\
-                     cpu_seconds = 1_000_000\negress_bytes = \"1TiB\"\ninstances = 1_000\nmemory = \"1GiB\"\n\
+                     cpu_seconds = 1_000_000\negress_bytes = \"1000GiB\"\ninstances = 1_000\nmemory = \"1GiB\"\n\
                      [plan.none]\n";
 
 pub(crate) async fn measure(effort: Effort) -> Result<Vec<Row>> {

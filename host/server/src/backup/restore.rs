@@ -137,7 +137,7 @@ fn unpack<R: Read>(entries: tar::Entries<'_, R>, manifest: &Manifest, staging: &
         manifest.files.iter().map(|file| (file.path.as_bytes(), file)).collect();
     let mut progress = Progress::new();
     for entry in entries {
-        let mut entry = entry.context("read the backup: is it whole?")?;
+        let mut entry = entry.context("read the backup: is it cut off?")?;
         let path = entry.path_bytes().into_owned();
         let shown = String::from_utf8_lossy(&path).into_owned();
         ensure!(entry.header().entry_type().is_file(), "the backup has `{shown}`, which is no plain file");

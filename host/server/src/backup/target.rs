@@ -40,7 +40,7 @@ impl Target {
         self.data.join(UNFINISHED)
     }
 
-    /// Moves all but the rows of the control data to its place.
+    /// Moves all but the rows of the control data to its place, and to the disk.
     pub(super) fn move_in(&self) -> Result<()> {
         let staging = self.staging();
         let failed = || format!("fill {}", self.data.display());
@@ -50,18 +50,19 @@ impl Target {
                 std::fs::rename(staging.join(&name), self.data.join(&name)).with_context(failed)?;
             }
         }
-        Ok(())
+        let folder = std::fs::File::open(&self.data).with_context(failed)?;
+        rustix::fs::syncfs(folder).with_context(failed)
     }
 
     /// From now on it is a platform's.
     pub(super) fn finish(mut self) -> Result<()> {
-        let failed = || format!("finish {}", self.data.display());
-        let folder = std::fs::File::open(&self.data).with_context(failed)?;
-        rustix::fs::syncfs(&folder).with_context(failed)?;
-        std::fs::remove_dir_all(self.staging()).with_context(failed)?;
-        folder.sync_all().with_context(failed)?;
+        // All is there, in PostgreSQL too: nothing may be emptied any more.
         self.done = true;
-        Ok(())
+        let staging = self.staging();
+        let failed =
+            || format!("all is restored, but {} has to go before a server starts", staging.display());
+        std::fs::remove_dir_all(&staging).with_context(failed)?;
+        std::fs::File::open(&self.data).and_then(|folder| folder.sync_all()).with_context(failed)
     }
 }
 

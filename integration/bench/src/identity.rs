@@ -18,7 +18,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::Effort;
-use crate::table::{Goal, Row, time};
+use crate::table::{Goal, Row, median, time};
 
 /// What a check may add to a request.
 const KNOWN_MAX: Duration = Duration::from_micros(20);
@@ -53,8 +53,8 @@ pub(crate) async fn measure(effort: Effort) -> Result<Vec<Row>> {
     let measured = tokio::task::spawn_blocking(move || compare(address, &limited, &free, &keys, &tokens));
     let measured = measured.await.context("the measurement")??;
     let nobody = median(measured.nobody);
-    let beyond = |what: &str, with: Vec<Duration>, without: Duration, allowed: Duration| {
-        let added = median(with).as_secs_f64() - without.as_secs_f64();
+    let beyond = |what: &str, with: Vec<f64>, without: f64, allowed: Duration| {
+        let added = median(with) - without;
         let added = Duration::from_secs_f64(added.max(0.0));
         Row {
             what: what.to_owned(),
@@ -72,15 +72,15 @@ pub(crate) async fn measure(effort: Effort) -> Result<Vec<Row>> {
     ])
 }
 
-/// How long requests of each kind took.
+/// How long requests of each kind took, in seconds.
 #[derive(Debug, Default)]
 struct Measured {
-    nobody: Vec<Duration>,
-    known: Vec<Duration>,
-    key: Vec<Duration>,
-    token: Vec<Duration>,
-    limited: Vec<Duration>,
-    free: Vec<Duration>,
+    nobody: Vec<f64>,
+    known: Vec<f64>,
+    key: Vec<f64>,
+    token: Vec<f64>,
+    limited: Vec<f64>,
+    free: Vec<f64>,
 }
 
 fn compare(
@@ -109,11 +109,6 @@ fn compare(
         measured.limited.push(line.ask(limited_host, "")?);
     }
     Ok(measured)
-}
-
-fn median(mut samples: Vec<Duration>) -> Duration {
-    samples.sort_unstable();
-    samples.get(samples.len() / 2).copied().unwrap_or_default()
 }
 
 /// Keys of the tenant that no server has seen yet, written into the database of one that is stopped.
@@ -159,8 +154,8 @@ impl Line {
         Ok(Self { stream, port: address.port(), answer: vec![0; 64 * 1024] })
     }
 
-    /// How long the answer took, which must be 200.
-    fn ask(&mut self, namespace: &str, token: &str) -> Result<Duration> {
+    /// How many seconds the answer took, which must be 200.
+    fn ask(&mut self, namespace: &str, token: &str) -> Result<f64> {
         let authorization =
             if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
         let host = format!("{namespace}.localhost:{}", self.port);
@@ -174,7 +169,7 @@ impl Line {
             ensure!(read > 0, "the connection ended");
             length += read;
             if is_whole(self.answer.get(..length).unwrap_or_default())? {
-                return Ok(since.elapsed());
+                return Ok(since.elapsed().as_secs_f64());
             }
         }
     }

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use micro_integration::guest::Guest;
 use micro_integration::tenant::{PASSWORD, Tenant, send};
-use micro_integration::{Micro, Options, Platform, eventually, http, load};
+use micro_integration::{Database, Micro, Options, Platform, eventually, http, load};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -28,9 +28,8 @@ async fn a_platform_lives_on_from_its_backup() -> Result<()> {
 /// Accounts and services in PostgreSQL, on both sides.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_platform_on_postgres_lives_on_from_its_backup() -> Result<()> {
-    let Ok(server) = std::env::var("MICRO_TEST_POSTGRES") else { return Ok(()) };
-    let (from, to) = (database(&server, "from")?, database(&server, "to")?);
-    lives_on(Some(&from), Some(&to)).await
+    let (Some(from), Some(to)) = (Database::create()?, Database::create()?) else { return Ok(()) };
+    lives_on(Some(&from.url()), Some(&to.url())).await
 }
 
 async fn lives_on(from: Option<&str>, to: Option<&str>) -> Result<()> {
@@ -245,8 +244,8 @@ async fn a_master_key_is_replaced() -> Result<()> {
 /// Servers that share a database may start at once: one migrates it, and both serve.
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_start_at_once_on_one_new_postgres() -> Result<()> {
-    let Ok(server) = std::env::var("MICRO_TEST_POSTGRES") else { return Ok(()) };
-    let db = database(&server, "shared")?;
+    let Some(shared) = Database::create()? else { return Ok(()) };
+    let db = shared.url();
     let with_key = || {
         let mut options = options(Some(&db));
         options.flags.push("--no_builder".to_owned());
@@ -296,16 +295,4 @@ async fn fails_to_start(platform: &Platform, more: &[String]) -> Result<String> 
 fn write_key(path: &PathBuf, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).context("write a master key")?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).context("close a master key to others")
-}
-
-/// A new database on the server; its address.
-fn database(server: &str, purpose: &str) -> Result<String> {
-    let name = format!("micro_it_{purpose}_{:016x}", rand::random::<u64>());
-    let made = std::process::Command::new("psql")
-        .args(["--quiet", "--command", &format!("CREATE DATABASE {name}"), server])
-        .output()
-        .context("start psql")?;
-    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let (base, _) = server.rsplit_once('/').context("an address with a database")?;
-    Ok(format!("{base}/{name}"))
 }

@@ -61,7 +61,7 @@ impl Db {
         if schema > migrate::newest() {
             return Err(Error::NewerSchema { found: schema, known: migrate::newest() });
         }
-        let mut tx = self.begin("schema").await?;
+        let mut tx = self.begin(migrate::LOCK).await?;
         if self::schema(&mut tx).await?.is_some() {
             return Err(Error::NotEmpty);
         }

@@ -51,7 +51,7 @@ const STEPS: &[Step] = &[
 ];
 
 /// Excludes other migrations of the same database.
-const LOCK: &str = "schema";
+pub(crate) const LOCK: &str = "schema";
 
 impl Db {
     /// Brings the schema up to date. Safe to call at each start, by several processes at once: one migrates and the

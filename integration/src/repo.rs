@@ -101,5 +101,10 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
 
 /// A folder of the checkout.
 pub fn checkout(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new(".")).join(folder)
+    // As cargo or the shell say it now: checkouts that share a target folder share this program too.
+    let start =
+        std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).or_else(|| std::env::current_dir().ok());
+    let start = start.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+    let root = start.ancestors().find(|folder| folder.join("ARCHITECTURE.md").is_file());
+    root.unwrap_or_else(|| Path::new(".")).join(folder)
 }

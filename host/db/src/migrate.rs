@@ -151,8 +151,9 @@ mod tests {
     /// Files on disk and the list agree, and both folders hold the same numbers.
     #[test]
     fn each_file_is_a_step() {
+        let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
         for folder in ["sqlite", "postgres"] {
-            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(folder);
+            let path = std::path::Path::new(&package).join("migrations").join(folder);
             let mut found: Vec<String> = std::fs::read_dir(path)
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -200,12 +200,12 @@ fn sections(schema: &Value) -> BTreeMap<String, Vec<String>> {
 
 #[test]
 fn the_checked_in_schema_is_the_parsers() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/micro.schema.json");
+    let path = std::env::var("CARGO_MANIFEST_DIR").unwrap() + "/micro.schema.json";
     let text = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
     if std::env::var_os("MICRO_UPDATE_SCHEMA").is_some() {
-        std::fs::write(path, &text).unwrap();
+        std::fs::write(&path, &text).unwrap();
     }
-    let file = std::fs::read_to_string(path).unwrap();
+    let file = std::fs::read_to_string(&path).unwrap();
     assert!(file == text, "micro.schema.json is out of date: run this test with MICRO_UPDATE_SCHEMA=1");
 }
 

@@ -138,8 +138,12 @@ pub fn pseudonym(person: &str) -> String {
 pub(crate) fn of_namespace(namespace: &str, after: &str, limit: i64) -> Query {
     query(
         "audit.of_namespace",
+        // By time first, although ids have the same order: with that of the ids alone PostgreSQL may walk the primary
+        // key through everybody's lines.
         "SELECT id, at_ms, actor_name, action, subject, address, detail FROM audit
-         WHERE namespace = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
+         WHERE namespace = $1
+           AND (at_ms, id) < (COALESCE((SELECT at_ms FROM audit WHERE id = $2), 9223372036854775807), $2)
+         ORDER BY at_ms DESC, id DESC LIMIT $3",
     )
     .bind(namespace)
     .bind(before(after))

@@ -194,7 +194,7 @@ CREATE TABLE audit (
     address TEXT NOT NULL,
     detail TEXT NOT NULL
 );
-CREATE INDEX audit_by_namespace ON audit (namespace, id);
+CREATE INDEX audit_by_namespace ON audit (namespace, at_ms, id);
 CREATE INDEX audit_by_actor ON audit (actor);
 CREATE INDEX audit_by_subject ON audit (subject);
 

@@ -3,6 +3,9 @@
 //! Known credentials are answered from memory, for as long as nothing changed in who may do what: every entry carries
 //! the access revision that it was looked up under, and counts only while that is the newest one. The revision is read
 //! before the rows, so an answer that a revocation overtook is never kept.
+//!
+//! That a credential was used is noted in memory, once a minute at most, and written by [`Credentials::write_uses`]: no
+//! request waits for it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,8 +18,9 @@ use micro_auth::{
     Authenticator, Credential, Identity, Keyring, Opaque, OpaqueKind, PublicKey, Refused, Sealer, SigningKey,
     TokenError, key, scopes_of,
 };
-use micro_db::{Db, Person, Session, now_ms};
-use parking_lot::RwLock;
+use micro_db::credentials::USE_STEP_MS;
+use micro_db::{Db, Holder, Person, Session, Use, now_ms};
+use parking_lot::{Mutex, RwLock};
 
 use crate::error::chain;
 use crate::seal;
@@ -27,6 +31,8 @@ const KNOWN_MAX: u64 = 100_000;
 const ALONE_MS: i64 = 5 * 60 * 1000;
 /// A browser's session ends after so long without use.
 pub(crate) const SESSION_IDLE_MS: i64 = 14 * 24 * 60 * 60 * 1000;
+/// However much it is used, it ends so long after the sign-in.
+const SESSION_AGE_MAX_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 /// What knows who holds which credential.
 pub struct Credentials {
@@ -39,6 +45,8 @@ pub struct Credentials {
     revision: AtomicI64,
     /// When the database last told the revision, Unix milliseconds.
     told_ms: AtomicI64,
+    /// Uses that no database has yet.
+    uses: Mutex<Vec<Use>>,
 }
 
 /// A credential's digest, and the namespace that it was asked for.
@@ -48,6 +56,41 @@ type Question = ([u8; 32], Option<Namespace>);
 struct Known {
     revision: i64,
     identity: Arc<Identity>,
+    notes: Option<Arc<Notes>>,
+}
+
+/// What is noted of the use of a key or a session.
+struct Notes {
+    of: Noted,
+    /// The last use that was noted, Unix milliseconds.
+    used_ms: AtomicI64,
+}
+
+enum Noted {
+    Key(String),
+    Session { id: String, created_ms: i64 },
+}
+
+impl Notes {
+    fn new(of: Noted, used_ms: i64) -> Option<Arc<Self>> {
+        Some(Arc::new(Self { of, used_ms: AtomicI64::new(used_ms) }))
+    }
+
+    /// A use to be written; none when one was noted a moment ago.
+    fn note(&self, now_ms: i64) -> Option<Use> {
+        let used_ms = self.used_ms.load(Ordering::Relaxed);
+        let due = now_ms - used_ms >= USE_STEP_MS;
+        // Of those that come at once, one notes it.
+        let mine = due
+            && self.used_ms.compare_exchange(used_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        mine.then(|| match &self.of {
+            Noted::Key(id) => Use::Key(id.clone()),
+            Noted::Session { id, created_ms } => Use::Session {
+                id: id.clone(),
+                expires_ms: (now_ms + SESSION_IDLE_MS).min(created_ms + SESSION_AGE_MAX_MS),
+            },
+        })
+    }
 }
 
 /// A failure of the platform that keeps it from starting.
@@ -92,6 +135,7 @@ impl Credentials {
             known: moka::sync::Cache::new(KNOWN_MAX),
             revision: AtomicI64::new(revision),
             told_ms: AtomicI64::new(now_ms()),
+            uses: Mutex::default(),
         }))
     }
 
@@ -144,40 +188,65 @@ impl Credentials {
         namespace: Option<&Namespace>,
     ) -> Result<Arc<Identity>, Refused> {
         let question = (digest_of(credential), namespace.cloned());
-        let revision = self.revision();
-        if let Some(known) = self.known.get(&question).filter(|known| known.revision == revision) {
-            self.check_time(&known.identity)?;
-            return Ok(known.identity);
+        let (revision, now_ms) = (self.revision(), now_ms());
+        let known = self.known.get(&question).filter(|known| known.revision == revision);
+        // The end of a session moves while it is used.
+        let known = known.filter(|known| known.identity.expires_ms > now_ms);
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let (identity, notes) = self.look_up(credential, namespace).await?;
+                let known = Known { revision, identity: Arc::new(identity), notes };
+                self.check_time(&known.identity, now_ms)?;
+                self.known.insert(question, known.clone());
+                known
+            }
+        };
+        self.check_time(&known.identity, now_ms)?;
+        if let Some(used) = known.notes.and_then(|notes| notes.note(now_ms)) {
+            self.uses.lock().push(used);
         }
-        let identity = Arc::new(self.look_up(credential, namespace).await?);
-        self.check_time(&identity)?;
-        self.known.insert(question, Known { revision, identity: Arc::clone(&identity) });
-        Ok(identity)
+        Ok(known.identity)
     }
 
-    fn check_time(&self, identity: &Identity) -> Result<(), Refused> {
-        let now = now_ms();
-        if identity.expires_ms <= now {
+    /// Writes down which credentials were used since the last time. What cannot be written waits for the next.
+    pub(crate) async fn write_uses(&self) -> Result<(), micro_db::Error> {
+        let uses = std::mem::take(&mut *self.uses.lock());
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let written = self.db.note_uses(&uses, now_ms()).await;
+        if written.is_err() {
+            let mut waiting = self.uses.lock();
+            let room = KNOWN_MAX.saturating_sub(waiting.len() as u64);
+            waiting.extend(uses.into_iter().take(usize::try_from(room).unwrap_or(usize::MAX)));
+        }
+        written
+    }
+
+    fn check_time(&self, identity: &Identity, now_ms: i64) -> Result<(), Refused> {
+        if identity.expires_ms <= now_ms {
             return Err(Refused::Expired(identity.expires_ms / 1000));
         }
-        if now - self.told_ms.load(Ordering::Relaxed) > ALONE_MS {
+        if now_ms - self.told_ms.load(Ordering::Relaxed) > ALONE_MS {
             return Err(Refused::Unavailable);
         }
         Ok(())
     }
 
-    async fn look_up(&self, credential: &str, namespace: Option<&Namespace>) -> Result<Identity, Refused> {
+    async fn look_up(&self, credential: &str, namespace: Option<&Namespace>) -> Result<Found, Refused> {
         match Opaque::parse(credential) {
             Some(OpaqueKind::Key) => self.by_key(credential).await,
             Some(OpaqueKind::Session) => self.by_session(credential, namespace).await,
             Some(_) => Err(Refused::Invalid),
-            None => self.by_token(credential).await,
+            None => self.by_token(credential).await.map(|identity| (identity, None)),
         }
     }
 
-    async fn by_key(&self, credential: &str) -> Result<Identity, Refused> {
-        let key = self.db.key_by_digest(&key::digest(credential)).await.map_err(away)?;
-        let key = key.ok_or(Refused::Invalid)?;
+    async fn by_key(&self, credential: &str) -> Result<Found, Refused> {
+        let held = self.db.held_key(&key::digest(credential)).await.map_err(away)?;
+        let held = held.ok_or(Refused::Invalid)?;
+        let key = held.credential;
         if key.expires_ms <= now_ms() {
             return Err(Refused::Expired(key.expires_ms / 1000));
         }
@@ -185,20 +254,19 @@ impl Credentials {
             return Err(Refused::Blocked("the API key".to_owned()));
         }
         let namespace: Namespace = key.namespace.parse().map_err(|_| Refused::Invalid)?;
-        self.check_namespace(&namespace).await?;
+        check_open(&namespace, held.standing.is_namespace_closed())?;
         let mut scopes: Vec<String> = serde_json::from_str(&key.scopes).map_err(|_| Refused::Invalid)?;
         let mut person = None;
         if !key.owner.starts_with("account:") {
             // A key never outlives what its owner may do.
-            let owner = self.living(&key.owner).await?;
-            let role = self.db.role(&namespace, &owner.id).await.map_err(away)?.ok_or(Refused::Invalid)?;
+            let owner = held.standing.holder().map_err(away)?.ok_or(Refused::Invalid)?;
+            check_person(&owner.name, owner.is_blocked)?;
+            let role = owner.role.ok_or(Refused::Invalid)?;
             scopes.retain(|scope| scope.parse::<Role>().is_ok_and(|held| held <= role) || !is_role(scope));
-            person = Some(owner.id);
+            person = Some(key.owner.clone());
         }
-        if let Err(error) = self.db.touch_key(&key).await {
-            tracing::warn!(error = chain(&error), "The use of an API key was not noted");
-        }
-        Ok(Identity {
+        let notes = Notes::new(Noted::Key(key.id.clone()), key.used_ms);
+        let identity = Identity {
             id: key.owner.strip_prefix("account:").unwrap_or(&key.owner).to_owned(),
             name: key.owner_name,
             credential: Credential::Key,
@@ -209,20 +277,24 @@ impl Credentials {
             service: if key.service.is_empty() { None } else { key.service.parse().ok() },
             operator: false,
             expires_ms: key.expires_ms,
-        })
+        };
+        Ok((identity, notes))
     }
 
-    async fn by_session(&self, credential: &str, namespace: Option<&Namespace>) -> Result<Identity, Refused> {
+    async fn by_session(&self, credential: &str, namespace: Option<&Namespace>) -> Result<Found, Refused> {
         let session = self.db.session_by_digest(&key::digest(credential)).await.map_err(away)?;
         let session = session.ok_or(Refused::Invalid)?;
         let person = self.living(&session.person).await?;
-        let moved = (now_ms() + SESSION_IDLE_MS).max(session.expires_ms);
-        let end = moved.min(session.created_ms + 30 * 24 * 60 * 60 * 1000);
-        if let Err(error) = self.db.touch_session(&session, end).await {
-            tracing::warn!(error = chain(&error), "The use of a session was not noted");
-        }
         let (namespace, scopes) = self.place_of(&person, namespace).await?;
-        Ok(of_person(person, Credential::Session, namespace, scopes, &session))
+        let noted = Noted::Session { id: session.id.clone(), created_ms: session.created_ms };
+        let notes = Notes::new(noted, session.used_ms);
+        let holder = Holder {
+            is_operator: person.is_operator(),
+            is_blocked: person.is_blocked(),
+            name: person.name,
+            role: None,
+        };
+        Ok((of_person(holder, Credential::Session, namespace, scopes, session), notes))
     }
 
     /// The namespace that a person acts in and the scopes there; none where they are no member, so that what is asked
@@ -252,58 +324,34 @@ impl Credentials {
         })?;
         let namespace: Namespace = claims.iss.parse().map_err(|_| Refused::Invalid)?;
         let sid = claims.sid.ok_or(Refused::Invalid)?;
-        let session = self.db.session(&sid).await.map_err(away)?.ok_or(Refused::Invalid)?;
-        self.check_namespace(&namespace).await?;
+        let held = self.db.held_session(&sid, &namespace).await.map_err(away)?.ok_or(Refused::Invalid)?;
+        let (session, standing) = (held.credential, held.standing);
+        check_open(&namespace, standing.is_namespace_closed())?;
         let expires_ms = claims.exp.saturating_mul(1000);
         if session.person.is_empty() {
-            return self.of_account(&session, namespace, expires_ms).await;
+            let scopes = standing.account_scopes().filter(|_| session.namespace == namespace.as_str());
+            let scopes = scopes.ok_or(Refused::Invalid)?;
+            let scopes = serde_json::from_str(scopes).map_err(|_| Refused::Invalid)?;
+            return Ok(of_account(session, namespace, scopes, expires_ms));
         }
-        let person = self.living(&session.person).await?;
+        let person = standing.holder().map_err(away)?.ok_or(Refused::Invalid)?;
+        check_person(&person.name, person.is_blocked)?;
         // Roles are read, not taken from the token: a change acts at once.
-        let role = self.db.role(&namespace, &person.id).await.map_err(away)?.ok_or(Refused::Invalid)?;
-        let identity = of_person(person, Credential::Access, namespace, scopes_of(role), &session);
+        let role = person.role.ok_or(Refused::Invalid)?;
+        let identity = of_person(person, Credential::Access, namespace, scopes_of(role), session);
         Ok(Identity { expires_ms, ..identity })
-    }
-
-    async fn of_account(
-        &self,
-        session: &Session,
-        namespace: Namespace,
-        expires_ms: i64,
-    ) -> Result<Identity, Refused> {
-        let account = self.db.account(&namespace, &session.account).await.map_err(away)?;
-        let account = account.filter(|_| session.namespace == namespace.as_str()).ok_or(Refused::Invalid)?;
-        Ok(Identity {
-            name: account.id.clone(),
-            id: account.id,
-            credential: Credential::Account,
-            namespace,
-            scopes: account.scopes,
-            person: None,
-            session: session.id.clone(),
-            service: None,
-            operator: false,
-            expires_ms,
-        })
     }
 
     async fn living(&self, person: &str) -> Result<Person, Refused> {
         let person = self.db.person(person).await.map_err(away)?;
         let person = person.filter(|person| person.deleted_ms.is_none()).ok_or(Refused::Invalid)?;
-        if person.is_blocked() {
-            return Err(Refused::Blocked(format!("the account {}", person.name)));
-        }
+        check_person(&person.name, person.is_blocked())?;
         Ok(person)
     }
-
-    async fn check_namespace(&self, namespace: &Namespace) -> Result<(), Refused> {
-        match self.db.is_namespace_blocked(namespace).await.map_err(away)? {
-            Some(false) => Ok(()),
-            Some(true) => Err(Refused::Blocked(format!("the namespace {namespace}"))),
-            None => Err(Refused::Invalid),
-        }
-    }
 }
+
+/// An identity, and where its use is noted.
+type Found = (Identity, Option<Arc<Notes>>);
 
 #[async_trait]
 impl Authenticator for Credentials {
@@ -313,25 +361,51 @@ impl Authenticator for Credentials {
 }
 
 fn of_person(
-    person: Person,
+    person: Holder,
     credential: Credential,
     namespace: Namespace,
     scopes: Vec<String>,
-    session: &Session,
+    session: Session,
 ) -> Identity {
-    let operator = person.is_operator();
     Identity {
-        id: person.id.clone(),
+        id: session.person.clone(),
         name: person.name,
         credential,
         namespace,
         scopes,
-        person: Some(person.id),
-        session: session.id.clone(),
+        person: Some(session.person),
+        session: session.id,
         service: None,
-        operator,
+        operator: person.is_operator,
         expires_ms: session.expires_ms,
     }
+}
+
+fn of_account(session: Session, namespace: Namespace, scopes: Vec<String>, expires_ms: i64) -> Identity {
+    Identity {
+        name: session.account.clone(),
+        id: session.account,
+        credential: Credential::Account,
+        namespace,
+        scopes,
+        person: None,
+        session: session.id,
+        service: None,
+        operator: false,
+        expires_ms,
+    }
+}
+
+fn check_open(namespace: &Namespace, closed: Option<bool>) -> Result<(), Refused> {
+    match closed {
+        Some(false) => Ok(()),
+        Some(true) => Err(Refused::Blocked(format!("the namespace {namespace}"))),
+        None => Err(Refused::Invalid),
+    }
+}
+
+fn check_person(name: &str, is_blocked: bool) -> Result<(), Refused> {
+    if is_blocked { Err(Refused::Blocked(format!("the account {name}"))) } else { Ok(()) }
 }
 
 /// Micro's `admin` is a role too: an owner's.

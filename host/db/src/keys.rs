@@ -23,6 +23,7 @@ pub struct ApiKey {
     pub blocked: i64,
     pub created_ms: i64,
     pub expires_ms: i64,
+    /// Exact to a minute.
     pub used_ms: i64,
 }
 
@@ -40,9 +41,6 @@ record!(ApiKey {
     expires_ms,
     used_ms
 });
-
-/// `used_ms` is exact to this.
-const USE_STEP_MS: i64 = 60_000;
 
 macro_rules! select_key {
     ($where:literal) => {
@@ -114,18 +112,6 @@ impl Db {
         access::bump(&mut tx).await?;
         tx.commit().await?;
         Ok(revoked > 0)
-    }
-
-    /// Notes that a key was used, at most once a minute.
-    pub async fn touch_key(&self, key: &ApiKey) -> Result<(), Error> {
-        let now = now_ms();
-        if now - key.used_ms < USE_STEP_MS {
-            return Ok(());
-        }
-        let mut tx = self.begin_unlocked().await?;
-        let touch = query("api_keys.touch", "UPDATE api_keys SET used_ms = $2 WHERE id = $1");
-        touch.bind(&key.id).bind(now).execute(&mut tx).await?;
-        tx.commit().await
     }
 
     /// Forgets keys that ended before `before_ms`.

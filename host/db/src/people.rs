@@ -152,18 +152,6 @@ impl Db {
         let row = row.bind(namespace).bind(person).read_first::<(String,)>(self).await?;
         row.map(|(role,)| parse_role(&role)).transpose()
     }
-
-    /// Whether the operator blocked a namespace, or it was deleted; `None`: there is none of this name.
-    pub async fn is_namespace_blocked(&self, namespace: &Namespace) -> Result<Option<bool>, Error> {
-        let row = query(
-            "namespaces.blocked",
-            "SELECT CASE WHEN blocked <> 0 OR deleted_ms IS NOT NULL THEN CAST(1 AS BIGINT)
-               ELSE CAST(0 AS BIGINT) END
-             FROM namespaces WHERE namespace = $1",
-        );
-        let row = row.bind(namespace).read_first::<(i64,)>(self).await?;
-        Ok(row.map(|(blocked,)| blocked != 0))
-    }
 }
 
 /// A person in a transaction.

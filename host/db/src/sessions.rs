@@ -24,6 +24,7 @@ pub struct Session {
     pub agent: String,
     pub address: String,
     pub created_ms: i64,
+    /// Exact to a minute.
     pub used_ms: i64,
     pub expires_ms: i64,
 }
@@ -59,8 +60,6 @@ pub enum Rotation {
 /// For so long the token before answers with the same successor: a client may lose the answer, or be killed before it
 /// saved it.
 pub(crate) const REPEAT_MS: i64 = 30_000;
-/// `used_ms` is exact to this, so that reading costs no write.
-const USE_STEP_MS: i64 = 60_000;
 
 macro_rules! select_session {
     ($where:literal) => {
@@ -110,22 +109,6 @@ impl Db {
             select_session!("WHERE person = $1 AND expires_ms > $2 ORDER BY created_ms DESC, id LIMIT 200"),
         );
         found.bind(person).bind(now_ms()).read_all(self).await
-    }
-
-    /// Notes that a session was used, at most once a minute. `expires_ms` moves when it is later.
-    pub async fn touch_session(&self, session: &Session, expires_ms: i64) -> Result<(), Error> {
-        let now = now_ms();
-        if now - session.used_ms < USE_STEP_MS {
-            return Ok(());
-        }
-        let mut tx = self.begin_unlocked().await?;
-        query("sessions.touch", "UPDATE sessions SET used_ms = $2, expires_ms = $3 WHERE id = $1")
-            .bind(&session.id)
-            .bind(now)
-            .bind(expires_ms)
-            .execute(&mut tx)
-            .await?;
-        tx.commit().await
     }
 
     /// Ends a session of `person`; false when there is none of this id.

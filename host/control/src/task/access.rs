@@ -1,4 +1,4 @@
-//! Follows what other processes change in who may do what.
+//! Follows what other processes change in who may do what, and writes down which credentials were used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +25,16 @@ pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
                 away = true;
             }
         }
+        if let Err(error) = control.credentials.write_uses().await {
+            tracing::debug!(error = chain(&error), "Uses of credentials wait to be written");
+        }
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => {
+                if let Err(error) = control.credentials.write_uses().await {
+                    tracing::warn!(error = chain(&error), "The last uses of credentials were not noted");
+                }
+                return;
+            }
             () = tokio::time::sleep(EVERY) => {}
             // Ends only with a change: the sender lives in `control`.
             _ = changes.changed() => {}

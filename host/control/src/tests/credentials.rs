@@ -98,6 +98,36 @@ async fn a_key_is_shown_once_and_ends_when_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn the_use_of_a_key_and_of_a_session_is_noted() {
+    let fixture = people::platform().await;
+    let ann = fixture.someone("ann").await;
+    let who = Who::In(&ann.session, &ann.namespace);
+    let (_, made) = fixture.send_as(who, "POST", "/v1/keys", Some(json!({"description": "ci"}))).await;
+    let used = async || {
+        let (_, listed) = fixture.send_as(who, "GET", "/v1/keys", None).await;
+        listed[0]["used_ms"].as_i64().unwrap()
+    };
+    assert_eq!(used().await, 0);
+    let since = micro_db::now_ms();
+    for _ in 0..3 {
+        let key = Who::Holder(made["token"].as_str().unwrap());
+        assert_eq!(fixture.send_as(key, "GET", "/v1/services", None).await.0, StatusCode::OK);
+    }
+    fixture.control.credentials.write_uses().await.unwrap();
+    let first = used().await;
+    assert!(first >= since, "{first}, not after {since}");
+    // What was noted a moment ago is not noted again; a session that is used lives longer.
+    fixture.control.credentials.write_uses().await.unwrap();
+    assert_eq!(used().await, first);
+    let session =
+        fixture.db.session_by_digest(&micro_auth::key::digest(&ann.session)).await.unwrap().unwrap();
+    let noted = [micro_db::Use::Session { id: session.id, expires_ms: session.expires_ms + 1 }];
+    fixture.db.note_uses(&noted, since + 1).await.unwrap();
+    let again = fixture.db.session_by_digest(&micro_auth::key::digest(&ann.session)).await.unwrap().unwrap();
+    assert_eq!((again.used_ms, again.expires_ms), (since + 1, session.expires_ms + 1));
+}
+
+#[tokio::test]
 async fn nobody_gives_more_than_they_hold() {
     let fixture = people::platform().await;
     let ann = fixture.someone("ann").await;

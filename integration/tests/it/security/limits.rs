@@ -2,6 +2,7 @@
 //! what the namespace is shown of it.
 
 use std::fs;
+use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -31,6 +32,8 @@ egress_bytes = "10KiB"
 store_bytes = "10KiB"
 [plan.build]
 build_minutes = 0
+[plan.log]
+log_days = 1
 [plan.instances]
 instances = 1
 [plan.memory]
@@ -238,5 +241,35 @@ async fn what_a_moment_gives_comes_back_by_waiting() -> Result<()> {
         let answer = space.call("/bad-neighbour/hello").await?;
         ensure!(answer.status == 200, "after they ended: {answer:?}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_older_than_the_days_of_the_plan_are_not_shown() -> Result<()> {
+    let platform = platform().await?;
+    let log = Limited::sign_up(&platform, "log").await?;
+    log.run(Guest::Example("helloworld"), "helloworld", "").await?;
+    // Nobody waits for lines to grow old: they are written with the age that they have.
+    let file = platform.data().join("logs").join(&log.tenant.namespace).join("helloworld/log.ndjson");
+    fs::create_dir_all(file.parent().context("a folder")?).context("make the folder of the log")?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
+    let mut lines = fs::OpenOptions::new().append(true).create(true).open(&file).context("open the log")?;
+    for (hours, message) in [(49, "of the day before yesterday"), (2, "of this day")] {
+        let timestamp = u64::try_from(now)? - hours * 3_600_000;
+        let line = json!({"timestamp": timestamp, "metadata": {"version": "latest"}, "message": message});
+        writeln!(lines, "{line}").context("write to the log")?;
+    }
+    drop(lines);
+    let shown = || log.tenant.micro.ok(&["logs", "helloworld"]);
+    let before = shown().await?;
+    ensure!(before.contains("of the day before yesterday") && before.contains("of this day"), "{before}");
+    log.begin().await?;
+    eventually("the older line is gone", KNOWN_WITHIN, async || {
+        let after = shown().await?;
+        ensure!(!after.contains("of the day before yesterday") && after.contains("of this day"), "{after}");
+        Ok(())
+    })
+    .await?;
+    ensure!(log.used("log_days").await? == (0, 1, None), "nothing of it is used up");
     Ok(())
 }

@@ -79,6 +79,18 @@ const SIGNED_IN = [
     await page.click("form[action$=invitations] button");
     await page.waitForSelector(".notice.good");
   }],
+  ["access", `/n/${NS}/access`],
+  ["access-error", `/n/${NS}/access`, async (page) => {
+    await page.fill("#id", "public-greeter");
+    await page.fill("#resource", "greeter");
+    await page.click("form[action$=rules] button");
+    await page.waitForSelector(".problem");
+  }],
+  ["account-made", `/n/${NS}/access`, async (page) => {
+    await page.fill("#account", "billing-job");
+    await page.click("form[action$=accounts] button");
+    await page.waitForSelector(".made");
+  }],
   ["audit", `/n/${NS}/audit`],
   ["projects", "/projects"],
   ["project-error", "/projects", async (page) => {

@@ -1,5 +1,6 @@
 //! The pages: one file each, with the forms that stand on it.
 
+pub(crate) mod access;
 pub(crate) mod audit;
 pub(crate) mod call;
 pub(crate) mod deployment;
@@ -41,6 +42,9 @@ pub(crate) fn done(key: &str) -> Option<&'static str> {
         "removed" => "The member is removed.",
         "invited" => "The invitation is on its way.",
         "withdrawn" => "The invitation is withdrawn.",
+        "rule" => "The rule is created. It holds within a second.",
+        "rule-gone" => "The rule is deleted.",
+        "account-gone" => "The account is deleted, and its tokens with it.",
         "project" => "The project is created.",
         "environment" => "The environment is created.",
         "deleted" => "It is deleted.",

@@ -17,7 +17,7 @@ use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router};
 use futures::StreamExt;
 use micro_api::Error;
-use micro_api::auth::Role;
+use micro_api::auth::{Account, NewAccount, Role, Rule};
 use micro_api::oidc::*;
 use micro_api::person::*;
 use micro_api::team::*;
@@ -45,6 +45,7 @@ pub(crate) struct Fake {
     /// E-mail address to password.
     pub(crate) passwords: Mutex<HashMap<String, String>>,
     pub(crate) keys: Mutex<Vec<Key>>,
+    pub(crate) rules: Mutex<Vec<Rule>>,
     /// Method, path and the visitor's address of every request.
     pub(crate) seen: Mutex<Vec<(String, String, String)>>,
     /// This person has a second factor; its code is 000000.
@@ -89,6 +90,7 @@ impl Fake {
             sessions: Mutex::default(),
             passwords: Mutex::new(HashMap::from([(EMAIL.to_owned(), PASSWORD.to_owned())])),
             keys: Mutex::new(keys),
+            rules: Mutex::new(if mode == Mode::Empty { Vec::new() } else { data::rules() }),
             seen: Mutex::default(),
             totp: None,
             waits_for: String::new(),
@@ -168,7 +170,16 @@ fn namespace_routes() -> Router<Arc<Fake>> {
         )
         .route("/v1/deployments/{id}", get(deployment))
         .route("/rpc", post(rpc))
-        .route("/v1/auth/rules", get(async || Json(data::rules())))
+        .route(
+            "/v1/auth/rules",
+            get(async |State(fake): S| Json(fake.rules.lock().clone())).post(create_rule),
+        )
+        .route("/v1/auth/rules/{id}", delete(done))
+        .route(
+            "/v1/auth/accounts",
+            get(async |State(fake): S| Json(data::accounts(fake.full()))).post(create_account),
+        )
+        .route("/v1/auth/accounts/{id}", delete(done))
         .route("/v1/keys", get(async |State(fake): S| Json(fake.keys.lock().clone())).post(create_key))
         .route("/v1/keys/{id}", delete(revoke))
         .route("/v1/projects", get(async |State(fake): S| Json(data::projects(fake.full()))).post(refused))
@@ -477,6 +488,23 @@ async fn create_key(State(fake): S, Json(new): Json<NewKey>) -> Response {
 async fn revoke(State(fake): S, Path(id): Path<String>) -> StatusCode {
     fake.keys.lock().retain(|key| key.id != id);
     StatusCode::NO_CONTENT
+}
+
+async fn create_rule(State(fake): S, Json(rule): Json<Rule>) -> StatusCode {
+    fake.rules.lock().push(rule);
+    StatusCode::NO_CONTENT
+}
+
+async fn create_account(Json(new): Json<NewAccount>) -> Response {
+    let made = Account {
+        id: new.id,
+        kind: "user".into(),
+        issuer: data::NAMESPACE.into(),
+        scopes: new.scopes,
+        secret: "x7-made-for-this-page-9q".into(),
+        ..Account::default()
+    };
+    (StatusCode::CREATED, Json(made)).into_response()
 }
 
 async fn invite(Json(new): Json<Value>) -> Response {

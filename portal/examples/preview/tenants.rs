@@ -1,6 +1,6 @@
 //! People, teams, usage and what the operator sees of a made-up platform.
 
-use micro_api::auth::Role;
+use micro_api::auth::{Account, Role};
 use micro_api::operator::{NamespaceStatus, Person, Plan};
 use micro_api::person::{Key, Membership, Session};
 use micro_api::team::{AuditRecord, Environment, Invitation, Member, Project};
@@ -204,6 +204,20 @@ pub(crate) fn members(full: bool) -> Vec<Member> {
         all.push(of("u3", "mei", "mei@example.com", Role::Viewer, 2 * DAY));
     }
     all
+}
+
+pub(crate) fn accounts(full: bool) -> Vec<Account> {
+    if !full {
+        return Vec::new();
+    }
+    let of = |id: &str, scopes: &[&str]| Account {
+        id: id.into(),
+        kind: "user".into(),
+        issuer: NAMESPACE.into(),
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        ..Account::default()
+    };
+    vec![of("billing-job", &["orders:read", HOSTILE]), of("nightly-report@department-of-things", &[])]
 }
 
 pub(crate) fn invitations(full: bool) -> Vec<Invitation> {

@@ -153,6 +153,7 @@ pub(crate) const PAGES: &[&str] = &[
     "/n/quiet-amber-river/deployments/d-helloworld-latest-running",
     "/n/quiet-amber-river/usage",
     "/n/quiet-amber-river/members",
+    "/n/quiet-amber-river/access",
     "/n/quiet-amber-river/audit",
     "/projects",
     "/settings",

@@ -138,6 +138,43 @@ async fn a_token_is_shown_once_with_the_whole_line() {
 }
 
 #[tokio::test]
+async fn rules_and_accounts_are_made_and_mistakes_stand_beside_their_fields() {
+    let browser = Browser::signed_in(Mode::Full).await;
+    let page = browser.get("/n/quiet-amber-river/access").await;
+    assert!(page.text.contains("service:helloworld:*") && page.text.contains("everybody"), "{}", page.text);
+    let fields = [
+        ("id", "of-orders"),
+        ("who", "scope"),
+        ("scope", "orders"),
+        ("resource", "service:orders:*"),
+        ("access", "denied"),
+        ("priority", "10"),
+    ];
+    let made = browser.post(&page, "/n/quiet-amber-river/rules", &fields).await;
+    assert_eq!(made.location(), "/n/quiet-amber-river/access?done=rule");
+    let rule = serde_json::json!(browser.fake.rules.lock().last());
+    assert_eq!(rule["scope"], "orders");
+    assert_eq!(rule["resource"], serde_json::json!({"type": "service", "name": "orders", "endpoint": "*"}));
+    assert_eq!((&rule["access"], &rule["priority"]), (&"denied".into(), &10.into()));
+    for (field, wrong) in [("id", ""), ("scope", ""), ("resource", "orders"), ("priority", "high")] {
+        let mut fields = fields.to_vec();
+        fields.iter_mut().filter(|(name, _)| *name == field).for_each(|(_, value)| *value = wrong);
+        let again = browser.post(&page, "/n/quiet-amber-river/rules", &fields).await;
+        assert!(again.text.contains(&format!("id=\"{field}-problem\"")), "{field}: {}", again.text);
+        assert!(again.text.contains("value=\"of-orders\"") || field == "id", "what was typed is gone");
+    }
+    let fields = [("account", "night"), ("scopes", "orders, stock")];
+    let made = browser.post(&page, "/n/quiet-amber-river/accounts", &fields).await;
+    assert!(
+        made.text.contains("micro login --platform --namespace=quiet-amber-river night x7-made"),
+        "{}",
+        made.text
+    );
+    let again = browser.get("/n/quiet-amber-river/access").await;
+    assert!(!again.text.contains("x7-made"), "the secret is shown again");
+}
+
+#[tokio::test]
 async fn what_destroys_asks_for_the_name() {
     let browser = Browser::signed_in(Mode::Full).await;
     let page = browser.get("/projects").await;
@@ -161,6 +198,11 @@ async fn what_destroys_asks_for_the_name() {
             "/n/quiet-amber-river/members/u2/remove",
             [("name", "arjun"), ("confirm", "")],
             [("name", "arjun"), ("confirm", "arjun")],
+        ),
+        (
+            "/n/quiet-amber-river/accounts/billing-job/delete",
+            [("x", ""), ("confirm", "billing")],
+            [("x", ""), ("confirm", "billing-job")],
         ),
         (
             "/settings/delete",

@@ -43,6 +43,8 @@ async fn hostile_text_in_answers_to_forms_is_text() {
         ("/settings/totp/confirm", vec![("totp", HOSTILE), ("secret", HOSTILE), ("uri", HOSTILE)]),
         ("/n/quiet-amber-river/invitations", vec![("email", HOSTILE)]),
         ("/n/quiet-amber-river/members/u2/remove", vec![("name", HOSTILE)]),
+        ("/n/quiet-amber-river/rules", vec![("id", HOSTILE), ("resource", HOSTILE), ("priority", HOSTILE)]),
+        ("/n/quiet-amber-river/accounts", vec![("account", HOSTILE), ("scopes", HOSTILE)]),
         ("/device", vec![("user_code", HOSTILE)]),
         (at, vec![("endpoint", "Helloworld.Call"), ("f.name", "fail")]),
         (at, vec![("endpoint", HOSTILE), ("request", HOSTILE)]),

@@ -57,6 +57,12 @@ const PAIRS: &[(&str, &str)] = &[
     ("limits", "GET /n/{namespace}/usage"),
     ("billing", "GET /n/{namespace}/usage"),
     ("audit", "GET /n/{namespace}/audit"),
+    ("auth list rules", "GET /n/{namespace}/access"),
+    ("auth create rule", "POST /n/{namespace}/rules"),
+    ("auth delete rule", "POST /n/{namespace}/rules/{id}/delete"),
+    ("auth list accounts", "GET /n/{namespace}/access"),
+    ("auth create account", "POST /n/{namespace}/accounts"),
+    ("auth delete account", "POST /n/{namespace}/accounts/{id}/delete"),
     ("operator people", "GET /operator/people"),
     ("operator namespaces", "GET /operator"),
     ("operator block person", "POST /operator/people/{id}"),
@@ -69,20 +75,9 @@ const PAIRS: &[(&str, &str)] = &[
     ("operator audit", "GET /operator/audit"),
 ];
 
-/// Commands of these groups that no page has: settings of one machine, and what programs are given.
-const NO_PAGE: &[&str] = &[
-    "user config get",
-    "user config set",
-    "user token",
-    "user namespace list",
-    "user namespace set",
-    "auth create account",
-    "auth create rule",
-    "auth list accounts",
-    "auth list rules",
-    "auth delete account",
-    "auth delete rule",
-];
+/// Commands of these groups that no page has: settings of one machine, and what programs ask for.
+const NO_PAGE: &[&str] =
+    &["user config get", "user config set", "user token", "user namespace list", "user namespace set"];
 
 /// Pages that no command has: a provider's sign-in happens in a browser, and a terminal uses `login --device`.
 const NO_COMMAND: &[&str] = &[

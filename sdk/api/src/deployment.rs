@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::name::{ServiceName, ServiceType};
 
+/// Rows of the largest page of `GET /v1/services`.
+pub const SERVICES_PAGE_MAX: usize = 1_000;
+
 /// Where a service's code comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]

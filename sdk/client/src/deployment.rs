@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use micro_api::ServiceName;
-use micro_api::deployment::{Deployment, RunRequest, ServiceStatus};
+use micro_api::deployment::{Deployment, RunRequest, SERVICES_PAGE_MAX, ServiceStatus};
 use micro_api::routes::{DEPLOYMENTS, SERVICES};
 use micro_api::stats::{NodeHealth, NodeStats};
 use reqwest::Method;
 
 use crate::transport::as_json;
 use crate::{Client, Result};
-
-/// Services that are asked for at once: the most that the server gives.
-const SERVICES_PAGE: usize = 1_000;
 
 /// How long [`Client::deployment`] may take, and for what it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +57,12 @@ impl Client {
         let mut services: Vec<ServiceStatus> = Vec::new();
         loop {
             let mut url = url.clone();
-            url.query_pairs_mut().append_pair("limit", &SERVICES_PAGE.to_string());
+            url.query_pairs_mut().append_pair("limit", &SERVICES_PAGE_MAX.to_string());
             if let Some(last) = services.last() {
                 url.query_pairs_mut().append_pair("after", &format!("{}:{}", last.name, last.version));
             }
             let page: Vec<ServiceStatus> = self.get(url).await?;
-            let is_last = page.len() != SERVICES_PAGE;
+            let is_last = page.len() != SERVICES_PAGE_MAX;
             services.extend(page);
             if is_last {
                 return Ok(services);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use micro_api::Error as Api;
-use micro_api::deployment::{DeploymentState, ServiceStatus};
+use micro_api::deployment::{DeploymentState, SERVICES_PAGE_MAX, ServiceStatus};
 use micro_db::Version;
 use serde::Deserialize;
 
@@ -30,9 +30,6 @@ pub(crate) struct Filter {
     limit: Option<usize>,
 }
 
-/// Rows of the largest page.
-const PAGE_MAX: usize = 1_000;
-
 pub(crate) async fn handler(
     State(control): State<Arc<Control>>,
     caller: Authorized<ReadService>,
@@ -47,7 +44,8 @@ pub(crate) async fn handler(
         version.service.parse().is_ok_and(|service| caller.check_service(&service).is_ok())
     };
     if name.is_none() && version.is_none() {
-        return page(&control, &caller, &filter.after, filter.limit.unwrap_or(PAGE_MAX), visible).await;
+        return page(&control, &caller, &filter.after, filter.limit.unwrap_or(SERVICES_PAGE_MAX), visible)
+            .await;
     }
     let versions = find(&control, &caller, name.as_deref(), version).await.map_err(Error::db(ID))?;
     Ok(Json(versions.iter().filter(|version| visible(version)).map(row).collect()))
@@ -61,8 +59,8 @@ async fn page(
     limit: usize,
     visible: impl Fn(&Version) -> bool,
 ) -> Result<Json<Vec<ServiceStatus>>, Error> {
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Api::bad_request(ID, format!("`limit` is 1 to {PAGE_MAX}")).into());
+    if !(1..=SERVICES_PAGE_MAX).contains(&limit) {
+        return Err(Api::bad_request(ID, format!("`limit` is 1 to {SERVICES_PAGE_MAX}")).into());
     }
     let (service, version) = after.split_once(':').unwrap_or((after, ""));
     let mut after = (service.to_owned(), version.to_owned());

@@ -4,8 +4,9 @@
 //! the access revision that it was looked up under, and counts only while that is the newest one. The revision is read
 //! before the rows, so an answer that a revocation overtook is never kept.
 //!
-//! That a credential was used is noted in memory, once a minute at most, and written by [`Credentials::write_uses`]: no
-//! request waits for it.
+//! That one was used is noted in memory and written later ([`uses`]): no request waits for it.
+
+mod uses;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,12 +19,12 @@ use micro_auth::{
     Authenticator, Credential, Identity, Keyring, Opaque, OpaqueKind, PublicKey, Refused, Sealer, SigningKey,
     TokenError, key, scopes_of,
 };
-use micro_db::credentials::USE_STEP_MS;
-use micro_db::{Db, Holder, Person, Session, Use, now_ms};
-use parking_lot::{Mutex, RwLock};
+use micro_db::{Db, Holder, Person, Session, now_ms};
+use parking_lot::RwLock;
 
 use crate::error::chain;
 use crate::seal;
+use uses::{Noted, Notes, Uses};
 
 /// Credentials kept in memory.
 const KNOWN_MAX: u64 = 100_000;
@@ -31,8 +32,6 @@ const KNOWN_MAX: u64 = 100_000;
 const ALONE_MS: i64 = 5 * 60 * 1000;
 /// A browser's session ends after so long without use.
 pub(crate) const SESSION_IDLE_MS: i64 = 14 * 24 * 60 * 60 * 1000;
-/// However much it is used, it ends so long after the sign-in.
-const SESSION_AGE_MAX_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 /// What knows who holds which credential.
 pub struct Credentials {
@@ -45,8 +44,7 @@ pub struct Credentials {
     revision: AtomicI64,
     /// When the database last told the revision, Unix milliseconds.
     told_ms: AtomicI64,
-    /// Uses that no database has yet.
-    uses: Mutex<Vec<Use>>,
+    uses: Uses,
 }
 
 /// A credential's digest, and the namespace that it was asked for.
@@ -57,40 +55,6 @@ struct Known {
     revision: i64,
     identity: Arc<Identity>,
     notes: Option<Arc<Notes>>,
-}
-
-/// What is noted of the use of a key or a session.
-struct Notes {
-    of: Noted,
-    /// The last use that was noted, Unix milliseconds.
-    used_ms: AtomicI64,
-}
-
-enum Noted {
-    Key(String),
-    Session { id: String, created_ms: i64 },
-}
-
-impl Notes {
-    fn new(of: Noted, used_ms: i64) -> Option<Arc<Self>> {
-        Some(Arc::new(Self { of, used_ms: AtomicI64::new(used_ms) }))
-    }
-
-    /// A use to be written; none when one was noted a moment ago.
-    fn note(&self, now_ms: i64) -> Option<Use> {
-        let used_ms = self.used_ms.load(Ordering::Relaxed);
-        let due = now_ms - used_ms >= USE_STEP_MS;
-        // Of those that come at once, one notes it.
-        let mine = due
-            && self.used_ms.compare_exchange(used_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        mine.then(|| match &self.of {
-            Noted::Key(id) => Use::Key(id.clone()),
-            Noted::Session { id, created_ms } => Use::Session {
-                id: id.clone(),
-                expires_ms: (now_ms + SESSION_IDLE_MS).min(created_ms + SESSION_AGE_MAX_MS),
-            },
-        })
-    }
 }
 
 /// A failure of the platform that keeps it from starting.
@@ -135,7 +99,7 @@ impl Credentials {
             known: moka::sync::Cache::new(KNOWN_MAX),
             revision: AtomicI64::new(revision),
             told_ms: AtomicI64::new(now_ms()),
-            uses: Mutex::default(),
+            uses: Uses::default(),
         }))
     }
 
@@ -203,25 +167,15 @@ impl Credentials {
             }
         };
         self.check_time(&known.identity, now_ms)?;
-        if let Some(used) = known.notes.and_then(|notes| notes.note(now_ms)) {
-            self.uses.lock().push(used);
+        if let Some(notes) = known.notes {
+            self.uses.note(&notes, now_ms);
         }
         Ok(known.identity)
     }
 
     /// Writes down which credentials were used since the last time. What cannot be written waits for the next.
     pub(crate) async fn write_uses(&self) -> Result<(), micro_db::Error> {
-        let uses = std::mem::take(&mut *self.uses.lock());
-        if uses.is_empty() {
-            return Ok(());
-        }
-        let written = self.db.note_uses(&uses, now_ms()).await;
-        if written.is_err() {
-            let mut waiting = self.uses.lock();
-            let room = KNOWN_MAX.saturating_sub(waiting.len() as u64);
-            waiting.extend(uses.into_iter().take(usize::try_from(room).unwrap_or(usize::MAX)));
-        }
-        written
+        self.uses.write(&self.db).await
     }
 
     fn check_time(&self, identity: &Identity, now_ms: i64) -> Result<(), Refused> {

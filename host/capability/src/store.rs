@@ -9,6 +9,7 @@ mod host;
 mod key;
 mod memory;
 mod page;
+mod postgres;
 mod sqlite;
 
 pub use admin::Admin;
@@ -19,4 +20,5 @@ pub use backend::{
 pub use books::Books;
 pub use key::TableKey;
 pub use memory::Memory;
+pub use postgres::{Postgres, PostgresConfig};
 pub use sqlite::{Sqlite, SqliteConfig, copy as copy_database, databases};

@@ -77,9 +77,26 @@ pub(crate) struct Options {
     /// Database of the control plane. Default: `sqlite://<data>/control.db`.
     #[arg(long, env = "MICRO_DB")]
     pub(crate) db: Option<String>,
-    /// Store backend: `sqlite` or `memory`.
+    /// Store backend: `sqlite`, `memory` or `postgres`.
     #[arg(long, env = "MICRO_STORE", default_value = "sqlite")]
     pub(crate) store: String,
+    /// Where the store's server is, `postgres://…`. Default: that of `--db`.
+    #[arg(
+        long = "store_address",
+        alias = "store-address",
+        env = "MICRO_STORE_ADDRESS",
+        hide_env_values = true
+    )]
+    pub(crate) store_address: Option<String>,
+    /// Connections to the store's server.
+    #[arg(
+        long = "store_connections",
+        alias = "store-connections",
+        env = "MICRO_STORE_CONNECTIONS",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u32).range(1..=1_000)
+    )]
+    pub(crate) store_connections: u32,
     /// Let services with a grant reach loopback addresses. For development.
     #[arg(long = "allow_loopback", alias = "allow-loopback", env = "MICRO_ALLOW_LOOPBACK")]
     pub(crate) allow_loopback: bool,
@@ -224,11 +241,29 @@ impl Options {
                 );
             }
         }
-        if !matches!(self.store.as_str(), "sqlite" | "memory") {
-            bail!("--store {}: choose sqlite or memory", self.store);
+        match (self.store.as_str(), &self.store_address) {
+            ("sqlite" | "memory", None) => Ok(()),
+            (embedded @ ("sqlite" | "memory"), Some(_)) => {
+                bail!(
+                    "--store_address names a server, and --store {embedded} has none: choose --store postgres"
+                )
+            }
+            ("postgres", _) => match self.store_url() {
+                Some(url) if is_postgres(url) => Ok(()),
+                _ => bail!("--store postgres: say where with --store_address postgres://user@host/database"),
+            },
+            (other, _) => bail!("--store {other}: choose sqlite, memory or postgres"),
         }
-        Ok(())
     }
+
+    /// Where the store's server is.
+    pub(crate) fn store_url(&self) -> Option<&str> {
+        self.store_address.as_deref().or(self.db.as_deref())
+    }
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
 
 #[cfg(test)]
@@ -265,6 +300,19 @@ mod tests {
     #[test]
     fn an_unknown_store_is_named() {
         let error = options(&["--store", "etcd"]).check().unwrap_err();
-        assert_eq!(error.to_string(), "--store etcd: choose sqlite or memory");
+        assert_eq!(error.to_string(), "--store etcd: choose sqlite, memory or postgres");
+    }
+
+    #[test]
+    fn a_store_on_a_server_has_an_address() {
+        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
+        let (db, address) = ("postgres://db.example/micro", "postgres://store.example/micro");
+        assert!(check(&["--store", "postgres"]).unwrap_err().contains("say where with --store_address"));
+        assert!(check(&["--store", "postgres", "--db", "sqlite:///x.db"]).is_err());
+        assert_eq!(check(&["--store", "postgres", "--db", db]), Ok(()));
+        assert_eq!(options(&["--store", "postgres", "--db", db]).store_url(), Some(db));
+        let both = ["--store", "postgres", "--db", db, "--store_address", address];
+        assert_eq!((check(&both), options(&both).store_url()), (Ok(()), Some(address)));
+        assert!(check(&["--store_address", address]).unwrap_err().contains("choose --store postgres"));
     }
 }

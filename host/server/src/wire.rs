@@ -13,7 +13,7 @@ use axum::routing::any;
 use futures::future::BoxFuture;
 use micro_artifact::{Key, Store};
 use micro_auth::{PasswordConfig, Passwords, random_secret};
-use micro_capability::store::{Admin, Backend, Memory, Sqlite, SqliteConfig};
+use micro_capability::store::{Admin, Backend, Memory, Postgres, PostgresConfig, Sqlite, SqliteConfig};
 use micro_capability::{Capabilities, http, log};
 use micro_client::{Address, Client};
 use micro_control::{Control, Credentials, Plans};
@@ -81,7 +81,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let dispatcher = Dispatcher::new(snapshots.clone());
     let logs = log::Logs::open(log::LogsConfig::new(data.join("logs"))).context("open the log folder")?;
     let meters = Meters::new();
-    let store = store(&options, &data, &meters)?;
+    let store = store(&options, &data, &meters).await?;
     let capabilities = Arc::new(Capabilities {
         tallies: Arc::clone(&meters.tallies),
         store: Arc::clone(&store),
@@ -103,7 +103,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let node = Arc::new(Node::new(Parts {
         runtime: Arc::clone(&runtime),
         logs: Arc::clone(&logs),
-        store: Admin::new(store),
+        store: Admin::new(Arc::clone(&store)),
         artifacts: artifacts.clone(),
         key: key.clone(),
         snapshot,
@@ -159,6 +159,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         control: Arc::clone(&control),
         gateway: Arc::clone(&gateway),
         runtime,
+        store,
         builder: condition,
     });
     tasks.spawn(serve(health, health::router(probe), stop.clone()));
@@ -201,13 +202,20 @@ async fn bind(flag: &str, address: std::net::SocketAddr) -> Result<TcpListener> 
     })
 }
 
-fn store(options: &Options, data: &std::path::Path, meters: &Meters) -> Result<Arc<dyn Backend>> {
+async fn store(options: &Options, data: &std::path::Path, meters: &Meters) -> Result<Arc<dyn Backend>> {
     let books = Arc::clone(&meters.books);
-    if options.store == "memory" {
-        return Ok(Arc::new(Memory::with_books(MEMORY_STORE_BYTES_MAX, books)));
-    }
-    let config = SqliteConfig { books, ..SqliteConfig::new(data.join("store")) };
-    Ok(Sqlite::open(&config).context("open the store")?)
+    Ok(match (options.store.as_str(), options.store_url()) {
+        ("memory", _) => Arc::new(Memory::with_books(MEMORY_STORE_BYTES_MAX, books)),
+        ("postgres", Some(url)) => {
+            let connections_max = options.store_connections;
+            let config = PostgresConfig { connections_max, books, ..PostgresConfig::new(url) };
+            Postgres::open(&config).await.context("open the store")?
+        }
+        _ => {
+            let config = SqliteConfig { books, ..SqliteConfig::new(data.join("store")) };
+            Sqlite::open(&config).context("open the store")?
+        }
+    })
 }
 
 fn runtime_config(options: &Options) -> micro_runtime::Config {
@@ -328,6 +336,7 @@ struct Platform {
     control: Arc<Control>,
     gateway: Arc<Gateway>,
     runtime: Arc<Runtime>,
+    store: Arc<dyn Backend>,
     /// `None`: this process has none to start.
     builder: Option<Condition>,
 }
@@ -341,7 +350,11 @@ impl Probe for Platform {
             };
             let detail = if self.control.is_resumed() { "" } else { "running services are being taken up" };
             let routes = Check { name: "routes", ok: detail.is_empty(), detail: detail.to_owned() };
-            let mut checks = vec![database, routes];
+            let store = match self.store.check().await {
+                Ok(()) => Check { name: "store", ok: true, detail: String::new() },
+                Err(error) => Check { name: "store", ok: false, detail: error.to_string() },
+            };
+            let mut checks = vec![database, store, routes];
             checks.extend(self.builder.as_ref().map(Condition::check));
             checks
         })

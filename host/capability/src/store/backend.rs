@@ -101,6 +101,9 @@ pub enum Error {
     /// More calls wait than the backend queues.
     #[error("the store is busy")]
     Busy,
+    /// The backend's server does not answer, and the call may be tried again; the text is for the operator.
+    #[error("the store's server does not answer: {0}")]
+    Away(String),
     /// The backend failed; the text is for the operator.
     #[error("store backend: {0}")]
     Backend(String),
@@ -124,6 +127,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Names of the namespace's tables with at least one record, sorted; at most 10 000.
     async fn tables(&self, namespace: &Namespace) -> Result<Vec<String>, Error>;
+
+    /// Whether it can be used now; a backend of this process always can.
+    async fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Checks what every backend may rely on.

@@ -1,4 +1,4 @@
-//! What every backend must do, run on each.
+//! What every backend must do, run on each; on PostgreSQL when `MICRO_TEST_POSTGRES` names a server.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -26,6 +26,16 @@ fn on_each_with<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>, Arc<Boo
     let folder = tempfile::tempdir().unwrap();
     let config = SqliteConfig { cache_bytes_max: 0, ..SqliteConfig::new(folder.path().to_owned()) };
     runtime.block_on(check(Sqlite::open(&config).unwrap(), Arc::clone(&config.books)));
+    let Ok(url) = std::env::var("MICRO_TEST_POSTGRES") else { return };
+    runtime.block_on(async {
+        let schema = format!("store_{}", uuid::Uuid::new_v4().simple());
+        let sweep_every = Duration::from_millis(50);
+        let config = PostgresConfig { schema: schema.clone(), sweep_every, ..PostgresConfig::new(&url) };
+        check(Postgres::open(&config).await.unwrap(), Arc::clone(&config.books)).await;
+        let server = sqlx::PgPool::connect(&url).await.unwrap();
+        let drop = format!("DROP SCHEMA {schema} CASCADE");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&server).await.unwrap();
+    });
 }
 
 fn table(namespace: &str, name: &str) -> TableKey {

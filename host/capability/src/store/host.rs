@@ -23,6 +23,10 @@ impl From<super::Error> for Error {
             Store::Quota(_) => Self::forbidden(ID, error.to_string()),
             Store::Full => Self::new(ID, 507, error.to_string()),
             Store::Busy => Self::new(ID, 503, error.to_string()),
+            Store::Away(_) => {
+                tracing::warn!(%error, "store call failed");
+                Self::new(ID, 503, "the store does not answer: try again")
+            }
             Store::Backend(_) => {
                 tracing::error!(%error, "store call failed");
                 Self::internal(ID, "the store failed; its operator finds the reason in the server's log")

@@ -31,6 +31,8 @@ pub(crate) struct Written {
     master_key: MasterKeyNote,
     /// The manifest is sealed by the master key.
     proved: bool,
+    /// The store is on a server of its own, and not in the backup.
+    store_elsewhere: bool,
 }
 
 impl std::fmt::Display for Written {
@@ -49,6 +51,12 @@ impl std::fmt::Display for Written {
             writeln!(
                 f,
                 "The master key was not at hand, so a restore can check digests, not who made the backup."
+            )?;
+        }
+        if self.store_elsewhere {
+            writeln!(
+                f,
+                "The store is in PostgreSQL and not in it: back that database up with pg_dump, right after this."
             )?;
         }
         write!(f, "Logs and build caches are not in it either: nothing depends on them.")
@@ -101,6 +109,7 @@ pub(crate) async fn back_up(options: &Options, data: &Path, to: &Path) -> Result
         schema: manifest.schema,
         master_key: manifest.master_key,
         proved: master_key.is_some(),
+        store_elsewhere: options.store == "postgres",
     })
 }
 

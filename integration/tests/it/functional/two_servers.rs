@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 const WITHIN: Duration = Duration::from_millis(1_500);
 
 async fn server(database: &Database) -> Result<Platform> {
-    let flags = vec![format!("--db={}", database.url()), "--no_builder".to_owned()];
+    let flags =
+        vec![format!("--db={}", database.url()), "--store=postgres".to_owned(), "--no_builder".to_owned()];
     let key = "6f1c".to_owned() + &"a39b02d7e4".repeat(6);
     let env = vec![("MICRO_MASTER_KEY".to_owned(), key)];
     Platform::start_with(Options { flags, env, closed: true }).await
@@ -74,4 +75,24 @@ async fn a_revoked_token_is_refused_by_the_other_server_within_a_second() -> Res
     let ended = send(&second, session, Method::DELETE, "/v1/sessions/current", &Value::Null).await?;
     ensure!(ended.status == 204, "{ended:?}");
     refused(&first, session, "/v1/me").await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_server_stores_the_other_reads() -> Result<()> {
+    let Some(database) = Database::create()? else { return Ok(()) };
+    let (first, second) = (server(&database).await?, server(&database).await?);
+    let (jane, joe) = (Tenant::sign_up(&first, "jane").await?, Tenant::sign_up(&second, "joe").await?);
+    let write = json!({"key": "greeting", "value": "aGVsbG8="});
+    let written = send(&first, &jane.token, Method::POST, "/v1/store/notes/write", &write).await?;
+    ensure!(written.status == 204 || written.status == 200, "{written:?}");
+    let key = json!({"key": "greeting"});
+    let read = send(&second, &jane.token, Method::POST, "/v1/store/notes/read", &key).await?;
+    ensure!(read.status == 200 && read.json()?[0]["value"] == "aGVsbG8=", "{read:?}");
+    let others = send(&second, &joe.token, Method::POST, "/v1/store/notes/read", &key).await?;
+    ensure!(others.status == 404, "another tenant's: {others:?}");
+    let ready = http::client()?.get(format!("http://{}/readyz", second.health())).send().await?;
+    let checks: Value = ready.json().await?;
+    let store = checks.as_array().and_then(|checks| checks.iter().find(|check| check["name"] == "store"));
+    ensure!(store.is_some_and(|store| store["ok"] == true), "{checks}");
+    Ok(())
 }

@@ -1,0 +1,538 @@
+//! The store in PostgreSQL: nodes that name the same database share their records.
+//!
+//! A write is one statement and one round trip: a function of the schema writes the record, counts its size and holds
+//! the namespace to its limit. The time that decides what has expired is the server's. A connection that broke is
+//! replaced and the call tried again, which is safe: to write, to delete and to read twice is the same as once.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::ops::{Bound, ControlFlow};
+use std::str::FromStr;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use micro_api::name::Namespace;
+use parking_lot::Mutex;
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+
+use super::backend::check_key;
+use super::books::Books;
+use super::page::{Candidate, Cut, start};
+use super::{BATCH_RECORDS_MAX, Backend, Error, Page, Range, Record, TableKey, Want, Write};
+use crate::context::unix_ms;
+
+const SCHEMA: &str = include_str!("postgres/schema.sql");
+/// Of `schema.sql`.
+const VERSION: i64 = 1;
+/// Guards the making of the schema against another node that starts.
+const SETUP_LOCK: i64 = 7_234_017;
+/// Keys that a scan reads at once.
+const WINDOW: usize = BATCH_RECORDS_MAX + 24;
+/// Records that one sweep removes.
+const SWEEP: i64 = 1_000;
+const TABLES_MAX: i64 = 10_000;
+/// A call is not tried again after so long.
+const RETRY: Duration = Duration::from_secs(3);
+
+/// Where the store is, and its bounds.
+#[derive(Clone)]
+pub struct PostgresConfig {
+    /// `postgres://user:password@host/database`; `sslmode=verify-full` asks for TLS.
+    pub url: String,
+    /// The schema that holds the tables, made when it is missing: up to 63 of `a-z0-9_`, no digit first.
+    pub schema: String,
+    /// Connections of this process.
+    pub connections_max: u32,
+    /// How long a call waits for a connection.
+    pub acquire_timeout: Duration,
+    /// How long a call may take in all, and the server may work on its statement.
+    pub call_timeout: Duration,
+    /// How often expired records are removed; they are invisible before.
+    pub sweep_every: Duration,
+    /// What namespaces may hold; told what they hold.
+    pub books: Arc<Books>,
+}
+
+impl PostgresConfig {
+    /// The defaults: schema `micro_store`, 16 connections, 3 s for a connection, 10 s a call, a sweep each second.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            schema: "micro_store".to_owned(),
+            connections_max: 16,
+            acquire_timeout: Duration::from_secs(3),
+            call_timeout: Duration::from_secs(10),
+            sweep_every: Duration::from_secs(1),
+            books: Arc::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for PostgresConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("PostgresConfig").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+/// Key-value records in PostgreSQL.
+#[derive(Debug)]
+pub struct Postgres {
+    pool: PgPool,
+    connections_max: u32,
+    call_timeout: Duration,
+    books: Arc<Books>,
+    /// Tables that are written to now.
+    writes: Mutex<HashMap<TableKey, Writes>>,
+}
+
+/// Writes to one table that are under way. What a write says of the table's size may miss one that runs beside it, so
+/// the last of several reads it once more.
+#[derive(Debug, Default)]
+struct Writes {
+    count: usize,
+    several: bool,
+}
+
+impl Postgres {
+    /// Connects, makes the schema where there is none, and begins to sweep.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, refuses, or holds a newer schema than this program knows.
+    pub async fn open(config: &PostgresConfig) -> Result<Arc<Self>, Error> {
+        let named = !config.schema.is_empty()
+            && config.schema.len() <= 63
+            && !config.schema.starts_with(|first: char| first.is_ascii_digit())
+            && config.schema.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        if !named {
+            return Err(Error::Backend(format!("`{}` is no name for a schema", config.schema)));
+        }
+        let timeout_ms = config.call_timeout.as_millis().to_string();
+        let options = PgConnectOptions::from_str(&config.url)
+            .map_err(|_| Error::Backend("the address of the store is not a PostgreSQL URL".to_owned()))?
+            .application_name("micro-store")
+            .options([("search_path", config.schema.as_str()), ("statement_timeout", timeout_ms.as_str())]);
+        // The pool would try until its time is over, and not say why.
+        let first = PgConnection::connect_with(&options);
+        let first = tokio::time::timeout(config.acquire_timeout, first).await;
+        first.map_err(|_| silent(config.acquire_timeout))?.map_err(failed)?.close().await.map_err(failed)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(config.connections_max)
+            .acquire_timeout(config.acquire_timeout)
+            // It would cost each call a round trip; a connection that broke is found by its use.
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(failed)?;
+        set_up(&pool, &config.schema).await?;
+        let store = Arc::new(Self {
+            pool,
+            connections_max: config.connections_max,
+            call_timeout: config.call_timeout,
+            books: Arc::clone(&config.books),
+            writes: Mutex::default(),
+        });
+        tokio::spawn(keep_clean(Arc::downgrade(&store), config.sweep_every));
+        Ok(store)
+    }
+
+    /// Tries again on another connection while the one that was used turns out to be broken.
+    async fn retried<T, F>(&self, call: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, sqlx::Error>>,
+    {
+        let since = Instant::now();
+        let mut tries = 0;
+        let calls = async {
+            loop {
+                match call().await {
+                    Ok(done) => return Ok(done),
+                    // Each connection of the pool may be as broken as this one.
+                    Err(error)
+                        if is_broken(&error) && since.elapsed() < RETRY && tries <= self.pool.size() =>
+                    {
+                        tries += 1;
+                    }
+                    // Room for another connection, and none was made: nobody is there to answer.
+                    Err(sqlx::Error::PoolTimedOut) if self.pool.size() < self.connections_max => {
+                        return Err(Error::Away("it cannot be reached".to_owned()));
+                    }
+                    Err(error) => return Err(failed(error)),
+                }
+            }
+        };
+        tokio::time::timeout(self.call_timeout, calls).await.map_err(|_| silent(self.call_timeout))?
+    }
+
+    /// Makes a write, whose answer is what the table holds then, and tells the books; less than 0: nothing changed.
+    async fn written(
+        &self,
+        table: &TableKey,
+        write: impl Future<Output = Result<(i64,), Error>>,
+    ) -> Result<i64, Error> {
+        let under_way = UnderWay::begin(self, table);
+        let written = write.await;
+        if under_way.is_alone() {
+            if let Ok((bytes @ 0..,)) = written {
+                self.note(table, bytes);
+            }
+        } else if under_way.is_last_of_several() {
+            let bytes = self.size(table).await?;
+            if under_way.is_alone() {
+                self.note(table, bytes);
+            }
+        }
+        written.map(|(bytes,)| bytes)
+    }
+
+    async fn size(&self, table: &TableKey) -> Result<i64, Error> {
+        let (bytes,) = self
+            .retried(|| {
+                sqlx::query_as::<_, (i64,)>("SELECT size_of($1, $2)")
+                    .bind(table.namespace().as_str())
+                    .bind(table.table())
+                    .fetch_one(&self.pool)
+            })
+            .await?;
+        Ok(bytes)
+    }
+
+    fn note(&self, table: &TableKey, bytes: i64) {
+        let bytes = u64::try_from(bytes).unwrap_or(0);
+        self.books.note(table.namespace(), table.table().to_owned(), bytes);
+    }
+
+    /// Removes what has expired, and reads the sizes of tables that this changed, or that are written to without a pause.
+    async fn clean(&self) -> Result<(), Error> {
+        let mut changed: HashSet<TableKey> = {
+            let writes = self.writes.lock();
+            writes.iter().filter(|(_, writes)| writes.several).map(|(table, _)| table.clone()).collect()
+        };
+        loop {
+            let swept =
+                sqlx::query_as::<_, (String, String)>("SELECT swept_namespace, swept_table FROM sweep($1)")
+                    .bind(SWEEP)
+                    .fetch_all(&self.pool)
+                    .await
+                    .map_err(failed)?;
+            if swept.is_empty() {
+                break;
+            }
+            changed.extend(
+                swept
+                    .into_iter()
+                    .filter_map(|(namespace, table)| TableKey::named(&namespace.parse().ok()?, &table).ok()),
+            );
+        }
+        for table in changed {
+            let bytes = self.size(&table).await?;
+            self.note(&table, bytes);
+        }
+        Ok(())
+    }
+
+    /// Keys of a walk after `from`, in order, with the size of their values and the time that is left to them.
+    async fn window(
+        &self,
+        table: &TableKey,
+        from: Bound<&[u8]>,
+        end: Option<&[u8]>,
+    ) -> Result<Vec<(Vec<u8>, i32, Option<i64>)>, Error> {
+        let (from, inclusive) = match from {
+            Bound::Included(key) => (key, true),
+            Bound::Excluded(key) => (key, false),
+            Bound::Unbounded => (&b""[..], true),
+        };
+        // Two texts: with an end that may be missing the server would read on to the end of the table.
+        let text = if end.is_some() {
+            "SELECT key, octet_length(value), expires_ms - now_ms() FROM records
+             WHERE namespace = $1 AND table_name = $2 AND key >= $3 AND ($4 OR key <> $3) AND key < $6
+             ORDER BY key LIMIT $5"
+        } else {
+            "SELECT key, octet_length(value), expires_ms - now_ms() FROM records
+             WHERE namespace = $1 AND table_name = $2 AND key >= $3 AND ($4 OR key <> $3)
+             ORDER BY key LIMIT $5"
+        };
+        let limit = i64::try_from(WINDOW).unwrap_or(i64::MAX);
+        self.retried(|| {
+            let found = sqlx::query_as::<_, (Vec<u8>, i32, Option<i64>)>(text)
+                .bind(table.namespace().as_str())
+                .bind(table.table())
+                .bind(from)
+                .bind(inclusive)
+                .bind(limit);
+            let found = if let Some(end) = end { found.bind(end) } else { found };
+            found.fetch_all(&self.pool)
+        })
+        .await
+    }
+
+    /// Puts the values of a page's records in; one that went meanwhile is left out.
+    async fn fill(&self, table: &TableKey, page: &mut Page) -> Result<(), Error> {
+        let keys: Vec<&[u8]> = page.records.iter().map(|record| record.key.as_ref()).collect();
+        let found = self.retried(|| {
+            sqlx::query_as::<_, (Vec<u8>, Vec<u8>)>(
+                "SELECT key, value FROM records WHERE namespace = $1 AND table_name = $2 AND key = ANY($3)",
+            )
+            .bind(table.namespace().as_str())
+            .bind(table.table())
+            .bind(&keys)
+            .fetch_all(&self.pool)
+        });
+        let mut values: std::collections::HashMap<Vec<u8>, Vec<u8>> = found.await?.into_iter().collect();
+        page.records.retain_mut(|record| match values.remove(record.key.as_ref()) {
+            Some(value) => {
+                record.value = value.into();
+                true
+            }
+            None => false,
+        });
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Backend for Postgres {
+    async fn get(&self, table: &TableKey, key: &[u8]) -> Result<Option<Record>, Error> {
+        check_key(key)?;
+        let found = self.retried(|| {
+            sqlx::query_as::<_, (Vec<u8>, Option<i64>)>(
+                "SELECT value, expires_ms - now_ms() FROM records
+                 WHERE namespace = $1 AND table_name = $2 AND key = $3
+                   AND (expires_ms IS NULL OR expires_ms > now_ms())",
+            )
+            .bind(table.namespace().as_str())
+            .bind(table.table())
+            .bind(key)
+            .fetch_optional(&self.pool)
+        });
+        Ok(found.await?.map(|(value, left_ms)| Record {
+            key: Bytes::copy_from_slice(key),
+            value: value.into(),
+            expires_ms: left_ms.map(here),
+        }))
+    }
+
+    async fn set(&self, table: &TableKey, write: Write) -> Result<(), Error> {
+        write.check()?;
+        let ttl_ms = write.ttl_ms.map(|ttl| i64::try_from(ttl).unwrap_or(i64::MAX));
+        let max = self.books.max(table.namespace());
+        let most = max.map(|max| i64::try_from(max).unwrap_or(i64::MAX));
+        let put = self.retried(|| {
+            sqlx::query_as::<_, (i64,)>("SELECT put($1, $2, $3, $4, $5, $6)")
+                .bind(table.namespace().as_str())
+                .bind(table.table())
+                .bind(write.key.as_ref())
+                .bind(write.value.as_ref())
+                .bind(ttl_ms)
+                .bind(most)
+                .fetch_one(&self.pool)
+        });
+        if self.written(table, put).await? < 0 {
+            return Err(Error::Quota(max.unwrap_or(0)));
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, table: &TableKey, key: &[u8]) -> Result<(), Error> {
+        check_key(key)?;
+        let removed = self.retried(|| {
+            sqlx::query_as::<_, (i64,)>("SELECT remove($1, $2, $3)")
+                .bind(table.namespace().as_str())
+                .bind(table.table())
+                .bind(key)
+                .fetch_one(&self.pool)
+        });
+        self.written(table, removed).await.map(drop)
+    }
+
+    async fn scan(&self, table: &TableKey, range: Range, want: Want) -> Result<Page, Error> {
+        let end = after_all_with(&range.prefix);
+        let mut cut = Cut::new(&range, want, unix_ms());
+        let mut from: Option<Vec<u8>> = None;
+        'walk: loop {
+            let bound = from.as_deref().map_or_else(|| start(&range), Bound::Excluded);
+            let window = self.window(table, bound, end.as_deref()).await?;
+            for (key, value_bytes, left_ms) in &window {
+                let candidate = Candidate {
+                    key,
+                    value_bytes: usize::try_from(*value_bytes).unwrap_or(0),
+                    expires_ms: left_ms.map(here),
+                };
+                let taken = cut.offer(&candidate, || Ok((Bytes::copy_from_slice(key), Bytes::new())))?;
+                if taken == ControlFlow::Break(()) {
+                    break 'walk;
+                }
+            }
+            if window.len() < WINDOW {
+                break;
+            }
+            from = window.into_iter().next_back().map(|(key, ..)| key);
+        }
+        let mut page = cut.finish();
+        if want == Want::Records && !page.records.is_empty() {
+            self.fill(table, &mut page).await?;
+        }
+        Ok(page)
+    }
+
+    async fn tables(&self, namespace: &Namespace) -> Result<Vec<String>, Error> {
+        let found = self.retried(|| {
+            sqlx::query_as::<_, (String,)>(
+                "SELECT t.table_name FROM
+                   (SELECT DISTINCT table_name FROM sizes WHERE namespace = $1 AND bytes > 0) t
+                 WHERE EXISTS (SELECT 1 FROM records r WHERE r.namespace = $1 AND r.table_name = t.table_name
+                   AND (r.expires_ms IS NULL OR r.expires_ms > now_ms()))
+                 ORDER BY t.table_name LIMIT $2",
+            )
+            .bind(namespace.as_str())
+            .bind(TABLES_MAX)
+            .fetch_all(&self.pool)
+        });
+        Ok(found.await?.into_iter().map(|(name,)| name).collect())
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        self.retried(|| async { sqlx::query("SELECT 1").execute(&self.pool).await.map(drop) }).await
+    }
+}
+
+/// One write; counted until it is dropped.
+struct UnderWay<'a> {
+    store: &'a Postgres,
+    table: &'a TableKey,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(store: &'a Postgres, table: &'a TableKey) -> Self {
+        let mut writes = store.writes.lock();
+        let of_table = writes.entry(table.clone()).or_default();
+        of_table.count += 1;
+        of_table.several |= of_table.count > 1;
+        Self { store, table }
+    }
+
+    /// No other write ran beside this one.
+    fn is_alone(&self) -> bool {
+        self.store.writes.lock().get(self.table).is_none_or(|writes| !writes.several)
+    }
+
+    /// Others did, and all have ended; from now on it is alone until the next begins.
+    fn is_last_of_several(&self) -> bool {
+        let mut writes = self.store.writes.lock();
+        let Some(of_table) = writes.get_mut(self.table).filter(|writes| writes.count == 1) else {
+            return false;
+        };
+        of_table.several = false;
+        true
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut writes = self.store.writes.lock();
+        if let Some(of_table) = writes.get_mut(self.table) {
+            of_table.count -= 1;
+            if of_table.count == 0 {
+                writes.remove(self.table);
+            }
+        }
+    }
+}
+
+/// Makes the schema where there is none; a role that may only read and write needs it to be there.
+async fn set_up(pool: &PgPool, schema: &str) -> Result<(), Error> {
+    let mut tx = pool.begin().await.map_err(failed)?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(SETUP_LOCK)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+    let known = sqlx::query_as::<_, (bool,)>(
+        "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = 'version')",
+    );
+    let (known,) = known.bind(schema).fetch_one(&mut *tx).await.map_err(failed)?;
+    if known {
+        let found = sqlx::query_as::<_, (i64,)>("SELECT version FROM version").fetch_one(&mut *tx).await;
+        let (found,) = found.map_err(failed)?;
+        if found > VERSION {
+            return Err(Error::Backend(format!(
+                "the store's schema {schema} has version {found}, newer than this program's {VERSION}: update the \
+                 program"
+            )));
+        }
+        return Ok(());
+    }
+    // The name was checked: it is an identifier that needs no quotes.
+    let make = format!("CREATE SCHEMA IF NOT EXISTS {schema};\n{SCHEMA}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&mut *tx).await.map_err(failed)?;
+    tx.commit().await.map_err(failed)
+}
+
+/// Ends with the store.
+async fn keep_clean(store: Weak<Postgres>, every: Duration) {
+    let mut failing = false;
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(store) = store.upgrade() else { return };
+        match store.clean().await {
+            Ok(()) => failing = false,
+            Err(error) => {
+                if !failing {
+                    tracing::warn!(%error, "Expired records of the store cannot be removed");
+                }
+                failing = true;
+            }
+        }
+    }
+}
+
+/// The time of this node's clock at which so much is over.
+fn here(left_ms: i64) -> u64 {
+    unix_ms().saturating_add_signed(left_ms)
+}
+
+/// The first key after all that begin with `prefix`; none: there is no such key.
+fn after_all_with(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}
+
+/// The connection is of no use any more; the statement may or may not have been done.
+fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
+        // The server is going down, or came back.
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| matches!(code.as_ref(), "57P01" | "57P02" | "57P03"))
+        }
+        _ => false,
+    }
+}
+
+fn silent(time: Duration) -> Error {
+    Error::Away(format!("no answer within {time:?}"))
+}
+
+fn failed(error: sqlx::Error) -> Error {
+    match &error {
+        sqlx::Error::PoolTimedOut => Error::Busy,
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed => Error::Away(error.to_string()),
+        sqlx::Error::Database(told) => match told.code().as_deref() {
+            // Disk full, out of memory.
+            Some("53100" | "53200") => Error::Full,
+            // Cancelled for taking too long, shutting down, starting up, too many connections.
+            Some("57014" | "57P01" | "57P02" | "57P03" | "53300") => Error::Away(error.to_string()),
+            _ => Error::Backend(error.to_string()),
+        },
+        _ => Error::Backend(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

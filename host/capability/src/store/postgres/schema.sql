@@ -95,13 +95,16 @@ $$;
 -- could wait for each other's sizes.
 CREATE FUNCTION sweep(most BIGINT) RETURNS TABLE (swept_namespace TEXT, swept_table TEXT)
 LANGUAGE plpgsql AS $$
+DECLARE
+    -- A value, since an index is of no use to a function that may change.
+    moment BIGINT := now_ms();
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended(current_schema(), 7234019)) THEN
         RETURN;
     END IF;
     RETURN QUERY
     WITH due AS (
-        SELECT r.namespace, r.table_name, r.key FROM records r WHERE r.expires_ms <= now_ms()
+        SELECT r.namespace, r.table_name, r.key FROM records r WHERE r.expires_ms <= moment
         ORDER BY r.expires_ms LIMIT most FOR UPDATE SKIP LOCKED
     ), gone AS (
         DELETE FROM records r USING due d

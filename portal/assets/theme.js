@@ -1,5 +1,6 @@
 // Light and dark: the system's choice until the button is used, then what was chosen, remembered in a cookie so that
-// the next page comes in the right colours. Also: an open menu closes by Escape and by a click beside it.
+// the next page comes in the right colours. Also: an open menu closes by Escape and by a click beside it, and what lies
+// behind it is out of reach.
 const root = document.documentElement;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 for (const button of document.querySelectorAll("[data-theme-switch]")) {
@@ -13,6 +14,10 @@ for (const button of document.querySelectorAll("[data-theme-switch]")) {
   });
 }
 const menus = document.querySelectorAll("details.switcher");
+const main = document.querySelector("main");
+for (const menu of menus) {
+  menu.addEventListener("toggle", () => (main.inert = [...menus].some((one) => one.open)));
+}
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   for (const menu of menus) {

@@ -156,17 +156,17 @@ impl Credentials {
         let known = self.known.get(&question).filter(|known| known.revision == revision);
         // The end of a session moves while it is used.
         let known = known.filter(|known| known.identity.expires_ms > now_ms);
-        let known = match known {
-            Some(known) => known,
+        let (known, is_new) = match known {
+            Some(known) => (known, false),
             None => {
                 let (identity, notes) = self.look_up(credential, namespace).await?;
-                let known = Known { revision, identity: Arc::new(identity), notes };
-                self.check_time(&known.identity, now_ms)?;
-                self.known.insert(question, known.clone());
-                known
+                (Known { revision, identity: Arc::new(identity), notes }, true)
             }
         };
         self.check_time(&known.identity, now_ms)?;
+        if is_new {
+            self.known.insert(question, known.clone());
+        }
         if let Some(notes) = known.notes {
             self.uses.note(&notes, now_ms);
         }

@@ -109,10 +109,7 @@ impl Db {
         let found = query(
             "api_keys.held",
             concat!(
-                "SELECT k.id AS id, k.digest AS digest, k.namespace AS namespace, k.owner AS owner,
-                   k.owner_name AS owner_name, k.description AS description, k.scopes AS scopes,
-                   k.service AS service, k.blocked AS blocked, k.created_ms AS created_ms,
-                   k.expires_ms AS expires_ms, k.used_ms AS used_ms, NULL AS account_scopes, ",
+                "SELECT k.*, NULL AS account_scopes, ",
                 standing!(),
                 " FROM api_keys k
                  LEFT JOIN namespaces n ON n.namespace = k.namespace
@@ -133,10 +130,7 @@ impl Db {
         let found = query(
             "sessions.held",
             concat!(
-                "SELECT s.id AS id, s.kind AS kind, s.person AS person, s.account AS account,
-                   s.namespace AS namespace, s.digest AS digest, s.agent AS agent, s.address AS address,
-                   s.created_ms AS created_ms, s.used_ms AS used_ms, s.expires_ms AS expires_ms,
-                   a.scopes AS account_scopes, ",
+                "SELECT s.*, a.scopes AS account_scopes, ",
                 standing!(),
                 " FROM sessions s
                  LEFT JOIN namespaces n ON n.namespace = $2

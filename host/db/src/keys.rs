@@ -42,16 +42,6 @@ record!(ApiKey {
     used_ms
 });
 
-macro_rules! select_key {
-    ($where:literal) => {
-        concat!(
-            "SELECT id, digest, namespace, owner, owner_name, description, scopes, service, blocked, created_ms,
-               expires_ms, used_ms FROM api_keys ",
-            $where
-        )
-    };
-}
-
 impl Db {
     /// Stores a key; fails with [`Error::TooMany`] when the namespace has `keys_max` living ones.
     pub async fn insert_key(&self, key: &ApiKey, keys_max: i64) -> Result<(), Error> {
@@ -84,19 +74,14 @@ impl Db {
         tx.commit().await
     }
 
-    /// The key behind a credential, also one that has ended.
-    pub async fn key_by_digest(&self, digest: &str) -> Result<Option<ApiKey>, Error> {
-        query("api_keys.by_digest", select_key!("WHERE digest = $1")).bind(digest).read_first(self).await
-    }
-
     /// The living keys of a namespace, newest first; of one owner unless `owner` is empty; at most 500.
     pub async fn keys(&self, namespace: &Namespace, owner: &str) -> Result<Vec<ApiKey>, Error> {
         let found = query(
             "api_keys.list",
-            select_key!(
-                "WHERE namespace = $1 AND ($2 = '' OR owner = $2) AND expires_ms > $3
-                 ORDER BY created_ms DESC, id LIMIT 500"
-            ),
+            "SELECT id, digest, namespace, owner, owner_name, description, scopes, service, blocked, created_ms,
+               expires_ms, used_ms FROM api_keys
+             WHERE namespace = $1 AND ($2 = '' OR owner = $2) AND expires_ms > $3
+             ORDER BY created_ms DESC, id LIMIT 500",
         );
         found.bind(namespace).bind(owner).bind(now_ms()).read_all(self).await
     }

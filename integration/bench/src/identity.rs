@@ -126,7 +126,7 @@ fn compare(
 /// Keys of the tenant that no server has seen yet, written into the database of one that is stopped.
 async fn more_keys(platform: &Platform, tenant: &Tenant, count: usize) -> Result<Vec<String>> {
     let db = Db::connect(&format!("sqlite://{}", platform.data().join("control.db").display())).await?;
-    let own = db.key_by_digest(&digest(&tenant.token)).await?.context("the tenant's key")?;
+    let own = db.held_key(&digest(&tenant.token)).await?.context("the tenant's key")?.credential;
     let mut keys = Vec::with_capacity(count);
     for number in 0..count {
         let key = Opaque::new(OpaqueKind::Key).expose().to_owned();

@@ -2,6 +2,8 @@
 
 #[path = "data.rs"]
 pub(crate) mod data;
+#[path = "keys.rs"]
+mod keys;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,7 +19,7 @@ use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router};
 use futures::StreamExt;
 use micro_api::Error;
-use micro_api::auth::{Account, NewAccount, Role, Rule};
+use micro_api::auth::{Role, Rule};
 use micro_api::oidc::*;
 use micro_api::person::*;
 use micro_api::team::*;
@@ -172,16 +174,16 @@ fn namespace_routes() -> Router<Arc<Fake>> {
         .route("/rpc", post(rpc))
         .route(
             "/v1/auth/rules",
-            get(async |State(fake): S| Json(fake.rules.lock().clone())).post(create_rule),
+            get(async |State(fake): S| Json(fake.rules.lock().clone())).post(keys::create_rule),
         )
         .route("/v1/auth/rules/{id}", delete(done))
         .route(
             "/v1/auth/accounts",
-            get(async |State(fake): S| Json(data::accounts(fake.full()))).post(create_account),
+            get(async |State(fake): S| Json(data::accounts(fake.full()))).post(keys::create_account),
         )
         .route("/v1/auth/accounts/{id}", delete(done))
-        .route("/v1/keys", get(async |State(fake): S| Json(fake.keys.lock().clone())).post(create_key))
-        .route("/v1/keys/{id}", delete(revoke))
+        .route("/v1/keys", get(async |State(fake): S| Json(fake.keys.lock().clone())).post(keys::create_key))
+        .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/projects", get(async |State(fake): S| Json(data::projects(fake.full()))).post(refused))
         .route("/v1/projects/{id}", delete(done))
         .route("/v1/projects/{id}/environments", post(refused))
@@ -471,40 +473,6 @@ async fn rpc(Json(call): Json<Value>) -> Response {
         Some(name) => Json(json!({ "msg": format!("Hello {name}") })).into_response(),
         None => Json(json!({ "id": "4711", "items": [] })).into_response(),
     }
-}
-
-async fn create_key(State(fake): S, Json(new): Json<NewKey>) -> Response {
-    if new.service == "missing" {
-        return error(404, "service not found");
-    }
-    let id = format!("k{}", fake.keys.lock().len() + 10);
-    let scopes = if new.scopes.is_empty() { vec!["owner".into()] } else { new.scopes };
-    let key = data::key(&id, &new.description, scopes, &new.service, false);
-    fake.keys.lock().push(key.clone());
-    let made = NewKeyMade { key, token: format!("micro_{id}_5f2b7c9e1a3d4f6081b2c3d4e5f60718") };
-    (StatusCode::CREATED, Json(made)).into_response()
-}
-
-async fn revoke(State(fake): S, Path(id): Path<String>) -> StatusCode {
-    fake.keys.lock().retain(|key| key.id != id);
-    StatusCode::NO_CONTENT
-}
-
-async fn create_rule(State(fake): S, Json(rule): Json<Rule>) -> StatusCode {
-    fake.rules.lock().push(rule);
-    StatusCode::NO_CONTENT
-}
-
-async fn create_account(Json(new): Json<NewAccount>) -> Response {
-    let made = Account {
-        id: new.id,
-        kind: "user".into(),
-        issuer: data::NAMESPACE.into(),
-        scopes: new.scopes,
-        secret: "x7-made-for-this-page-9q".into(),
-        ..Account::default()
-    };
-    (StatusCode::CREATED, Json(made)).into_response()
 }
 
 async fn invite(Json(new): Json<Value>) -> Response {

@@ -172,6 +172,9 @@ async fn rules_and_accounts_are_made_and_mistakes_stand_beside_their_fields() {
     );
     let again = browser.get("/n/quiet-amber-river/access").await;
     assert!(!again.text.contains("x7-made"), "the secret is shown again");
+    let others = browser.get("/n/calm-violet-harbour/access").await;
+    assert_eq!(others.status, StatusCode::FORBIDDEN, "a developer there");
+    assert!(others.text.contains("for owners of the namespace"), "{}", others.text);
 }
 
 #[tokio::test]

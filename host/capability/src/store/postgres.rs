@@ -4,6 +4,12 @@
 //! the namespace to its limit. The time that decides what has expired is the server's. A connection that broke is
 //! replaced and the call tried again, which is safe: to write, to delete and to read twice is the same as once.
 
+mod failure;
+mod setup;
+#[cfg(test)]
+mod tests;
+mod writes;
+
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::ops::{Bound, ControlFlow};
@@ -14,7 +20,6 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use micro_api::name::Namespace;
-use parking_lot::Mutex;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
@@ -23,12 +28,10 @@ use super::books::Books;
 use super::page::{Candidate, Cut, start};
 use super::{BATCH_RECORDS_MAX, Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
+use failure::{failed, is_broken, silent};
+use setup::set_up;
+use writes::Writes;
 
-const SCHEMA: &str = include_str!("postgres/schema.sql");
-/// Of `schema.sql`.
-const VERSION: i64 = 1;
-/// Guards the making of the schema against another node that starts.
-const SETUP_LOCK: i64 = 7_234_017;
 /// Keys that a scan reads at once.
 const WINDOW: usize = BATCH_RECORDS_MAX + 24;
 /// Records that one sweep removes.
@@ -85,16 +88,7 @@ pub struct Postgres {
     connections_max: u32,
     call_timeout: Duration,
     books: Arc<Books>,
-    /// Tables that are written to now.
-    writes: Mutex<HashMap<TableKey, Writes>>,
-}
-
-/// Writes to one table that are under way. What a write says of the table's size may miss one that runs beside it, so
-/// the last of several reads it once more.
-#[derive(Debug, Default)]
-struct Writes {
-    count: usize,
-    several: bool,
+    writes: Writes,
 }
 
 impl Postgres {
@@ -133,7 +127,7 @@ impl Postgres {
             connections_max: config.connections_max,
             call_timeout: config.call_timeout,
             books: Arc::clone(&config.books),
-            writes: Mutex::default(),
+            writes: Writes::default(),
         });
         tokio::spawn(keep_clean(Arc::downgrade(&store), config.sweep_every));
         Ok(store)
@@ -150,9 +144,9 @@ impl Postgres {
             loop {
                 match call().await {
                     Ok(done) => return Ok(done),
-                    // Each connection of the pool may be as broken as this one.
+                    // Each connection of the pool may be as broken as this one, and the pool is smaller by each.
                     Err(error)
-                        if is_broken(&error) && since.elapsed() < RETRY && tries <= self.pool.size() =>
+                        if is_broken(&error) && since.elapsed() < RETRY && tries <= self.connections_max =>
                     {
                         tries += 1;
                     }
@@ -173,7 +167,7 @@ impl Postgres {
         table: &TableKey,
         write: impl Future<Output = Result<(i64,), Error>>,
     ) -> Result<i64, Error> {
-        let under_way = UnderWay::begin(self, table);
+        let under_way = self.writes.begin(table);
         let written = write.await;
         if under_way.is_alone() {
             if let Ok((bytes @ 0..,)) = written {
@@ -207,17 +201,14 @@ impl Postgres {
 
     /// Removes what has expired, and reads the sizes of tables that this changed, or that are written to without a pause.
     async fn clean(&self) -> Result<(), Error> {
-        let mut changed: HashSet<TableKey> = {
-            let writes = self.writes.lock();
-            writes.iter().filter(|(_, writes)| writes.several).map(|(table, _)| table.clone()).collect()
-        };
+        let mut changed: HashSet<TableKey> = self.writes.of_several().into_iter().collect();
         loop {
-            let swept =
+            let swept = self.retried(|| {
                 sqlx::query_as::<_, (String, String)>("SELECT swept_namespace, swept_table FROM sweep($1)")
                     .bind(SWEEP)
                     .fetch_all(&self.pool)
-                    .await
-                    .map_err(failed)?;
+            });
+            let swept = swept.await?;
             if swept.is_empty() {
                 break;
             }
@@ -282,7 +273,7 @@ impl Postgres {
             .bind(&keys)
             .fetch_all(&self.pool)
         });
-        let mut values: std::collections::HashMap<Vec<u8>, Vec<u8>> = found.await?.into_iter().collect();
+        let mut values: HashMap<Vec<u8>, Vec<u8>> = found.await?.into_iter().collect();
         page.records.retain_mut(|record| match values.remove(record.key.as_ref()) {
             Some(value) => {
                 record.value = value.into();
@@ -400,78 +391,6 @@ impl Backend for Postgres {
     }
 }
 
-/// One write; counted until it is dropped.
-struct UnderWay<'a> {
-    store: &'a Postgres,
-    table: &'a TableKey,
-}
-
-impl<'a> UnderWay<'a> {
-    fn begin(store: &'a Postgres, table: &'a TableKey) -> Self {
-        let mut writes = store.writes.lock();
-        let of_table = writes.entry(table.clone()).or_default();
-        of_table.count += 1;
-        of_table.several |= of_table.count > 1;
-        Self { store, table }
-    }
-
-    /// No other write ran beside this one.
-    fn is_alone(&self) -> bool {
-        self.store.writes.lock().get(self.table).is_none_or(|writes| !writes.several)
-    }
-
-    /// Others did, and all have ended; from now on it is alone until the next begins.
-    fn is_last_of_several(&self) -> bool {
-        let mut writes = self.store.writes.lock();
-        let Some(of_table) = writes.get_mut(self.table).filter(|writes| writes.count == 1) else {
-            return false;
-        };
-        of_table.several = false;
-        true
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        let mut writes = self.store.writes.lock();
-        if let Some(of_table) = writes.get_mut(self.table) {
-            of_table.count -= 1;
-            if of_table.count == 0 {
-                writes.remove(self.table);
-            }
-        }
-    }
-}
-
-/// Makes the schema where there is none; a role that may only read and write needs it to be there.
-async fn set_up(pool: &PgPool, schema: &str) -> Result<(), Error> {
-    let mut tx = pool.begin().await.map_err(failed)?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(SETUP_LOCK)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-    let known = sqlx::query_as::<_, (bool,)>(
-        "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = 'version')",
-    );
-    let (known,) = known.bind(schema).fetch_one(&mut *tx).await.map_err(failed)?;
-    if known {
-        let found = sqlx::query_as::<_, (i64,)>("SELECT version FROM version").fetch_one(&mut *tx).await;
-        let (found,) = found.map_err(failed)?;
-        if found > VERSION {
-            return Err(Error::Backend(format!(
-                "the store's schema {schema} has version {found}, newer than this program's {VERSION}: update the \
-                 program"
-            )));
-        }
-        return Ok(());
-    }
-    // The name was checked: it is an identifier that needs no quotes.
-    let make = format!("CREATE SCHEMA IF NOT EXISTS {schema};\n{SCHEMA}");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&mut *tx).await.map_err(failed)?;
-    tx.commit().await.map_err(failed)
-}
-
 /// Ends with the store.
 async fn keep_clean(store: Weak<Postgres>, every: Duration) {
     let mut failing = false;
@@ -502,37 +421,3 @@ fn after_all_with(prefix: &[u8]) -> Option<Vec<u8>> {
     end[last] += 1;
     Some(end)
 }
-
-/// The connection is of no use any more; the statement may or may not have been done.
-fn is_broken(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
-        // The server is going down, or came back.
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| matches!(code.as_ref(), "57P01" | "57P02" | "57P03"))
-        }
-        _ => false,
-    }
-}
-
-fn silent(time: Duration) -> Error {
-    Error::Away(format!("no answer within {time:?}"))
-}
-
-fn failed(error: sqlx::Error) -> Error {
-    match &error {
-        sqlx::Error::PoolTimedOut => Error::Busy,
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed => Error::Away(error.to_string()),
-        sqlx::Error::Database(told) => match told.code().as_deref() {
-            // Disk full, out of memory.
-            Some("53100" | "53200") => Error::Full,
-            // Cancelled for taking too long, shutting down, starting up, too many connections.
-            Some("57014" | "57P01" | "57P02" | "57P03" | "53300") => Error::Away(error.to_string()),
-            _ => Error::Backend(error.to_string()),
-        },
-        _ => Error::Backend(error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests;

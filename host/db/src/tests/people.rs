@@ -257,7 +257,7 @@ async fn a_reset_ends_sessions_and_keeps_keys() {
         let person = fixture.db.reset_password(&code, "other hash", "192.0.2.7").await.unwrap();
         assert_eq!(person.id, jane.person.id);
         assert!(fixture.db.session("s").await.unwrap().is_none());
-        assert!(fixture.db.key_by_digest("k").await.unwrap().is_some());
+        assert!(fixture.db.held_key("k").await.unwrap().is_some());
         assert!(fixture.db.access_revision().await.unwrap() > before);
         assert_eq!(fixture.db.person(&person.id).await.unwrap().unwrap().password, "other hash");
         let again = fixture.db.reset_password(&code, "third hash", "192.0.2.7").await;
@@ -321,7 +321,7 @@ async fn a_name_changes_where_it_is_shown() {
         let taken = fixture.db.rename(&jane.person.id, "JOE", &by).await;
         assert_eq!(refused(taken), Refusal::NameTaken("JOE".to_owned()));
         fixture.db.rename(&jane.person.id, "JANE", &by).await.unwrap();
-        assert_eq!(fixture.db.key_by_digest("k").await.unwrap().unwrap().owner_name, "JANE");
+        assert_eq!(fixture.db.held_key("k").await.unwrap().unwrap().credential.owner_name, "JANE");
         assert_eq!(fixture.db.person_by_login("jane").await.unwrap().unwrap().name, "JANE");
         assert_eq!(refused(fixture.db.rename("nobody", "free-name", &by).await), Refusal::NoPerson);
     }
@@ -359,7 +359,7 @@ async fn a_deleted_account_can_be_restored_until_it_is_erased() {
         let ended = fixture.db.delete_person(&id, &actor(&jane.person)).await.unwrap();
         assert_eq!(ended, std::slice::from_ref(&jane.namespace));
         assert!(fixture.db.person(&id).await.unwrap().unwrap().deleted_ms.is_some());
-        assert!(fixture.db.key_by_digest("k").await.unwrap().is_none(), "credentials end at once");
+        assert!(fixture.db.held_key("k").await.unwrap().is_none(), "credentials end at once");
         assert!(is_closed(&fixture.db, &jane.namespace).await);
         assert_eq!(fixture.db.memberships(&id).await.unwrap(), []);
         // Somebody else cannot take the name meanwhile.

@@ -225,7 +225,7 @@ async fn keys_never_do_more_than_their_maker() {
         db.insert_key(&key(&joe, "elsewhere", r#"["owner"]"#), 10).await.unwrap();
         let by = actor(&jane.person);
         db.change_role(&jane.namespace, &joe.person.id, Role::Developer, &by).await.unwrap();
-        let left = async |id: &str| db.key_by_digest(id).await.unwrap().is_some();
+        let left = async |id: &str| db.held_key(id).await.unwrap().is_some();
         assert!(!left("owner").await && !left("named").await, "they were an owner's to give");
         assert!(left("developer").await && left("elsewhere").await);
         db.remove_member(&jane.namespace, &joe.person.id, &by).await.unwrap();
@@ -309,7 +309,7 @@ async fn a_deleted_namespace_ends_at_once_and_for_good() {
         db.delete_namespace(&jane.person.id, &jane.namespace, &by).await.unwrap();
         assert!(db.access_revision().await.unwrap() > before);
         assert_eq!(db.ended_namespaces().await.unwrap(), std::slice::from_ref(&jane.namespace));
-        assert!(db.key_by_digest("k").await.unwrap().is_none());
+        assert!(db.held_key("k").await.unwrap().is_none());
         assert!(db.invitation("d").await.unwrap().is_none());
         assert_eq!(db.role(&jane.namespace, &joe.person.id).await.unwrap(), None);
         let again = db.delete_namespace(&jane.person.id, &jane.namespace, &by).await;

@@ -135,6 +135,17 @@ fn manifest(entries: &mut [(String, Vec<u8>)], change: impl FnOnce(&mut Value)) 
 }
 
 #[tokio::test]
+async fn a_store_that_is_not_in_it_is_named() {
+    let fixture = Fixture::new().await;
+    let told = async |name: &str, flags: &[&str]| {
+        let (options, data) = (options(&fixture.data(), flags), fixture.data());
+        back_up(&options, &data, &fixture.path(name)).await.unwrap().to_string()
+    };
+    assert!(!told("own.tar", &[]).await.contains("pg_dump"));
+    assert!(told("other.tar", &["--store", "postgres"]).await.contains("pg_dump"));
+}
+
+#[tokio::test]
 async fn what_was_backed_up_is_restored_and_nothing_else() {
     let fixture = Fixture::new().await;
     let file = fixture.back_up().await;

@@ -133,6 +133,7 @@ async fn a_silent_server_is_told_in_time_and_all_goes_on_after_it() {
     let silent = store.get(&own, b"kept").await.unwrap_err();
     assert!(matches!(silent, Error::Away(_)), "{silent:?}");
     assert!(store.check().await.is_err(), "the node says that its store is away");
+    assert!(store.clean().await.is_err(), "a sweep does not wait for ever");
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
     assert_eq!(micro_api::Error::from(silent).code, 503);
     line.stall(false);

@@ -11,6 +11,7 @@ mod body;
 mod connect;
 mod counted;
 mod hooks;
+mod post;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use tokio::sync::Semaphore;
 
 pub use allow::AllowedHosts;
 pub use connect::{Connector, Io, Resolver};
+pub use post::{Post, PostError, Posted};
 
 /// Bounds of outbound HTTP.
 #[derive(Debug, Clone)]

@@ -28,6 +28,8 @@ pub struct Control {
     /// Whether the node knows who may do what as of that revision: a new node knows nothing. Held while it is told, so
     /// that what was read first is not told last.
     told: Mutex<bool>,
+    /// What the node knows of services elsewhere. Held while it is told.
+    elsewhere: Mutex<Elsewhere>,
     /// Told when a job was added.
     builder: Arc<Notify>,
     /// Counts changes of the rows, whoever made them.
@@ -39,6 +41,15 @@ pub struct Control {
     /// Deployments that the node routes to. Held while what is routed and what the rows say are brought together.
     pub(crate) routed: Mutex<HashSet<String>>,
     pub(crate) uploads: Semaphore,
+}
+
+/// What the node was told last of services elsewhere.
+#[derive(Default)]
+struct Elsewhere {
+    /// The counter of the rows it was read at; none: never.
+    revision: Option<i64>,
+    /// When the first node of them ends.
+    ends_ms: Option<i64>,
 }
 
 impl Control {
@@ -54,6 +65,7 @@ impl Control {
         Arc::new(Self {
             access: watch::Sender::new(credentials.revision()),
             told: Mutex::default(),
+            elsewhere: Mutex::default(),
             config,
             db,
             node,
@@ -115,6 +127,20 @@ impl Control {
             self.node.tenants(self.db.tenants().await?).await;
             *told = true;
             self.access.send_replace(self.credentials.revision());
+        }
+        Ok(())
+    }
+
+    /// Looks whether services elsewhere changed or ended, and if so tells the node.
+    pub(crate) async fn follow_registry(&self) -> Result<(), micro_db::Error> {
+        let mut known = self.elsewhere.lock().await;
+        let revision = self.db.registry_revision().await?;
+        let ended = known.ends_ms.is_some_and(|at| micro_db::now_ms() >= at);
+        if known.revision != Some(revision) || ended {
+            let externals = self.db.externals().await?;
+            let ends_ms = externals.iter().filter_map(|external| external.expires_ms).min();
+            self.node.externals(externals).await;
+            *known = Elsewhere { revision: Some(revision), ends_ms };
         }
         Ok(())
     }

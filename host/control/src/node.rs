@@ -9,7 +9,7 @@ use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
 use micro_api::{Error, Namespace, ServiceName, registry, store};
 use micro_artifact::Digest;
-use micro_db::Tenant;
+use micro_db::{External, Tenant};
 
 use crate::Load;
 
@@ -64,6 +64,10 @@ pub trait Node: Send + Sync + 'static {
 
     /// Makes `tenants` what the gateway decides by: rules, plans, blocks. A namespace that is not in it has none.
     async fn tenants(&self, tenants: HashMap<Namespace, Tenant>);
+
+    /// Makes `externals` the whole of what runs elsewhere and can be called and looked up. Where a revision of the same
+    /// name and version runs here, that one answers.
+    async fn externals(&self, externals: Vec<External>);
 
     /// Waits until no call runs in a revision that is no longer routed to, within bounds of the node's own, and lets go
     /// of it. Returns at once for one the node does not know.

@@ -81,6 +81,20 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             get(registry_api::get::handler),
         )
         .answers::<Vec<registry::Service>>(200),
+        Endpoint::post(
+            routes::REGISTRY,
+            "Make a service that runs elsewhere known",
+            post(registry_api::register::handler),
+        )
+        .reads::<registry::Registration>()
+        .answers_nothing(),
+        Endpoint::post(
+            routes::DEREGISTER,
+            "Forget a service that runs elsewhere",
+            post(registry_api::deregister::handler),
+        )
+        .reads::<registry::Deregistration>()
+        .answers_nothing(),
         Endpoint::get(&format!("{}/databases", routes::STORE), "Databases", get(store_api::names::databases))
             .answers::<Vec<String>>(200),
         Endpoint::get(&format!("{}/tables", routes::STORE), "Tables", get(store_api::names::tables))

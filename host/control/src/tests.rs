@@ -7,6 +7,7 @@ mod jobs;
 mod logs;
 mod node;
 mod people;
+mod registry;
 mod routes;
 mod uploads;
 mod usage;

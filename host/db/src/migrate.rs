@@ -48,6 +48,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0005_oidc.sql"),
         postgres: include_str!("../migrations/postgres/0005_oidc.sql"),
     },
+    Step {
+        number: 9,
+        name: "external",
+        sqlite: include_str!("../migrations/sqlite/0009_external.sql"),
+        postgres: include_str!("../migrations/postgres/0009_external.sql"),
+    },
 ];
 
 /// Excludes other migrations of the same database.

@@ -10,7 +10,7 @@ use micro_api::team::{Environment, Project};
 use crate::audit::{Actor, Entry};
 use crate::dialect::Tx;
 use crate::query::query;
-use crate::{Db, Error, Refusal, access, audit, now_ms, people, rules};
+use crate::{Db, Error, Refusal, access, audit, external, now_ms, people, rules};
 
 /// Namespaces that only the platform has. `default` is the operator's, and made by the platform.
 pub const RESERVED: [&str; 9] =
@@ -360,9 +360,11 @@ pub(crate) async fn end(tx: &mut Tx, namespace: &str, now_ms: i64) -> Result<(),
         ),
         query("sessions.of_namespace", "DELETE FROM sessions WHERE namespace = $1 AND account <> ''"),
         query("invitations.of_namespace", "DELETE FROM invitations WHERE namespace = $1"),
+        query("external_nodes.of_namespace", "DELETE FROM external_nodes WHERE namespace = $1"),
     ] {
         end.bind(namespace).execute(tx).await?;
     }
+    external::bump(tx).await?;
     access::bump(tx).await
 }
 

@@ -14,6 +14,7 @@ pub(crate) enum Arg {
     Text(String),
     OptionText(Option<String>),
     Int(i64),
+    OptionInt(Option<i64>),
 }
 
 /// A statement, its name for errors, and its parameters.
@@ -112,6 +113,7 @@ impl Query {
                 Arg::Text(text) => arguments.add(text.clone()),
                 Arg::OptionText(text) => arguments.add(text.clone()),
                 Arg::Int(int) => arguments.add(*int),
+                Arg::OptionInt(int) => arguments.add(*int),
             }
             .map_err(|source| self.failed()(sqlx::Error::Encode(source)))?;
         }
@@ -125,6 +127,7 @@ impl Query {
                 Arg::Text(text) => arguments.add(text.clone()),
                 Arg::OptionText(text) => arguments.add(text.clone()),
                 Arg::Int(int) => arguments.add(*int),
+                Arg::OptionInt(int) => arguments.add(*int),
             }
             .map_err(|source| self.failed()(sqlx::Error::Encode(source)))?;
         }
@@ -155,6 +158,11 @@ impl From<Option<String>> for Arg {
 impl From<i64> for Arg {
     fn from(int: i64) -> Self {
         Self::Int(int)
+    }
+}
+impl From<Option<i64>> for Arg {
+    fn from(int: Option<i64>) -> Self {
+        Self::OptionInt(int)
     }
 }
 impl From<DeploymentState> for Arg {

@@ -3,6 +3,7 @@
 mod builder;
 mod contention;
 mod copy;
+mod external;
 mod identities;
 mod killed;
 mod life;

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::authenticate;
 use crate::authorize::Authorized;
-use crate::snapshot::{Entry, Snapshot, did_you_mean};
+use crate::snapshot::{Entry, Snapshot, Target, did_you_mean};
 use crate::transcode;
 
 /// Between the first try and its one repetition, at most; a random part of it is waited.
@@ -58,9 +58,16 @@ pub(crate) async fn call(
     check_endpoint(authorized)?;
     let (entry, endpoint) = (&authorized.entry, authorized.endpoint.as_str());
     let inside = to_guest(entry, endpoint, request)?;
+    let revision = match &entry.target {
+        Target::Revision(revision) => revision,
+        Target::External(external) => {
+            let reply = external.call(endpoint, inside, &context).await?;
+            return Ok(from_guest(entry, endpoint, reply, wanted)?);
+        }
+    };
     let (codec, request_id) = (inside.codec, context.request_id.clone());
     let call = Call { endpoint: endpoint.to_owned(), codec, request: inside.bytes, context };
-    let reply = runtime.call(&entry.revision, call).await;
+    let reply = runtime.call(revision, call).await;
     let bytes = reply.map_err(|fault| Failed {
         error: fault.error(&entry.error_id(), &request_id),
         has_code: !matches!(&fault, Fault::Guest(error) if error.code == 0),
@@ -74,16 +81,15 @@ pub(crate) fn check_endpoint(authorized: &Authorized) -> Result<(), Error> {
     if entry.has_endpoint(endpoint) {
         return Ok(());
     }
-    let known = entry.manifest().endpoints.iter().map(|endpoint| endpoint.name.clone());
+    let known = entry.endpoints().iter().map(|endpoint| endpoint.name.clone());
     let near = did_you_mean(endpoint, known, |near| authorized.sees(near));
     let detail = format!("endpoint `{endpoint}` not found in service {}{near}", entry.service());
     Err(Error::not_found(entry.error_id(), detail))
 }
 
 fn to_guest(entry: &Entry, endpoint: &str, request: Message) -> Result<Message, Error> {
-    let accepts = |codec| entry.manifest().codecs.contains(&codec);
     let bad = |detail: String| Error::bad_request(entry.error_id(), detail);
-    if accepts(request.codec) {
+    if entry.takes(request.codec) {
         return Ok(request);
     }
     let schema = entry.schema()?;
@@ -204,6 +210,6 @@ impl Caller for Dispatcher {
 /// Whether an endpoint may be asked again: Micro's clients retry 408 and 500 once, unless the service marks the endpoint
 /// `idempotent=false`.
 fn repeatable(entry: &Entry, endpoint: &str) -> bool {
-    let known = entry.manifest().endpoints.iter().find(|known| known.name == endpoint);
+    let known = entry.endpoints().iter().find(|known| known.name == endpoint);
     known.is_none_or(|known| known.metadata.get("idempotent").is_none_or(|value| value != "false"))
 }

@@ -295,7 +295,7 @@ impl Gateway {
 
     /// A manifest lowers the limits, never raises them.
     async fn message(&self, incoming: Inbound, entry: &crate::Entry) -> Result<Bytes, Error> {
-        let service = usize::try_from(entry.revision.limits().request_bytes).unwrap_or(usize::MAX);
+        let service = usize::try_from(entry.request_bytes_max()).unwrap_or(usize::MAX);
         let bytes_max = service.min(self.config.message_bytes_max);
         body::read(incoming, bytes_max, self.config.message_time_max).await
     }

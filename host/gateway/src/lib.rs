@@ -25,6 +25,7 @@ mod config;
 mod credential;
 mod dispatch;
 mod exchanges;
+mod external;
 mod handle;
 mod handler;
 mod headers;
@@ -53,6 +54,7 @@ use tokio::sync::watch;
 
 pub use config::Config;
 pub use dispatch::Dispatcher;
+pub use external::External;
 pub use quota::{Exceeded, NoQuota, Quota};
 pub use rate::Rate;
 pub use snapshot::{Entry, Snapshot};

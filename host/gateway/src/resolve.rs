@@ -57,7 +57,7 @@ pub(crate) fn resolve(
             if found.peek().is_none() {
                 return Err(snapshot.not_found(GATEWAY, namespace, alias, sees));
             }
-            match found.find(|entry| entry.manifest().exports.http.is_some()) {
+            match found.find(|entry| entry.http().is_some()) {
                 Some(entry) => Ok(Matched { entry: Arc::clone(entry), handler: Handler::Http }),
                 // Cleaned first: `..` must not lead to a neighbour on this service's origin.
                 None => {
@@ -102,7 +102,7 @@ fn by_path(
                 return Ok(rpc_match(entry, endpoint, None, Fields::default()));
             }
         }
-        if proxy.as_deref() == Some(alias) && entry.manifest().exports.http.is_some() {
+        if proxy.as_deref() == Some(alias) && entry.http().is_some() {
             return Ok(Matched { entry: Arc::clone(entry), handler: Handler::Http });
         }
     }

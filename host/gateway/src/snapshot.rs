@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
+use micro_api::registry::Endpoint;
 use micro_api::{Error, Namespace, ServiceKey, ServiceName, ServiceType};
-use micro_artifact::RevisionManifest;
-use micro_runtime::Revision;
+use micro_runtime::{Codec, Revision};
 
+use crate::external::External;
 use crate::route::MetaRoute;
 use crate::tenant::{self, Tenant};
 use crate::transcode::Schema;
@@ -26,9 +27,17 @@ const LATEST: &str = "latest";
 pub struct Entry {
     pub key: ServiceKey,
     pub version: String,
-    pub revision: Arc<Revision>,
+    pub(crate) target: Target,
     routes: Vec<MetaRoute>,
     schema: OnceLock<Result<Option<Arc<Schema>>, String>>,
+}
+
+/// What answers.
+pub(crate) enum Target {
+    /// A revision of this process.
+    Revision(Arc<Revision>),
+    /// A service elsewhere.
+    External(Arc<External>),
 }
 
 impl std::fmt::Debug for Entry {
@@ -46,11 +55,51 @@ impl Entry {
         let manifest = revision.manifest();
         let key = ServiceKey { namespace: manifest.namespace.clone(), name: manifest.service.clone() };
         let routes = manifest.settings.route.iter().map(MetaRoute::compile).collect::<Result<_, _>>()?;
-        Ok(Self { key, version: manifest.version.clone(), routes, schema: OnceLock::new(), revision })
+        let version = manifest.version.clone();
+        Ok(Self { key, version, routes, schema: OnceLock::new(), target: Target::Revision(revision) })
     }
 
-    pub fn manifest(&self) -> &Arc<RevisionManifest> {
-        self.revision.manifest()
+    /// A service that runs elsewhere. It has no schema: messages pass as they are.
+    pub fn external(external: Arc<External>) -> Self {
+        Self {
+            key: external.key().clone(),
+            version: external.service.version.clone(),
+            routes: Vec::new(),
+            schema: OnceLock::from(Ok(None)),
+            target: Target::External(external),
+        }
+    }
+
+    /// What it can be asked; none named of a service elsewhere: anything.
+    pub(crate) fn endpoints(&self) -> &[Endpoint] {
+        match &self.target {
+            Target::Revision(revision) => &revision.manifest().endpoints,
+            Target::External(external) => external.endpoints(),
+        }
+    }
+
+    /// Whether it reads messages of this codec.
+    pub(crate) fn takes(&self, codec: Codec) -> bool {
+        match &self.target {
+            Target::Revision(revision) => revision.manifest().codecs.contains(&codec),
+            Target::External(_) => true,
+        }
+    }
+
+    /// The revision, where it answers HTTP itself.
+    pub(crate) fn http(&self) -> Option<&Arc<Revision>> {
+        match &self.target {
+            Target::Revision(revision) => revision.manifest().exports.http.is_some().then_some(revision),
+            Target::External(_) => None,
+        }
+    }
+
+    /// Most bytes of a request, as the manifest lowers it.
+    pub(crate) fn request_bytes_max(&self) -> u64 {
+        match &self.target {
+            Target::Revision(revision) => revision.limits().request_bytes,
+            Target::External(_) => u64::MAX,
+        }
     }
 
     pub(crate) fn routes(&self) -> &[MetaRoute] {
@@ -73,7 +122,8 @@ impl Entry {
     /// The schema of the service's messages; none for a service without descriptors.
     pub(crate) fn schema(&self) -> Result<Option<Arc<Schema>>, Error> {
         let loaded = self.schema.get_or_init(|| {
-            let Some(path) = self.revision.artifact().descriptors() else { return Ok(None) };
+            let Target::Revision(revision) = &self.target else { return Ok(None) };
+            let Some(path) = revision.artifact().descriptors() else { return Ok(None) };
             let bytes = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
             Schema::decode(&bytes).map(|schema| Some(Arc::new(schema)))
         });
@@ -85,9 +135,12 @@ impl Entry {
 
     /// Whether the service has `endpoint`.
     pub(crate) fn has_endpoint(&self, endpoint: &str) -> bool {
-        let endpoints = &self.manifest().endpoints;
-        self.manifest().exports.handler.is_some()
-            && (endpoints.is_empty() || endpoints.iter().any(|known| known.name == endpoint))
+        let endpoints = self.endpoints();
+        let answers_calls = match &self.target {
+            Target::Revision(revision) => revision.manifest().exports.handler.is_some(),
+            Target::External(_) => true,
+        };
+        answers_calls && (endpoints.is_empty() || endpoints.iter().any(|known| known.name == endpoint))
     }
 }
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use micro_api::registry::{Node, Service};
 use micro_api::{Namespace, ServiceName};
 use micro_control::ActiveRevision;
-use micro_gateway::Entry;
+use micro_runtime::Revision;
 
 /// Services of the platform itself, by Micro's short names: those that this version has.
 const CORE: [&str; 7] = ["api", "debug", "proxy", "registry", "runtime", "server", "store"];
@@ -23,8 +23,8 @@ pub(crate) struct Record {
 }
 
 /// The registry record of a version on this node.
-pub(crate) fn record(active: &ActiveRevision, entry: &Entry, id: &str, address: &str) -> Record {
-    let manifest = entry.manifest();
+pub(crate) fn record(active: &ActiveRevision, revision: &Revision, id: &str, address: &str) -> Record {
+    let manifest = revision.manifest();
     let mut metadata = std::collections::BTreeMap::from([
         ("registry".to_owned(), "service".to_owned()),
         ("runtime".to_owned(), "wasm".to_owned()),
@@ -44,9 +44,20 @@ pub(crate) fn record(active: &ActiveRevision, entry: &Entry, id: &str, address: 
     Record { namespace: active.namespace.clone(), name: active.service.clone(), service }
 }
 
+/// The registry record of a version that runs elsewhere.
+pub(crate) fn elsewhere(namespace: &Namespace, name: &ServiceName, service: &Service) -> Record {
+    let mut service = service.clone();
+    for node in &mut service.nodes {
+        node.metadata.insert("runtime".to_owned(), "external".to_owned());
+    }
+    Record { namespace: namespace.clone(), name: name.clone(), service }
+}
+
 /// The registry of this node.
 pub(crate) struct Directory {
     records: ArcSwap<Vec<Record>>,
+    /// Of services that run elsewhere.
+    elsewhere: ArcSwap<Vec<Record>>,
     /// Records of the platform's own services.
     core: Vec<Service>,
 }
@@ -64,20 +75,22 @@ impl Directory {
             }],
             ..Service::default()
         });
-        Arc::new(Self { records: ArcSwap::default(), core: core.to_vec() })
+        Arc::new(Self { records: ArcSwap::default(), elsewhere: ArcSwap::default(), core: core.to_vec() })
     }
 
-    pub(crate) fn replace(&self, mut records: Vec<Record>) {
-        records.sort_by(|a, b| {
-            (&a.service.name, &a.service.version).cmp(&(&b.service.name, &b.service.version))
-        });
-        self.records.store(Arc::new(records));
+    pub(crate) fn replace(&self, records: Vec<Record>) {
+        self.records.store(Arc::new(sorted(records)));
+    }
+
+    pub(crate) fn replace_elsewhere(&self, records: Vec<Record>) {
+        self.elsewhere.store(Arc::new(sorted(records)));
     }
 
     /// Names that a namespace sees: its own services and the platform's.
     pub(crate) fn names(&self, namespace: &Namespace) -> Vec<String> {
-        let records = self.records.load();
-        let own = records.iter().filter(|record| record.namespace == *namespace);
+        let (records, elsewhere) = (self.records.load(), self.elsewhere.load());
+        let all = records.iter().chain(elsewhere.iter());
+        let own = all.filter(|record| record.namespace == *namespace);
         let names: BTreeSet<_> =
             own.map(|record| record.service.name.clone()).chain(CORE.map(str::to_owned)).collect();
         names.into_iter().collect()
@@ -85,15 +98,24 @@ impl Directory {
 
     /// One record a version; a service of the namespace hides one of the platform with its name.
     pub(crate) fn records(&self, namespace: &Namespace, name: &ServiceName) -> Vec<Service> {
-        let records = self.records.load();
-        let own = records.iter().filter(|record| record.namespace == *namespace && record.name == *name);
-        let own: Vec<_> = own.map(|record| record.service.clone()).collect();
+        let (records, elsewhere) = (self.records.load(), self.elsewhere.load());
+        let all = records.iter().chain(elsewhere.iter());
+        let own = all.filter(|record| record.namespace == *namespace && record.name == *name);
+        let mut own: Vec<_> = own.map(|record| record.service.clone()).collect();
+        // Stable: of one version here and elsewhere, what runs here answers.
+        own.sort_by(|a, b| a.version.cmp(&b.version));
+        own.dedup_by(|second, first| second.version == first.version);
         if !own.is_empty() {
             return own;
         }
         let short = name.to_string();
         self.core.iter().filter(|service| service.name == short).cloned().collect()
     }
+}
+
+fn sorted(mut records: Vec<Record>) -> Vec<Record> {
+    records.sort_by(|a, b| (&a.service.name, &a.service.version).cmp(&(&b.service.name, &b.service.version)));
+    records
 }
 
 #[async_trait]
@@ -115,6 +137,30 @@ mod tests {
         let name: ServiceName = name.parse().unwrap();
         let service = Service { name: name.to_string(), version: version.to_owned(), ..Service::default() };
         Record { namespace: namespace.parse().unwrap(), name, service }
+    }
+
+    #[test]
+    fn what_runs_here_answers_before_what_runs_elsewhere() {
+        let directory = Directory::new("0.1.0", "127.0.0.1:8080");
+        let (a, b): (Namespace, Namespace) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let greeter: ServiceName = "greeter".parse().unwrap();
+        let far = |version: &str| Service {
+            name: "greeter".to_owned(),
+            version: version.to_owned(),
+            nodes: vec![Node { id: "far".to_owned(), ..Node::default() }],
+            ..Service::default()
+        };
+        directory.replace(vec![running("a", "greeter", "latest")]);
+        directory.replace_elsewhere(vec![
+            elsewhere(&a, &greeter, &far("latest")),
+            elsewhere(&a, &greeter, &far("v0")),
+        ]);
+        let found = directory.records(&a, &greeter);
+        let nodes: Vec<_> = found.iter().map(|one| (one.version.as_str(), one.nodes.len())).collect();
+        assert_eq!(nodes, [("latest", 0), ("v0", 1)]);
+        assert_eq!(found[1].nodes[0].metadata["runtime"], "external");
+        assert!(directory.records(&b, &greeter).is_empty());
+        assert!(!directory.names(&b).contains(&"greeter".to_owned()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod builder;
 mod config;
 mod data;
 mod directory;
+mod elsewhere;
 mod health;
 mod node;
 mod people;

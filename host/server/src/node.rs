@@ -18,6 +18,7 @@ use micro_runtime::{Context, Revision, Runtime};
 use tokio::sync::{Mutex, watch};
 
 use crate::directory::{self, Directory};
+use crate::elsewhere::Elsewhere;
 use crate::tenants;
 use crate::usage::{self, Meters};
 
@@ -30,6 +31,7 @@ pub(crate) struct Parts {
     pub(crate) key: Key,
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) egress: Arc<micro_capability::http::Egress>,
     pub(crate) meters: Meters,
     pub(crate) plans: Arc<Plans>,
     /// Where the gateway listens: what node entries show as their address.
@@ -49,6 +51,7 @@ pub(crate) struct Node {
 #[derive(Default)]
 struct Routed {
     entries: Vec<Arc<Entry>>,
+    elsewhere: Elsewhere,
     tenants: HashMap<Namespace, Arc<micro_gateway::Tenant>>,
 }
 
@@ -118,7 +121,9 @@ impl Node {
     fn send(&self, routed: &Routed) {
         let tenants =
             routed.tenants.iter().map(|(namespace, tenant)| (namespace.clone(), Arc::clone(tenant)));
-        let snapshot = Snapshot::new(routed.entries.iter().map(Arc::clone), tenants);
+        // Of two with the same name and version the later wins: what runs here.
+        let entries = routed.elsewhere.entries().chain(&routed.entries);
+        let snapshot = Snapshot::new(entries.map(Arc::clone), tenants);
         self.parts.snapshot.send_replace(Arc::new(snapshot));
     }
 
@@ -172,7 +177,12 @@ impl micro_control::Node for Node {
             match self.take_up(revision).await {
                 Ok(known) => {
                     if let Some(entry) = &known.entry {
-                        nodes.push(directory::record(&known.active, entry, &known.id, &self.parts.address));
+                        nodes.push(directory::record(
+                            &known.active,
+                            &known.revision,
+                            &known.id,
+                            &self.parts.address,
+                        ));
                         entries.push(Arc::clone(entry));
                     }
                 }
@@ -193,6 +203,13 @@ impl micro_control::Node for Node {
         self.parts.logs.keep_days(usage::log_days(&tenants, &self.parts.plans));
         let mut routed = self.routed.lock().await;
         routed.tenants = tenants::of_gateway(tenants, &self.parts.plans);
+        self.send(&routed);
+    }
+
+    async fn externals(&self, externals: Vec<micro_db::External>) {
+        let mut routed = self.routed.lock().await;
+        let records = routed.elsewhere.follow(externals, &self.parts.egress, &self.parts.meters.tallies);
+        self.parts.directory.replace_elsewhere(records);
         self.send(&routed);
     }
 

@@ -38,20 +38,33 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     let dispatcher = Dispatcher::new(snapshots);
     let logs = log::Logs::open(log::LogsConfig::new(data.join("logs"))).unwrap();
     let store = Arc::new(Memory::new(1 << 20));
+    let egress = http::Egress::new(http::EgressConfig::default()).unwrap();
     let capabilities = Arc::new(Capabilities {
         tallies: Arc::default(),
         store: Arc::clone(&store) as Arc<_>,
         logs: Arc::clone(&logs),
         client: dispatcher.clone(),
         registry: directory.clone(),
-        egress: http::Egress::new(http::EgressConfig::default()).unwrap(),
+        egress: Arc::clone(&egress),
     });
     let runtime = Runtime::new(micro_runtime::Config::default(), capabilities).unwrap();
     dispatcher.bind(&runtime);
     let (artifacts, key) = (artifacts.clone(), key.clone());
     let address = "127.0.0.1:0".to_owned();
     let (meters, plans, store) = (Meters::new(), Arc::default(), Admin::new(store));
-    Node::new(Parts { runtime, logs, store, artifacts, key, snapshot, directory, meters, plans, address })
+    Node::new(Parts {
+        runtime,
+        logs,
+        store,
+        artifacts,
+        key,
+        snapshot,
+        directory,
+        egress,
+        meters,
+        plans,
+        address,
+    })
 }
 
 /// A revision as an earlier version of the platform left it.

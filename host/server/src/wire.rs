@@ -82,17 +82,16 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let logs = log::Logs::open(log::LogsConfig::new(data.join("logs"))).context("open the log folder")?;
     let meters = Meters::new();
     let store = store(&options, &data, &meters).await?;
+    let egress =
+        http::Egress::new(http::EgressConfig { loopback: options.allow_loopback, ..Default::default() })
+            .context("set up outbound TLS")?;
     let capabilities = Arc::new(Capabilities {
         tallies: Arc::clone(&meters.tallies),
         store: Arc::clone(&store),
         logs: Arc::clone(&logs),
         client: dispatcher.clone(),
         registry: directory.clone(),
-        egress: http::Egress::new(http::EgressConfig {
-            loopback: options.allow_loopback,
-            ..Default::default()
-        })
-        .context("set up outbound TLS")?,
+        egress: Arc::clone(&egress),
     });
     let runtime = Runtime::new(runtime_config(&options), capabilities).context("start the runtime")?;
     dispatcher.bind(&runtime);
@@ -108,6 +107,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         key: key.clone(),
         snapshot,
         directory,
+        egress,
         meters: meters.clone(),
         plans: Arc::clone(&plans),
         address: addresses.api.to_string(),

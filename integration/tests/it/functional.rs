@@ -3,6 +3,7 @@
 mod backup;
 mod bad_input;
 mod crash;
+mod external;
 mod git_servers;
 mod oidc;
 mod parity;

@@ -1,8 +1,13 @@
 //! Registry records (REG-01…03), the same shape as Micro v2's `registry.Service`.
 
+mod address;
+mod check;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use address::Address;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Service {
@@ -43,4 +48,53 @@ pub struct Value {
     pub r#type: String,
     #[serde(default)]
     pub values: Vec<Value>,
+}
+
+/// What `micro register service` sends (REG-04, CLI-13): a service that runs elsewhere, which the platform then finds and
+/// calls like its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Registration {
+    /// As `micro call` names it.
+    pub name: String,
+    /// `latest` when empty.
+    pub version: String,
+    /// Of the version: up to 64 entries and 8 KiB.
+    pub metadata: BTreeMap<String, String>,
+    /// None: every endpoint may be called; up to 256.
+    pub endpoints: Vec<Endpoint>,
+    /// 1 to 16; nodes registered before stay.
+    pub nodes: Vec<ExternalNode>,
+    pub options: RegistrationOptions,
+}
+
+/// A node of a service that runs elsewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExternalNode {
+    /// `<service>-<address>` when empty.
+    pub id: String,
+    /// `host:port`, `host` with `port` beside it, or `https://host[:port]`.
+    pub address: String,
+    /// 0: it stands in the address.
+    pub port: u16,
+    pub metadata: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistrationOptions {
+    /// Seconds after which the nodes are gone unless they are registered again; 0: they stay. At most a day.
+    pub ttl: u32,
+}
+
+/// What `micro deregister service` sends: which nodes are gone; all of the version when none is named.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deregistration {
+    pub name: String,
+    /// `latest` when empty.
+    pub version: String,
+    /// Ids of nodes.
+    pub nodes: Vec<String>,
 }

@@ -14,6 +14,8 @@
 //! | `POST /v1/uploads` | tar.gz, `Content-Type: application/gzip` → 201 `Upload` |
 //! | `GET /v1/registry/services` | → `[string]`, sorted |
 //! | `GET /v1/registry/services/{name}` | → `[registry::Service]`, one a version |
+//! | `POST /v1/registry/services` | `registry::Registration` → 204: a service that runs elsewhere |
+//! | `POST /v1/registry/deregister` | `registry::Deregistration` → 204; 404 when there was none |
 //! | `POST /v1/store/{table}/read` | `store::Query` → `[store::Record]`; exact read of a missing key: 404 `not found` |
 //! | `POST /v1/store/{table}/list` | `store::Query` → `[string]` |
 //! | `POST /v1/store/{table}/write` | `store::Write` → 204 |
@@ -67,6 +69,7 @@ pub const SERVICES: &str = "/v1/services";
 pub const UPLOADS: &str = "/v1/uploads";
 pub const DEPLOYMENTS: &str = "/v1/deployments";
 pub const REGISTRY: &str = "/v1/registry/services";
+pub const DEREGISTER: &str = "/v1/registry/deregister";
 pub const STORE: &str = "/v1/store";
 pub const OPENAPI: &str = "/v1/openapi.json";
 pub const RPC: &str = "/rpc";

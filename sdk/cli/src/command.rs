@@ -7,6 +7,7 @@ mod billing;
 mod build;
 mod call;
 mod completions;
+mod deregister;
 mod doctor;
 mod env;
 mod external;
@@ -26,6 +27,7 @@ mod new;
 mod operator;
 mod project;
 mod proto;
+mod register;
 mod run;
 mod sdk;
 mod server;
@@ -66,6 +68,8 @@ pub(crate) enum Command {
     Call(call::Args),
     List(list::Args),
     Get(get::Args),
+    Register(register::Args),
+    Deregister(deregister::Args),
     Health(health::Args),
     Stats(stats::Args),
     Store(store::Args),
@@ -119,6 +123,8 @@ pub(crate) async fn run(command: Command, selection: &Selection) -> Result<()> {
         Command::Call(args) => call::run(args, selection).await,
         Command::List(args) => list::run(args, selection).await,
         Command::Get(args) => get::run(args, selection).await,
+        Command::Register(args) => register::run(args, selection).await,
+        Command::Deregister(args) => deregister::run(args, selection).await,
         Command::Health(args) => health::run(args, selection).await,
         Command::Stats(args) => stats::run(args, selection).await,
         Command::Store(args) => store::run(args, selection).await,

@@ -1,8 +1,9 @@
 //! The registry: which services answer.
 
 use micro_api::ServiceName;
-use micro_api::registry::Service;
-use micro_api::routes::REGISTRY;
+use micro_api::registry::{Deregistration, Registration, Service};
+use micro_api::routes::{DEREGISTER, REGISTRY};
+use reqwest::Method;
 
 use crate::{Client, Result};
 
@@ -15,5 +16,17 @@ impl Client {
     /// The record of each version of a service. 404 `service not found`.
     pub async fn registry_get(&self, name: &ServiceName) -> Result<Vec<Service>> {
         self.get(self.url(REGISTRY, &[&name.to_string()])).await
+    }
+
+    /// Makes nodes of a service that runs elsewhere known, or known for longer.
+    pub async fn register(&self, registration: &Registration) -> Result<()> {
+        let request = self.request(Method::POST, self.url(REGISTRY, &[])).json(registration);
+        self.body(request).await.map(drop)
+    }
+
+    /// Forgets nodes of a service that runs elsewhere. 404 when there were none.
+    pub async fn deregister(&self, which: &Deregistration) -> Result<()> {
+        let request = self.request(Method::POST, self.url(DEREGISTER, &[])).json(which);
+        self.body(request).await.map(drop)
     }
 }

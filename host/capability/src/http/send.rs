@@ -28,8 +28,8 @@ use crate::{Ctx, Handle};
 /// Addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 4;
 /// Most bytes of a response's head, and most fields.
-const HEAD_BYTES_MAX: usize = 64 << 10;
-const HEAD_FIELDS_MAX: usize = 128;
+pub(super) const HEAD_BYTES_MAX: usize = 64 << 10;
+pub(super) const HEAD_FIELDS_MAX: usize = 128;
 
 /// Held until the response's body ends.
 #[derive(Debug)]
@@ -45,11 +45,11 @@ pub(crate) struct Call {
     outbound: Arc<Outbound>,
 }
 
-/// Where a granted request goes.
-struct Target {
-    host: String,
-    port: u16,
-    tls: bool,
+/// Where a request goes that may go there.
+pub(super) struct Target {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: bool,
 }
 
 impl Call {
@@ -162,10 +162,7 @@ impl Limits {
 
 /// The form that goes over the wire: path and query alone, and the `Host` that the target has.
 fn prepare(request: &mut Request<WasiBody>, target: &Target) -> Result<(), Error> {
-    let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
-    let default = if target.tls { 443 } else { 80 };
-    let host = if target.port == default { host } else { format!("{host}:{}", target.port) };
-    let host = HeaderValue::try_from(host).map_err(|_| Error::HttpRequestUriInvalid)?;
+    let host = HeaderValue::try_from(host_header(target)).map_err(|_| Error::HttpRequestUriInvalid)?;
     request.headers_mut().insert(HOST, host);
     let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     *request.uri_mut() = Uri::from(path);
@@ -173,8 +170,15 @@ fn prepare(request: &mut Request<WasiBody>, target: &Target) -> Result<(), Error
     Ok(())
 }
 
+/// The `Host` of a target: its port only where the scheme has another.
+pub(super) fn host_header(target: &Target) -> String {
+    let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
+    let default = if target.tls { 443 } else { 80 };
+    if target.port == default { host } else { format!("{host}:{}", target.port) }
+}
+
 impl Egress {
-    async fn connect(&self, target: &Target, until: Instant) -> Result<Box<dyn Io>, Error> {
+    pub(super) async fn connect(&self, target: &Target, until: Instant) -> Result<Box<dyn Io>, Error> {
         let addresses = self.judged(target, until).await?;
         let connect = async {
             let mut last = Error::DestinationUnavailable;

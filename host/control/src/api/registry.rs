@@ -1,7 +1,9 @@
 //! `/v1/registry/services`.
 
+pub(crate) mod deregister;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod register;
 
 use micro_api::{Namespace, ServiceName};
 

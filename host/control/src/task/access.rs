@@ -1,4 +1,4 @@
-//! Follows what other processes change in who may do what, and writes down which credentials were used.
+//! Follows what other processes change in who may do what and in which services run elsewhere, and writes down which credentials were used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,9 @@ pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
                 }
                 away = true;
             }
+        }
+        if let Err(error) = control.follow_registry().await {
+            tracing::debug!(error = chain(&error), "Services elsewhere cannot be read");
         }
         if let Err(error) = control.credentials.write_uses().await {
             tracing::debug!(error = chain(&error), "Uses of credentials wait to be written");

@@ -18,6 +18,8 @@ const DEPLOYMENT_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Longer than any build, so that no artifact goes before its revision's row is there.
 const ARTIFACT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long a node elsewhere that was not registered again is kept, unseen.
+const EXTERNAL_AGE: Duration = Duration::from_secs(60 * 60);
 /// How long a key that has ended can still be explained.
 const KEY_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -42,6 +44,9 @@ pub(crate) async fn sweep(control: &Control) {
     }
     if let Err(error) = artifacts(control).await {
         failed("artifacts")(error);
+    }
+    if let Err(error) = control.db.sweep_externals(before(EXTERNAL_AGE)).await {
+        failed("services elsewhere")(chain(&error));
     }
     if let Err(error) = people(control).await {
         failed("people")(chain(&error));

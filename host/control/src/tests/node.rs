@@ -7,7 +7,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
 use micro_api::{Error, Namespace, ServiceName, registry, store};
-use micro_db::Tenant;
+use micro_db::{External, Tenant};
 use tokio::sync::watch;
 
 use crate::{ActiveRevision, Load, LogQuery, Node, Unservable};
@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) logs: Vec<LogRecord>,
     /// What the gateway would decide by.
     pub(super) tenants: HashMap<Namespace, Tenant>,
+    /// What runs elsewhere.
+    pub(super) externals: Vec<External>,
     pub(super) records: BTreeMap<String, BTreeMap<String, store::Record>>,
 }
 
@@ -80,6 +82,10 @@ impl Drop for Running<'_> {
 impl Node for FakeNode {
     async fn tenants(&self, tenants: HashMap<Namespace, Tenant>) {
         self.set(|state| state.tenants = tenants);
+    }
+
+    async fn externals(&self, externals: Vec<External>) {
+        self.set(|state| state.externals = externals);
     }
 
     async fn start(&self, revision: &ActiveRevision) -> Result<(), Error> {

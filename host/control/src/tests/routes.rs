@@ -68,6 +68,8 @@ const ROUTES: &[(&str, &str, For)] = &[
     ("GET", "/v1/deployments/{id}", Viewer),
     ("GET", "/v1/registry/services", Viewer),
     ("GET", "/v1/registry/services/{name}", Viewer),
+    ("POST", "/v1/registry/services", Developer),
+    ("POST", "/v1/registry/deregister", Developer),
     ("GET", "/v1/store/databases", Viewer),
     ("GET", "/v1/store/tables", Viewer),
     ("POST", "/v1/store/{table}/read", Viewer),

@@ -69,8 +69,7 @@ pub(crate) async fn handle(
     let entry = &authorized.entry;
     let request = request(parts, host, &body);
     let bad = |detail: String| Error::new(entry.error_id(), 502, format!("the service's reply: {detail}"));
-    let codec =
-        if entry.manifest().codecs.contains(&Codec::Protobuf) { Codec::Protobuf } else { Codec::Json };
+    let codec = if entry.takes(Codec::Protobuf) { Codec::Protobuf } else { Codec::Json };
     let bytes = match codec {
         Codec::Protobuf => request.encode_to_vec(),
         Codec::Json => serde_json::to_vec(&request).map_err(|error| bad(error.to_string()))?,

@@ -26,7 +26,9 @@ pub(crate) async fn handle(
     context: Context,
 ) -> Result<Response<Body>, Error> {
     let entry = &authorized.entry;
-    let bytes_max = entry.revision.limits().request_bytes.min(config.body_bytes_max);
+    let revision =
+        entry.http().ok_or_else(|| Error::not_found(entry.error_id(), "the service speaks no HTTP"))?;
+    let bytes_max = entry.request_bytes_max().min(config.body_bytes_max);
     let declared = http_body::Body::size_hint(&body).lower();
     if declared > bytes_max {
         return Err(too_large(bytes_max));
@@ -40,7 +42,7 @@ pub(crate) async fn handle(
         respond::full(Bytes::new())
     };
     let request = inside(parts, visitor, body)?;
-    let answer = runtime.http(&entry.revision, request, context).await;
+    let answer = runtime.http(revision, request, context).await;
     // Whatever the service made of a part: the request was not whole.
     if let Some(error) = broken.get() {
         return Err(error.clone());

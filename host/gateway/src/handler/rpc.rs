@@ -64,7 +64,7 @@ fn message(
     };
     transcode::merge(&mut object, given);
     // Straight into the guest's codec: the JSON is parsed already.
-    if let (Some(input), false) = (&input, entry.manifest().codecs.contains(&Codec::Json)) {
+    if let (Some(input), false) = (&input, entry.takes(Codec::Json)) {
         let bytes = transcode::to_protobuf(input, object).map_err(bad)?;
         return Ok(Message { codec: Codec::Protobuf, bytes });
     }

@@ -2,7 +2,7 @@
 
 use crate::harness::Micro;
 
-const COMMANDS: [&str; 38] = [
+const COMMANDS: [&str; 40] = [
     "server",
     "env",
     "new",
@@ -15,6 +15,8 @@ const COMMANDS: [&str; 38] = [
     "call",
     "list",
     "get",
+    "register",
+    "deregister",
     "health",
     "stats",
     "store",

@@ -31,6 +31,9 @@ pub(crate) async fn run(
             .map_err(|error| Error::source(format!("the component's descriptors are malformed: {error}")))?,
         None => Vec::new(),
     };
+    if valid.exports.handler.is_some() {
+        endpoints::check_subscriptions(&endpoints, &detected.manifest.subscribe)?;
+    }
     let descriptors = valid.descriptors.as_ref().map(|bytes| store.put(bytes)).transpose();
     let mut env: BTreeMap<String, String> = detected.manifest.run.env.clone();
     env.extend(request.env.clone());
@@ -47,7 +50,10 @@ pub(crate) async fn run(
         exports: valid.exports,
         imports: valid.imports.into_iter().map(|import| import.name).collect(),
         descriptors: descriptors.doing("keep descriptors")?,
-        endpoints: endpoints::with_routes(endpoints, &detected.manifest.route),
+        endpoints: endpoints::with_subscriptions(
+            endpoints::with_routes(endpoints, &detected.manifest.route),
+            &detected.manifest.subscribe,
+        ),
         settings: detected.manifest.clone(),
         env,
         args,

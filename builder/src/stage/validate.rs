@@ -59,6 +59,15 @@ fn check(inspection: &Inspection, detected: &Detected) -> Result<(), Error> {
              wasi:http/handler or wasi:cli/run"
         )));
     }
+    if let Some(one) = detected.manifest.subscribe.first()
+        && inspection.exports.handler.is_none()
+    {
+        return Err(Error::source(format!(
+            "[[subscribe]] of the topic `{}` calls the endpoint `{}`, and the component exports no \
+             micro:platform/handler that could answer",
+            one.topic, one.endpoint
+        )));
+    }
     if inspection.descriptors.as_ref().is_some_and(|bytes| bytes.len() > DESCRIPTORS_BYTES_MAX) {
         return Err(Error::source(format!(
             "the component's descriptors exceed {} MiB",
@@ -107,6 +116,13 @@ mod tests {
         let mut granted = Manifest::default();
         granted.grants.store = vec!["own".to_owned()];
         assert_eq!(say(store, job, granted), "ok");
+        let mut subscribed = Manifest::default();
+        subscribed.subscribe.push(micro_api::manifest::Subscribe {
+            topic: "a".to_owned(),
+            endpoint: "A.B".to_owned(),
+            ..Default::default()
+        });
+        assert!(say(&[], job, subscribed).contains("of the topic `a` calls the endpoint `A.B`, and"));
         assert!(say(&[], Exports::default(), Manifest::default()).starts_with("the component exports foo:"));
     }
 }

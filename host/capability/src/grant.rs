@@ -3,6 +3,7 @@
 use micro_api::manifest::Grants;
 use micro_api::name::ServiceName;
 
+use crate::broker::Topics;
 use crate::http::AllowedHosts;
 
 /// A line of `[grants]` that means nothing.
@@ -21,6 +22,8 @@ pub struct GrantError {
 /// set. `log` and `types` are always there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Granted {
+    /// Publishing; to which topics is checked at each call.
+    pub broker: bool,
     /// The service's own table.
     pub store: bool,
     /// Calls to other services; which ones is checked at each call.
@@ -44,6 +47,7 @@ impl Granted {
             return Err(GrantError { key: "registry", value: value.to_owned(), hint: "use \"read\"" });
         }
         Ok(Self {
+            broker: !grants.broker.publish.is_empty(),
             store: !grants.store.is_empty(),
             client: !grants.call.is_empty(),
             registry: grants.registry.is_some(),
@@ -55,6 +59,7 @@ impl Granted {
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
     pub(crate) granted: Granted,
+    pub(crate) publish: Topics,
     pub(crate) call: Callees,
     pub(crate) http: AllowedHosts,
 }
@@ -63,6 +68,7 @@ impl Rules {
     pub(crate) fn new(grants: &Grants) -> Result<Self, GrantError> {
         Ok(Self {
             granted: Granted::new(grants)?,
+            publish: Topics::new(&grants.broker.publish)?,
             call: Callees::new(&grants.call)?,
             http: AllowedHosts::new(&grants.http)?,
         })

@@ -6,13 +6,15 @@ use micro_api::manifest::Manifest;
 use tokio::sync::Semaphore;
 
 use crate::grant::Rules;
-use crate::{GrantError, Granted, Scope, Tallies, Tally, client, http, log, registry, store};
+use crate::{GrantError, Granted, Scope, Tallies, Tally, broker, client, http, log, registry, store};
 
 /// Outbound HTTP calls that one instance may have open at once, unless the manifest lowers it.
 const OUTBOUND_PER_INSTANCE: usize = 16;
 
 /// The backends, wired once per process.
 pub struct Capabilities {
+    /// Messages between services.
+    pub broker: Arc<dyn broker::Backend>,
     /// Key-value store.
     pub store: Arc<dyn store::Backend>,
     /// Logs of services.

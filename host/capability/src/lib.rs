@@ -8,6 +8,7 @@
 //! instance's store.
 
 mod bindings;
+pub mod broker;
 pub mod client;
 mod context;
 mod ctx;

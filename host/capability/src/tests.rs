@@ -19,7 +19,7 @@ use crate::http::{Connector, Egress, EgressConfig, Io, Resolver};
 use crate::log::{Logs, LogsConfig};
 use crate::registry::Directory;
 use crate::store::Memory;
-use crate::{Capabilities, Context, Guest, Handle, Scope};
+use crate::{Capabilities, Context, Guest, Handle, Scope, broker};
 
 pub(crate) fn scope() -> Scope {
     Scope {
@@ -58,6 +58,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let calls = Arc::default();
         let capabilities = Capabilities {
+            broker: Arc::new(broker::Memory::new(broker::MemoryConfig::default())),
             tallies: Arc::default(),
             store: Arc::new(Memory::new(1 << 20)),
             logs: Logs::open(LogsConfig::new(folder.path().to_owned())).unwrap(),

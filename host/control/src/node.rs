@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
-use micro_api::{Error, Namespace, ServiceName, registry, store};
+use micro_api::{Error, Namespace, ServiceName, broker, registry, store};
 use micro_artifact::Digest;
 use micro_db::{External, Tenant};
 
@@ -122,4 +122,35 @@ pub trait Node: Send + Sync + 'static {
 
     /// Tables of `namespace`.
     async fn store_tables(&self, namespace: &Namespace) -> Result<Vec<String>, Error>;
+
+    /// Publishes to whoever subscribed in `namespace`.
+    async fn broker_publish(&self, namespace: &Namespace, publish: broker::Publish) -> Result<(), Error>;
+
+    /// Groups of subscribers, with their backlogs.
+    async fn broker_groups(&self, namespace: &Namespace) -> Result<Vec<broker::Group>, Error>;
+
+    /// Ends a group of a queue with its messages; 404 when there is none.
+    async fn broker_forget(&self, namespace: &Namespace, topic: &str, queue: &str) -> Result<(), Error>;
+
+    /// Messages that were given up, oldest first; a `limit` of 0 is the node's own.
+    async fn broker_dead(
+        &self,
+        namespace: &Namespace,
+        filter: broker::Filter,
+        limit: usize,
+    ) -> Result<Vec<broker::Dead>, Error>;
+
+    /// Lets messages that were given up be delivered anew.
+    async fn broker_redrive(
+        &self,
+        namespace: &Namespace,
+        filter: broker::Filter,
+    ) -> Result<broker::Moved, Error>;
+
+    /// Deletes messages that were given up.
+    async fn broker_discard(
+        &self,
+        namespace: &Namespace,
+        filter: broker::Filter,
+    ) -> Result<broker::Moved, Error>;
 }

@@ -13,12 +13,12 @@ use micro_api::deployment::{Deployment, RunRequest, ServiceStatus, Upload};
 use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
 use micro_api::usage::{Billing, Limits, Usage};
-use micro_api::{person, registry, routes, store};
+use micro_api::{broker, person, registry, routes, store};
 
 use crate::Control;
 use crate::api::{
-    accounts, auth, billing, deployments, documents, keys, limits, registry as registry_api, rules, services,
-    sessions, store as store_api, uploads, usage,
+    accounts, auth, billing, broker as broker_api, deployments, documents, keys, limits,
+    registry as registry_api, rules, services, sessions, store as store_api, uploads, usage,
 };
 use crate::error::Error;
 use crate::guard::{Guard, guard};
@@ -113,9 +113,34 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .answers_nothing(),
     ]
     .into_iter()
+    .chain(messages())
     .chain(identity())
     .chain(people::endpoints())
     .collect()
+}
+
+/// Messages between services.
+fn messages() -> Vec<Endpoint> {
+    let broker = |tail: &str| format!("{}/{tail}", routes::BROKER);
+    vec![
+        Endpoint::post(&broker("publish"), "Publish a message", post(broker_api::publish::handler))
+            .reads::<broker::Publish>()
+            .answers_nothing(),
+        Endpoint::get(&broker("groups"), "Who subscribed, and what waits", get(broker_api::groups::handler))
+            .answers::<Vec<broker::Group>>(200),
+        Endpoint::delete(&broker("groups"), "Forget a group", delete(broker_api::groups::forget))
+            .takes::<broker_api::groups::Which>()
+            .answers_nothing(),
+        Endpoint::get(&broker("dead"), "Messages that were given up", get(broker_api::dead::list))
+            .takes::<broker_api::dead::Which>()
+            .answers::<Vec<broker::Dead>>(200),
+        Endpoint::post(&broker("redrive"), "Deliver them anew", post(broker_api::dead::redrive))
+            .reads::<broker::Filter>()
+            .answers::<broker::Moved>(200),
+        Endpoint::post(&broker("discard"), "Delete them", post(broker_api::dead::discard))
+            .reads::<broker::Filter>()
+            .answers::<broker::Moved>(200),
+    ]
 }
 
 /// Who one is, and what proves it.

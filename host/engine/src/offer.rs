@@ -98,6 +98,7 @@ impl Offer {
         }
         match micro {
             Some("types" | "log") => Self::Always,
+            Some("broker") => Self::Grant { key: "broker", line: "broker = { publish = [\"*\"] }" },
             Some("store") => Self::Grant { key: "store", line: "store = [\"own\"]" },
             Some("client") => Self::Grant { key: "call", line: "call = [\"*\"]" },
             Some("registry") => Self::Grant { key: "registry", line: "registry = \"read\"" },

@@ -51,6 +51,12 @@ impl Authorized {
         }
     }
 
+    /// A call that the platform makes because the service itself asked for it, as a subscriber does: of nobody's account,
+    /// so no rule is asked.
+    pub(crate) fn of_platform(tenant: Arc<Tenant>, entry: Arc<Entry>, endpoint: String) -> Self {
+        Self { entry, endpoint, caller: Caller::Nobody, tenant }
+    }
+
     /// Whom the service sees.
     pub(crate) fn account(&self) -> Option<Account> {
         self.caller.account()

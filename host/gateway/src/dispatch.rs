@@ -153,6 +153,16 @@ impl Dispatcher {
     pub fn bind(&self, runtime: &Arc<Runtime>) {
         let _ = self.runtime.set(Arc::downgrade(runtime));
     }
+
+    /// The runtime, while it lives.
+    pub(crate) fn runtime(&self) -> Option<Arc<Runtime>> {
+        self.runtime.get().and_then(Weak::upgrade)
+    }
+
+    /// The newest routes.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
 }
 
 #[async_trait]

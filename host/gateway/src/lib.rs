@@ -23,6 +23,7 @@ mod body;
 mod client;
 mod config;
 mod credential;
+mod deliver;
 mod dispatch;
 mod exchanges;
 mod external;

@@ -1,6 +1,7 @@
 //! The gateway over real sockets, with a runtime behind it.
 
 mod calls;
+mod deliver;
 mod edge;
 mod fixture;
 mod identity;

@@ -13,6 +13,7 @@ mod people;
 mod process;
 mod secrets;
 mod socket;
+mod subscriptions;
 mod tenants;
 mod usage;
 mod wire;

@@ -1,6 +1,6 @@
 //! This process as control sees it: the runtime, the routing snapshot, the logs and the store behind one trait.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
-use micro_api::{Error, Namespace, ServiceKey, ServiceName, registry, store};
+use micro_api::{Error, Namespace, ServiceKey, ServiceName, broker as messages, registry, store};
 use micro_artifact::{Key, Store};
 use micro_capability::store::Admin;
-use micro_capability::{Scope, log};
+use micro_capability::{Scope, broker, log};
 use micro_control::{ActiveRevision, Load, LogQuery, Plans, Unservable};
 use micro_gateway::{Entry, Snapshot};
 use micro_runtime::{Context, Revision, Runtime};
@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::directory::{self, Directory};
 use crate::elsewhere::Elsewhere;
+use crate::subscriptions;
 use crate::tenants;
 use crate::usage::{self, Meters};
 
@@ -27,6 +28,10 @@ pub(crate) struct Parts {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) logs: Arc<log::Logs>,
     pub(crate) store: Admin,
+    pub(crate) broker: broker::Admin,
+    pub(crate) pumps: Arc<broker::Broker>,
+    /// What tells this process from others on the same data.
+    pub(crate) id: String,
     pub(crate) artifacts: Store,
     pub(crate) key: Key,
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
@@ -142,7 +147,7 @@ impl Node {
     }
 }
 
-fn scope(active: &ActiveRevision) -> Scope {
+pub(crate) fn scope(active: &ActiveRevision) -> Scope {
     Scope {
         namespace: active.namespace.clone(),
         service: active.service.clone(),
@@ -173,6 +178,7 @@ impl micro_control::Node for Node {
 
     async fn publish(&self, active: Vec<ActiveRevision>) -> Vec<Unservable> {
         let (mut entries, mut nodes, mut unservable) = (Vec::new(), Vec::new(), Vec::new());
+        let mut subscribed = HashSet::new();
         for revision in &active {
             match self.take_up(revision).await {
                 Ok(known) => {
@@ -184,6 +190,11 @@ impl micro_control::Node for Node {
                             &self.parts.address,
                         ));
                         entries.push(Arc::clone(entry));
+                        subscribed.extend(subscriptions::of(
+                            &known.active,
+                            known.revision.manifest(),
+                            &self.parts.id,
+                        ));
                     }
                 }
                 Err(error) => {
@@ -194,7 +205,10 @@ impl micro_control::Node for Node {
         self.parts.directory.replace(nodes);
         let mut routed = self.routed.lock().await;
         routed.entries = entries;
+        // Nothing new is taken for what goes, before it goes; what comes can be called before it is fed.
+        self.parts.pumps.release(&subscribed);
         self.send(&routed);
+        self.parts.pumps.follow(subscribed).await;
         unservable
     }
 
@@ -310,6 +324,43 @@ impl micro_control::Node for Node {
 
     async fn store_tables(&self, namespace: &Namespace) -> Result<Vec<String>, Error> {
         self.parts.store.tables(namespace).await
+    }
+
+    async fn broker_publish(&self, namespace: &Namespace, publish: messages::Publish) -> Result<(), Error> {
+        self.parts.broker.publish(namespace, publish).await
+    }
+
+    async fn broker_groups(&self, namespace: &Namespace) -> Result<Vec<messages::Group>, Error> {
+        self.parts.broker.groups(namespace).await
+    }
+
+    async fn broker_forget(&self, namespace: &Namespace, topic: &str, queue: &str) -> Result<(), Error> {
+        self.parts.broker.forget(namespace, topic, queue).await
+    }
+
+    async fn broker_dead(
+        &self,
+        namespace: &Namespace,
+        filter: messages::Filter,
+        limit: usize,
+    ) -> Result<Vec<messages::Dead>, Error> {
+        self.parts.broker.dead(namespace, filter, limit).await
+    }
+
+    async fn broker_redrive(
+        &self,
+        namespace: &Namespace,
+        filter: messages::Filter,
+    ) -> Result<messages::Moved, Error> {
+        self.parts.broker.redrive(namespace, filter).await
+    }
+
+    async fn broker_discard(
+        &self,
+        namespace: &Namespace,
+        filter: messages::Filter,
+    ) -> Result<messages::Moved, Error> {
+        self.parts.broker.discard(namespace, filter).await
     }
 }
 

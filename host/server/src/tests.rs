@@ -10,7 +10,7 @@ use micro_api::manifest::Manifest;
 use micro_artifact::{Code, Exports, Key, RevisionManifest, Store, Wasi, publish};
 use micro_auth::{MasterKey, PasswordConfig, Passwords, Sealer};
 use micro_capability::store::{Admin, Memory};
-use micro_capability::{Capabilities, http, log};
+use micro_capability::{Capabilities, broker, http, log};
 use micro_control::{Control, Credentials};
 use micro_db::{Action, Db};
 use micro_engine::{EngineKind, engine_id, inspect, precompile};
@@ -39,7 +39,9 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     let logs = log::Logs::open(log::LogsConfig::new(data.join("logs"))).unwrap();
     let store = Arc::new(Memory::new(1 << 20));
     let egress = http::Egress::new(http::EgressConfig::default()).unwrap();
+    let messages = Arc::new(broker::Memory::new(broker::MemoryConfig::default()));
     let capabilities = Arc::new(Capabilities {
+        broker: messages.clone(),
         tallies: Arc::default(),
         store: Arc::clone(&store) as Arc<_>,
         logs: Arc::clone(&logs),
@@ -52,10 +54,15 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     let (artifacts, key) = (artifacts.clone(), key.clone());
     let address = "127.0.0.1:0".to_owned();
     let (meters, plans, store) = (Meters::new(), Arc::default(), Admin::new(store));
+    let pumps = broker::Broker::new(messages.clone(), dispatcher, Arc::clone(&logs));
+    let (broker, id) = (broker::Admin::new(messages), "n1".to_owned());
     Node::new(Parts {
         runtime,
         logs,
         store,
+        broker,
+        pumps,
+        id,
         artifacts,
         key,
         snapshot,

@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use micro_artifact::{Key, Store};
 use micro_auth::{PasswordConfig, Passwords, random_secret};
 use micro_capability::store::{Admin, Backend, Memory, Postgres, PostgresConfig, Sqlite, SqliteConfig};
-use micro_capability::{Capabilities, http, log};
+use micro_capability::{Capabilities, broker, http, log};
 use micro_client::{Address, Client};
 use micro_control::{Control, Credentials, Plans};
 use micro_db::Db;
@@ -85,7 +85,9 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let egress =
         http::Egress::new(http::EgressConfig { loopback: options.allow_loopback, ..Default::default() })
             .context("set up outbound TLS")?;
+    let broker = Arc::new(broker::Memory::new(broker::MemoryConfig::default()));
     let capabilities = Arc::new(Capabilities {
+        broker: broker.clone(),
         tallies: Arc::clone(&meters.tallies),
         store: Arc::clone(&store),
         logs: Arc::clone(&logs),
@@ -95,6 +97,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     });
     let runtime = Runtime::new(runtime_config(&options), capabilities).context("start the runtime")?;
     dispatcher.bind(&runtime);
+    let pumps = broker::Broker::new(broker.clone(), dispatcher, Arc::clone(&logs));
 
     let artifacts = Store::open(&micro_artifact::Config::Filesystem { folder: data.join("artifacts") })
         .context("open the artifact store")?;
@@ -103,6 +106,9 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         runtime: Arc::clone(&runtime),
         logs: Arc::clone(&logs),
         store: Admin::new(Arc::clone(&store)),
+        broker: broker::Admin::new(broker.clone()),
+        pumps: Arc::clone(&pumps),
+        id: folder.node_id()?,
         artifacts: artifacts.clone(),
         key: key.clone(),
         snapshot,
@@ -145,6 +151,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
 
     let tasks = TaskTracker::new();
     tasks.spawn(Arc::clone(&control).run(stop.clone()));
+    tasks.spawn(pumps.run(stop.clone()));
     let keeper = Keeper::new(db.clone(), meters, folder.node_id()?, Arc::new(micro_db::now_ms));
     let keeping = CancellationToken::new();
     let kept = tokio::spawn(keeper.run(keeping.clone()));
@@ -160,6 +167,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         gateway: Arc::clone(&gateway),
         runtime,
         store,
+        broker,
         builder: condition,
     });
     tasks.spawn(serve(health, health::router(probe), stop.clone()));
@@ -337,6 +345,7 @@ struct Platform {
     gateway: Arc<Gateway>,
     runtime: Arc<Runtime>,
     store: Arc<dyn Backend>,
+    broker: Arc<dyn broker::Backend>,
     /// `None`: this process has none to start.
     builder: Option<Condition>,
 }
@@ -362,6 +371,7 @@ impl Probe for Platform {
 
     fn metrics(&self) -> String {
         let mut text = self.gateway.metrics();
+        text.push_str(&self.broker.metrics());
         for (name, help, value) in [
             ("micro_components_loaded", "Components in memory.", self.runtime.loaded() as u64),
             ("micro_guest_memory_bytes", "Memory of live instances.", self.runtime.memory_bytes()),

@@ -168,6 +168,7 @@ impl Node {
     fn new() -> Result<Self> {
         let folder = tempfile::tempdir().context("make a folder")?;
         let capabilities = Capabilities {
+            broker: Arc::new(micro_capability::broker::Memory::new(Default::default())),
             tallies: Arc::default(),
             store: Arc::new(store::Memory::new(1 << 20)),
             logs: Logs::open(LogsConfig::new(folder.path().join("logs")))?,

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bad_input;
+mod broker;
 mod crash;
 mod external;
 mod git_servers;

@@ -4,6 +4,7 @@
 //! `--json`. Field names are snake_case; times are Unix milliseconds unless a field says otherwise.
 
 pub mod auth;
+pub mod broker;
 pub mod deployment;
 pub mod error;
 pub mod logs;

@@ -5,6 +5,7 @@
 
 mod grants;
 mod parse;
+mod subscribe;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::grants::grant_line;
 pub use self::parse::{FILE_BYTES_MAX, ManifestError, parse};
+pub use self::subscribe::{BrokerGrants, Subscribe};
 use crate::name::ServiceType;
 use crate::quantity;
 
@@ -32,6 +34,8 @@ pub struct Manifest {
     pub grants: Grants,
     /// Routes of the `meta` handler.
     pub route: Vec<Route>,
+    /// Topics whose messages call an endpoint.
+    pub subscribe: Vec<Subscribe>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -107,6 +111,8 @@ pub struct Limits {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Grants {
+    /// Topics that it may publish to.
+    pub broker: BrokerGrants,
     /// `["own"]`: its own table.
     pub store: Vec<String>,
     /// `"read"`.

@@ -21,6 +21,11 @@
 //! | `POST /v1/store/{table}/write` | `store::Write` → 204 |
 //! | `POST /v1/store/{table}/delete` | `{"key"}` → 204 |
 //! | `GET /v1/store/databases`, `GET /v1/store/tables` | → `[string]` |
+//! | `POST /v1/broker/publish` | `broker::Publish` → 204; 429 when a group's backlog is full |
+//! | `GET /v1/broker/groups` | → `[broker::Group]` |
+//! | `DELETE /v1/broker/groups?topic=&queue=` | → 204; the group and its messages go, until somebody subscribes again |
+//! | `GET /v1/broker/dead?topic=&queue=&limit=` | → `[broker::Dead]`, oldest first |
+//! | `POST /v1/broker/redrive`, `POST /v1/broker/discard` | `broker::Filter` → `broker::Moved` |
 //! | `GET /v1/openapi.json` | the OpenAPI 3.1 file |
 //! | `POST /rpc` | GW-13: `{"service","endpoint","request"}` → the reply's JSON |
 //!
@@ -71,6 +76,7 @@ pub const DEPLOYMENTS: &str = "/v1/deployments";
 pub const REGISTRY: &str = "/v1/registry/services";
 pub const DEREGISTER: &str = "/v1/registry/deregister";
 pub const STORE: &str = "/v1/store";
+pub const BROKER: &str = "/v1/broker";
 pub const OPENAPI: &str = "/v1/openapi.json";
 pub const RPC: &str = "/rpc";
 

@@ -4,6 +4,7 @@ mod admin;
 mod audit;
 mod auth;
 mod billing;
+mod broker;
 mod build;
 mod call;
 mod completions;
@@ -27,6 +28,7 @@ mod new;
 mod operator;
 mod project;
 mod proto;
+mod publish;
 mod register;
 mod run;
 mod sdk;
@@ -66,6 +68,7 @@ pub(crate) enum Command {
     Logs(logs::Args),
     #[command(alias = "query")]
     Call(call::Args),
+    Publish(publish::Args),
     List(list::Args),
     Get(get::Args),
     Register(register::Args),
@@ -73,6 +76,7 @@ pub(crate) enum Command {
     Health(health::Args),
     Stats(stats::Args),
     Store(store::Args),
+    Broker(broker::Args),
     // Who one is
     Signup(signup::Args),
     Login(login::Args),
@@ -121,6 +125,8 @@ pub(crate) async fn run(command: Command, selection: &Selection) -> Result<()> {
         Command::Status(args) => status::run(args, selection).await,
         Command::Logs(args) => logs::run(args, selection).await,
         Command::Call(args) => call::run(args, selection).await,
+        Command::Publish(args) => publish::run(args, selection).await,
+        Command::Broker(args) => broker::run(args, selection).await,
         Command::List(args) => list::run(args, selection).await,
         Command::Get(args) => get::run(args, selection).await,
         Command::Register(args) => register::run(args, selection).await,

@@ -5,6 +5,7 @@
 
 mod account;
 mod address;
+mod broker;
 mod call;
 mod deployment;
 mod error;

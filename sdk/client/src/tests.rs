@@ -12,6 +12,7 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use futures::TryStreamExt;
 use micro_api::ServiceName;
+use micro_api::broker::Filter;
 use micro_api::store::{Query, Write};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -80,6 +81,9 @@ async fn paths_and_queries_are_encoded() {
     client.store_delete("t", "k").await.unwrap();
     let _ = client.kill(&name("api.greeter"), "feature/x").await;
     let _ = client.store_read("t", &Query { key: "k".into(), ..Query::default() }).await;
+    let filter = Filter { topic: Some("a&b".into()), ..Filter::default() };
+    let _ = client.broker_dead(&filter, 7).await;
+    client.broker_forget("t", "q&r").await.unwrap();
     let seen = seen.lock().unwrap();
     let lines: Vec<_> = seen.iter().map(|(line, ..)| line.as_str()).collect();
     assert_eq!(
@@ -89,9 +93,15 @@ async fn paths_and_queries_are_encoded() {
             "POST /v1/store/t/delete",
             "DELETE /v1/services/api.greeter?version=feature%2Fx",
             "POST /v1/store/t/read",
+            "GET /v1/broker/dead?limit=7&topic=a%26b",
+            "DELETE /v1/broker/groups?topic=t&queue=q%26r",
         ]
     );
-    assert!(seen.iter().all(|(_, kind, _)| kind.as_deref() == Some("application/json")));
+    assert!(
+        seen.iter()
+            .filter(|(line, ..)| line.starts_with("POST"))
+            .all(|(_, kind, _)| kind.as_deref() == Some("application/json"))
+    );
     assert_eq!(seen[0].2, r#"{"key":"k","value":"dg=="}"#);
 }
 

@@ -25,6 +25,7 @@
 extern crate self as micro_sdk;
 
 pub mod api;
+pub mod broker;
 pub mod client;
 mod context;
 mod error;

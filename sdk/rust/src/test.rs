@@ -25,9 +25,13 @@ use prost::Message;
 
 use crate::{Context, Error, LocalFuture, Request, Service};
 
+mod broker;
 mod store;
 #[cfg(test)]
 mod tests;
+
+pub use broker::Published;
+pub(crate) use broker::check as check_message;
 
 #[cfg(feature = "http")]
 type HttpAnswer = Rc<dyn Fn(crate::http::Request) -> Result<crate::http::Response, Error>>;
@@ -37,6 +41,7 @@ type Answer = Rc<dyn Fn(Request) -> LocalFuture<'static, Result<Vec<u8>, Error>>
 #[derive(Default)]
 pub(crate) struct State {
     services: HashMap<String, Answer>,
+    pub(crate) published: Vec<Published>,
     pub(crate) store: store::Table,
     pub(crate) registry: Vec<crate::registry::Service>,
     pub(crate) logs: Vec<String>,
@@ -69,7 +74,7 @@ impl Default for World {
 }
 
 impl World {
-    /// Makes the platform of this thread an empty one: no services, no records, no log lines.
+    /// Makes the platform of this thread an empty one: no services, no records, no messages, no log lines.
     pub fn new() -> Self {
         STATE.set(State::default());
         Self(())
@@ -118,6 +123,12 @@ impl World {
     /// Puts a service into the registry.
     pub fn register(&self, service: crate::registry::Service) {
         with_state(|state| state.registry.push(service));
+    }
+
+    /// The messages published so far, oldest first. Nobody gets them: deliver one with [`World::call`], as the platform
+    /// would.
+    pub fn published(&self) -> Vec<Published> {
+        with_state(|state| state.published.clone())
     }
 
     /// The lines logged so far, without their level.

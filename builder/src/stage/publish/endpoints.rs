@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use micro_api::manifest::Route;
+use micro_api::manifest::{Route, Subscribe};
 use micro_api::registry::{Endpoint, Value};
 use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+
+use crate::error::Error;
 
 /// Messages inside messages, as Micro shows them.
 const DEPTH_MAX: usize = 3;
@@ -68,6 +70,44 @@ pub(super) fn with_routes(mut endpoints: Vec<Endpoint>, routes: &[Route]) -> Vec
         set("host", route.host.join(","));
         set("body", route.body.clone().unwrap_or_default());
         set("stream", if route.stream { "true".to_owned() } else { String::new() });
+    }
+    endpoints
+}
+
+/// Holds `[[subscribe]]` against what the component has. A component without descriptors may have any endpoint.
+///
+/// # Errors
+/// The endpoint that is not there, with those that are.
+pub(super) fn check_subscriptions(endpoints: &[Endpoint], subscribe: &[Subscribe]) -> Result<(), Error> {
+    if endpoints.is_empty() {
+        return Ok(());
+    }
+    let known = |one: &&Subscribe| endpoints.iter().any(|endpoint| endpoint.name == one.endpoint);
+    let Some(one) = subscribe.iter().find(|one| !known(one)) else { return Ok(()) };
+    let names: Vec<&str> = endpoints.iter().take(16).map(|endpoint| endpoint.name.as_str()).collect();
+    Err(Error::source(format!(
+        "[[subscribe]] of the topic `{}` names the endpoint `{}`, which the component does not have: it has {}",
+        one.topic,
+        one.endpoint,
+        names.join(", ")
+    )))
+}
+
+/// Marks the endpoints that messages call, as Micro does (`subscriber=true`, `topic=…`).
+pub(super) fn with_subscriptions(mut endpoints: Vec<Endpoint>, subscribe: &[Subscribe]) -> Vec<Endpoint> {
+    for one in subscribe {
+        let known = endpoints.iter().position(|endpoint| endpoint.name == one.endpoint);
+        let at = known.unwrap_or_else(|| {
+            endpoints.push(Endpoint { name: one.endpoint.clone(), ..Endpoint::default() });
+            endpoints.len() - 1
+        });
+        let Some(endpoint) = endpoints.get_mut(at) else { continue };
+        endpoint.metadata.insert("subscriber".to_owned(), "true".to_owned());
+        let topics = endpoint.metadata.entry("topic".to_owned()).or_default();
+        if !topics.split(',').any(|topic| topic == one.topic) {
+            let comma = if topics.is_empty() { "" } else { "," };
+            topics.push_str(&format!("{comma}{}", one.topic));
+        }
     }
     endpoints
 }

@@ -122,6 +122,45 @@ async fn the_store() {
 }
 
 #[tokio::test]
+async fn the_broker() {
+    let fixture = Fixture::without_tasks().await;
+    let publish = async |body: Value| fixture.send("POST", "/v1/broker/publish", Some(body)).await;
+    assert_eq!(fixture.get("/v1/broker/groups").await.1, json!([]));
+    let message = json!({"topic": "orders.created", "message": {"id": 1}, "metadata": {"Shop": "berlin"}});
+    assert_eq!(publish(message).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(publish(json!({"topic": "audit", "message": {}})).await.0, StatusCode::NO_CONTENT);
+    let (_, groups) = fixture.get("/v1/broker/groups").await;
+    assert_eq!((&groups[0]["topic"], &groups[0]["queue"]), (&json!("orders.created"), &json!("mailer")));
+    for (query, count) in [("", 2), ("?limit=1", 1), ("?topic=audit", 1), ("?topic=none&limit=5", 0)] {
+        let (_, dead) = fixture.get(&format!("/v1/broker/dead{query}")).await;
+        assert_eq!(dead.as_array().unwrap().len(), count, "{query}: {dead}");
+    }
+    let forget =
+        async |query: &str| fixture.send("DELETE", &format!("/v1/broker/groups?{query}"), None).await;
+    assert_eq!(forget("topic=audit&queue=mailer").await.0, StatusCode::NO_CONTENT);
+    assert_eq!(error(&forget("topic=audit&queue=mailer").await).0, 404);
+    assert_eq!(error(&forget("topic=audit").await).0, 400);
+    let ids = json!({"ids": ["a", "b"]});
+    let moved =
+        async |what: &str| fixture.send("POST", &format!("/v1/broker/{what}"), Some(ids.clone())).await.1;
+    assert_eq!(moved("redrive").await, json!({"messages": 2}));
+    assert_eq!(moved("discard").await, json!({"messages": 12}));
+    for bad in [
+        json!({"topic": "a b", "message": {}}),
+        json!({"topic": "", "message": {}}),
+        json!({"topic": "orders.*", "message": {}}),
+        json!({"topic": "a", "message": []}),
+        json!({"topic": "a", "message": "text"}),
+        json!({"topic": "a"}),
+    ] {
+        assert_eq!(error(&publish(bad).await).0, 400);
+    }
+    // A filter with a slip in it would move everything.
+    let slip = fixture.send("POST", "/v1/broker/discard", Some(json!({"topics": "a"}))).await;
+    assert_eq!(error(&slip).0, 400);
+}
+
+#[tokio::test]
 async fn a_request_has_limits() {
     let fixture = Fixture::without_tasks().await;
     let refuse = async |change: &dyn Fn(&mut RunRequest)| {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
-use micro_api::{Error, Namespace, ServiceName, registry, store};
+use micro_api::{Error, Namespace, ServiceName, broker, registry, store};
 use micro_db::{External, Tenant};
 use tokio::sync::watch;
 
@@ -37,6 +37,7 @@ pub(super) struct State {
     /// What runs elsewhere.
     pub(super) externals: Vec<External>,
     pub(super) records: BTreeMap<String, BTreeMap<String, store::Record>>,
+    pub(super) published: Vec<broker::Publish>,
 }
 
 pub(super) struct FakeNode(watch::Sender<State>);
@@ -200,5 +201,51 @@ impl Node for FakeNode {
 
     async fn store_tables(&self, _: &Namespace) -> Result<Vec<String>, Error> {
         Ok(self.state().records.into_keys().collect())
+    }
+
+    async fn broker_publish(&self, _: &Namespace, publish: broker::Publish) -> Result<(), Error> {
+        self.set(|state| state.published.push(publish));
+        Ok(())
+    }
+
+    async fn broker_groups(&self, _: &Namespace) -> Result<Vec<broker::Group>, Error> {
+        let group = |publish: broker::Publish| broker::Group {
+            topic: publish.topic,
+            queue: "mailer".to_owned(),
+            waiting: 1,
+            ..broker::Group::default()
+        };
+        Ok(self.state().published.into_iter().map(group).collect())
+    }
+
+    async fn broker_forget(&self, _: &Namespace, topic: &str, queue: &str) -> Result<(), Error> {
+        let mut known = false;
+        self.set(|state| {
+            known = queue == "mailer" && state.published.iter().any(|publish| publish.topic == topic);
+            state.published.retain(|publish| publish.topic != topic);
+        });
+        if known { Ok(()) } else { Err(Error::not_found("broker", "there is no such group")) }
+    }
+
+    async fn broker_dead(
+        &self,
+        _: &Namespace,
+        filter: broker::Filter,
+        limit: usize,
+    ) -> Result<Vec<broker::Dead>, Error> {
+        let wanted =
+            |publish: &broker::Publish| filter.topic.as_ref().is_none_or(|topic| *topic == publish.topic);
+        let dead =
+            |publish: broker::Publish| broker::Dead { topic: publish.topic, ..broker::Dead::default() };
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        Ok(self.state().published.into_iter().filter(wanted).take(limit).map(dead).collect())
+    }
+
+    async fn broker_redrive(&self, _: &Namespace, filter: broker::Filter) -> Result<broker::Moved, Error> {
+        Ok(broker::Moved { messages: filter.ids.len() as u64 })
+    }
+
+    async fn broker_discard(&self, _: &Namespace, filter: broker::Filter) -> Result<broker::Moved, Error> {
+        Ok(broker::Moved { messages: 10 + filter.ids.len() as u64 })
     }
 }

@@ -76,6 +76,7 @@ impl Server {
         let (sender, receiver) = watch::channel(Arc::default());
         let dispatcher = Dispatcher::new(receiver.clone());
         let capabilities = Arc::new(Capabilities {
+            broker: Arc::new(micro_capability::broker::Memory::new(Default::default())),
             tallies: Arc::default(),
             store: Arc::new(store::Memory::new(1 << 20)),
             logs: Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap(),

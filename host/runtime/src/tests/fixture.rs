@@ -46,6 +46,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let logs = Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap();
         let capabilities = Arc::new(Capabilities {
+            broker: Arc::new(micro_capability::broker::Memory::new(Default::default())),
             tallies: Arc::default(),
             store: Arc::new(micro_capability::store::Memory::new(1 << 20)),
             logs: Arc::clone(&logs),

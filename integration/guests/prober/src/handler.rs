@@ -1,5 +1,6 @@
 use std::fmt::Debug;
 
+use micro_sdk::broker::Publisher;
 use micro_sdk::{Client, Context, Error, http, registry, store};
 
 use crate::{ProberHandler, Request, Response};
@@ -11,6 +12,7 @@ impl ProberHandler for Prober {
         let name = request.name.as_str();
         let said = match request.import.as_str() {
             "client.call" => told(Client::new(name).call_bytes("Helloworld.Call", Vec::new()).await),
+            "broker.publish" => told(Publisher::new(name).publish_json("{}").await),
             "log.write" => {
                 micro_sdk::info!("{name}");
                 "written".to_owned()

@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// componentize-js imports all of the world, used or not, so all of it must be granted.
-const JS_MANIFEST: &str =
-    "[service]\nname = \"hello-js\"\n[grants]\nstore = [\"own\"]\ncall = [\"*\"]\nregistry = \"read\"\n";
+const JS_MANIFEST: &str = "[service]\nname = \"hello-js\"\n[grants]\nbroker = { publish = [\"*\"] }\nstore = [\"own\"]\ncall = [\"*\"]\n\
+     registry = \"read\"\n";
 
 /// Deploys a component from a folder that holds nothing else.
 async fn deploy(platform: &Platform, guest: Guest, name: &str) -> Result<()> {

@@ -3,8 +3,12 @@
 use super::{Grants, Manifest};
 
 /// Imports that a grant decides, by interface name, with the line that grants each.
-const GRANTED: [(&str, &str); 3] =
-    [("store", "store = [\"own\"]"), ("registry", "registry = \"read\""), ("client", "call = [\"*\"]")];
+const GRANTED: [(&str, &str); 4] = [
+    ("broker", "broker = { publish = [\"*\"] }"),
+    ("store", "store = [\"own\"]"),
+    ("registry", "registry = \"read\""),
+    ("client", "call = [\"*\"]"),
+];
 
 /// The interface of an import of ours: `store` of `micro:platform/store@0.1.0`, of either package.
 fn interface(import: &str) -> Option<&str> {
@@ -34,6 +38,7 @@ impl Grants {
     /// whether the platform offers the import at all.
     pub fn allow(&self, import: &str) -> bool {
         match interface(import) {
+            Some("broker") => !self.broker.publish.is_empty(),
             Some("store") => !self.store.is_empty(),
             Some("registry") => self.registry.is_some(),
             Some("client") => !self.call.is_empty(),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Manifest, Route};
+use super::{Manifest, Route, Subscribe, subscribe};
 use crate::name::{NameError, ServiceName};
 use crate::quantity;
 
@@ -29,18 +29,18 @@ pub struct ManifestError {
 }
 
 /// A fault before its place is turned into line and column.
-struct Fault {
+pub(super) struct Fault {
     span: Range<usize>,
     message: String,
     hint: Option<String>,
 }
 
 impl Fault {
-    fn new(span: Range<usize>, message: impl Into<String>) -> Self {
+    pub(super) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
         Self { span, message: message.into(), hint: None }
     }
 
-    fn hint(self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
@@ -91,7 +91,8 @@ fn first_line(text: &str) -> String {
 
 /// Every key of the file as a tree: what the default manifest serialises to. An empty object takes any key.
 fn known_keys() -> Map<String, Value> {
-    let all = Manifest { route: vec![Route::default()], ..Manifest::default() };
+    let route = vec![Route::default()];
+    let all = Manifest { route, subscribe: vec![Subscribe::default()], ..Manifest::default() };
     match serde_json::to_value(all) {
         Ok(Value::Object(map)) => map,
         _ => Map::new(),
@@ -135,7 +136,7 @@ fn unknown_key(
 ) -> Fault {
     let fault = match section {
         "" => Fault::new(span, format!("unknown section or key `{name}`")),
-        "route" => Fault::new(span, format!("unknown key `{name}` in [[route]]")),
+        "route" | "subscribe" => Fault::new(span, format!("unknown key `{name}` in [[{section}]]")),
         _ => Fault::new(span, format!("unknown key `{name}` in [{section}]")),
     };
     if let Some(near) = near(name, known.keys().map(String::as_str)) {
@@ -179,7 +180,9 @@ fn wrong_type(error: &toml::de::Error, root: &DeTable<'_>) -> Fault {
         Some("limits.memory" | "limits.request" | "limits.response") => {
             fault.hint("write a size as text, such as \"128MiB\"")
         }
-        Some("limits.cpu" | "limits.wall") => fault.hint("write a time as text, such as \"5s\""),
+        Some("limits.cpu" | "limits.wall" | "subscribe.ack_wait" | "subscribe.delay") => {
+            fault.hint("write a time as text, such as \"5s\"")
+        }
         _ => fault,
     }
 }
@@ -214,18 +217,29 @@ fn path_at(table: &DeTable<'_>, at: usize) -> Option<String> {
 // === values ===
 
 /// Where a value stands in the file, for faults found after deserialising.
-struct Places<'a, 'i>(&'a DeTable<'i>);
+pub(super) struct Places<'a, 'i>(&'a DeTable<'i>);
 
 impl Places<'_, '_> {
     /// The span of `section.key`, or of its `index`th item.
-    fn span(&self, section: &str, key: &str, index: Option<usize>) -> Range<usize> {
+    pub(super) fn span(&self, section: &str, key: &str, index: Option<usize>) -> Range<usize> {
         let table = self.0.get(section).and_then(|value| value.get_ref().as_table());
         table.and_then(|table| table.get(key)).map(|value| item(value, index)).unwrap_or_default()
     }
 
     /// The span of `key` in the `number`th `[[route]]`; of the whole route when the key is absent.
     fn route(&self, number: usize, key: &str, index: Option<usize>) -> Range<usize> {
-        let routes = self.0.get("route").and_then(|value| value.get_ref().as_array());
+        self.listed("route", number, key, index)
+    }
+
+    /// The same of any `[[section]]`.
+    pub(super) fn listed(
+        &self,
+        section: &str,
+        number: usize,
+        key: &str,
+        index: Option<usize>,
+    ) -> Range<usize> {
+        let routes = self.0.get(section).and_then(|value| value.get_ref().as_array());
         let Some(route) = routes.and_then(|routes| routes.get(number)) else { return 0..0 };
         let value = route.get_ref().as_table().and_then(|table| table.get(key));
         value.map_or_else(|| route.span(), |value| item(value, index))
@@ -244,6 +258,7 @@ fn check_values(manifest: &Manifest, table: &DeTable<'_>) -> Result<(), Fault> {
     check_env(manifest, table)?;
     check_limits(manifest, &places)?;
     check_grants(manifest, &places)?;
+    subscribe::check(manifest, &places)?;
     manifest.route.iter().enumerate().try_for_each(|(number, route)| check_route(route, number, &places))
 }
 
@@ -344,6 +359,7 @@ fn check_limits(manifest: &Manifest, places: &Places<'_, '_>) -> Result<(), Faul
 
 fn check_grants(manifest: &Manifest, places: &Places<'_, '_>) -> Result<(), Fault> {
     let grants = &manifest.grants;
+    subscribe::check_grants(&grants.broker, places)?;
     for (index, table) in grants.store.iter().enumerate() {
         one_of(table, &["own"], places.span("grants", "store", Some(index)))?;
     }

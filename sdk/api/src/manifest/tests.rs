@@ -32,6 +32,7 @@ response = "2MB"
 outbound = 16
 
 [grants]
+broker = { publish = ["orders.*"] }
 store = ["own"]
 registry = "read"
 call = ["*", "greeter", "api.greeter"]
@@ -45,6 +46,16 @@ path = ["/v1/{name}", "^/x/?$"]
 host = ["example.com"]
 body = "*"
 stream = false
+
+[[subscribe]]
+topic = "orders.created"
+endpoint = "Say.Hello"
+queue = "greeters"
+concurrency = 4
+retries = 5
+ack_wait = "10s"
+delay = "1s"
+dead_letter = false
 "#;
 
 #[test]
@@ -162,12 +173,14 @@ fn imports_map_to_the_line_that_grants_them() {
     assert_eq!(line("micro:platform/store@0.1.0").unwrap(), "[grants]\nstore = [\"own\"]");
     assert_eq!(line("micro:platform-sync/registry@0.1.0").unwrap(), "[grants]\nregistry = \"read\"");
     assert_eq!(line("micro:platform/client@0.1.0").unwrap(), "[grants]\ncall = [\"*\"]");
+    let broker = "micro:platform/broker@0.1.0";
+    assert_eq!(line(broker).unwrap(), "[grants]\nbroker = { publish = [\"*\"] }");
     for always in ["micro:platform/log@0.1.0", "micro:platform/types@0.1.0", "wasi:http/types@0.2.3"] {
         assert_eq!(line(always), None);
         assert!(none.grants.allow(always));
     }
     for import in
-        ["micro:platform/store@0.1.0", "micro:platform/registry@0.1.0", "micro:platform/client@0.1.0"]
+        [broker, "micro:platform/store@0.1.0", "micro:platform/registry@0.1.0", "micro:platform/client@0.1.0"]
     {
         assert!(!none.grants.allow(import));
         let granted = parse(&line(import).unwrap()).unwrap();
@@ -228,7 +241,11 @@ fn the_schema_and_the_parser_know_the_same_keys() {
         used.sort();
         keys.sort();
         assert_eq!(keys, used, "[{section}]");
-        let head = if section == "route" { format!("[[{section}]]") } else { format!("[{section}]") };
+        let head = if matches!(section.as_str(), "route" | "subscribe") {
+            format!("[[{section}]]")
+        } else {
+            format!("[{section}]")
+        };
         let error = parse(&format!("{head}\nzzzzzzzz = 1\n")).unwrap_err();
         assert_eq!((error.line, error.column), (2, 1), "{error}");
     }

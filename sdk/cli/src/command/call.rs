@@ -70,7 +70,7 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     Ok(())
 }
 
-fn parse_pair(pair: &str) -> Result<(String, String)> {
+pub(super) fn parse_pair(pair: &str) -> Result<(String, String)> {
     let Some((key, value)) = pair.split_once('=') else { bail!("metadata is KEY=VALUE, not `{pair}`") };
     Ok((key.to_owned(), value.to_owned()))
 }

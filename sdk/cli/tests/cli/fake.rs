@@ -4,6 +4,7 @@
 //! the third question.
 
 pub(crate) mod accounts;
+mod broker;
 mod teams;
 
 use std::collections::BTreeMap;
@@ -96,6 +97,7 @@ fn router(seen: Shared) -> Router {
         .route("/v1/uploads", post(upload))
         .route("/v1/registry/services", get(|| async { Json(["api", "helloworld", "registry"]) }))
         .route("/v1/registry/services/{name}", get(registry))
+        .merge(broker::router())
         .route("/v1/store/{table}/{action}", post(store))
         .route("/v1/store/databases", get(|| async { Json(["default"]) }))
         .route("/v1/store/tables", get(|| async { Json(["helloworld", "micro"]) }))

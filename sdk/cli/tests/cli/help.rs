@@ -2,7 +2,7 @@
 
 use crate::harness::Micro;
 
-const COMMANDS: [&str; 40] = [
+const COMMANDS: [&str; 42] = [
     "server",
     "env",
     "new",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 40] = [
     "status",
     "logs",
     "call",
+    "publish",
     "list",
     "get",
     "register",
@@ -20,6 +21,7 @@ const COMMANDS: [&str; 40] = [
     "health",
     "stats",
     "store",
+    "broker",
     "signup",
     "login",
     "logout",

@@ -9,6 +9,8 @@ type Case = (&'static [&'static str], &'static str, &'static str, i32);
 const REQUIRE: &str =
     "require service and endpoint e.g micro call greeeter Say.Hello '{\"name\": \"john\"}'\n";
 
+const PUBLISH: &str = "require topic and message e.g micro publish event '{\"hello\": \"world\"}'\n";
+
 const CASES: &[Case] = &[
     // Usage
     (&["run"], "", "Required usage: micro run [source]\n", 1),
@@ -21,6 +23,8 @@ const CASES: &[Case] = &[
     (&["get", "service"], "", "service required\n", 1),
     (&["health"], "", "require service name\n", 1),
     (&["stats"], "", "require service name\n", 1),
+    (&["publish"], "", PUBLISH, 1),
+    (&["publish", "event"], "", PUBLISH, 1),
     (&["store", "read"], "", "Key arg is required\n", 1),
     (&["store", "write", "k"], "", "Key and Value args are required\n", 1),
     (&["store", "delete"], "", "key is required\n", 1),
@@ -169,6 +173,25 @@ const CASES: &[Case] = &[
     (&["store", "read", "--database", "other", "mykey"], "", "database other not found\n", 1),
     (&["store", "databases"], "default\n", "", 0),
     (&["store", "tables"], "helloworld\nmicro\n", "", 0),
+    // Messages
+    (
+        &["broker", "groups"],
+        "",
+        "nobody subscribed: a service does with [[subscribe]] in its micro.toml\n",
+        0,
+    ),
+    (&["broker", "groups", "--json"], "[]\n", "", 0),
+    (&["broker", "dead"], "", "no message was given up\n", 0),
+    (&["publish", "event", "{\"hello\":", "\"world\"}"], "ok\n", "", 0),
+    (&["publish", "event", "[]"], "", "the message is no JSON object: []\n", 1),
+    (&["publish", "--metadata", "a", "event", "{}"], "", "metadata is KEY=VALUE, not `a`\n", 1),
+    (&["publish", "full", "{}"], "", "the backlog of the group `mailer` is full\n", 1),
+    (&["broker", "forget", "event", "mailer"], "Queue forgotten\n", "", 0),
+    (&["broker", "forget", "event", "nosuch"], "", "there is no such group\n", 1),
+    (&["broker", "redrive"], "", "which messages? Name their ids, --topic, --queue, or --all\n", 1),
+    (&["broker", "redrive", "--topic", "event"], "1 message sent again\n", "", 0),
+    (&["broker", "discard", "a", "b"], "2 messages deleted\n", "", 0),
+    (&["broker", "discard", "--all", "--json"], "{\n  \"messages\": 1\n}\n", "", 0),
     // Deployments
     (
         &["run", "busy"],

@@ -2931,6 +2931,351 @@ pub mod micro {
                 }
             }
         }
+        /// Messages to whoever subscribed to a topic of the namespace; a subscription is a `[[subscribe]]` in the subscriber's
+        /// `micro.toml`. Granted topic by topic (`broker = { publish = ["orders.*"] }`).
+        /// Limits: topic 256 bytes, body 1 MiB, 64 headers of 16 KiB together.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod broker {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Error = super::super::super::micro::platform::types::Error;
+            #[derive(Clone)]
+            pub struct Message {
+                /// Reach the subscriber as metadata. `Content-Type` is `application/json` (also when absent) or
+                /// `application/protobuf`; keys that begin with `Micro-` are the platform's and left out.
+                pub header: _rt::Vec<(_rt::String, _rt::String)>,
+                /// A JSON object, or an encoded protobuf message.
+                pub body: _rt::Vec<u8>,
+            }
+            impl ::core::fmt::Debug for Message {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Message")
+                        .field("header", &self.header)
+                        .field("body", &self.body)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Returns when every group of subscribers has the message; with none it is dropped. 429 when a group's backlog is
+            /// full: then no group has it.
+            #[allow(async_fn_in_trait)]
+            pub async fn publish(
+                topic: _rt::String,
+                message: Message,
+            ) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String, Message);
+                        type Results = ::core::result::Result<(), Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (14 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            (6 * ::core::mem::size_of::<*const u8>())
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/broker@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]publish"]
+                                fn call(_: *mut u8, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = *_params
+                                    .0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l3 = *_params
+                                    .0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base8 = l2;
+                                let len8 = l3;
+                                for i in 0..len8 {
+                                    let base = base8
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l4 = *base.add(0).cast::<*mut u8>();
+                                        let l5 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l4, l5, 1);
+                                        let l6 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l6, l7, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base8,
+                                    len8 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l9 = *_params
+                                    .0
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l10 = *_params
+                                    .0
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base11 = l9;
+                                let len11 = l10;
+                                _rt::cabi_dealloc(base11, len11 * 1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = *_params
+                                    .0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l3 = *_params
+                                    .0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base8 = l2;
+                                let len8 = l3;
+                                for i in 0..len8 {
+                                    let base = base8
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l4 = *base.add(0).cast::<*mut u8>();
+                                        let l5 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l4, l5, 1);
+                                        let l6 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l6, l7, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base8,
+                                    len8 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l9 = *_params
+                                    .0
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l10 = *_params
+                                    .0
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base11 = l9;
+                                let len11 = l10;
+                                _rt::cabi_dealloc(base11, len11 * 1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            let _param_ptr = unsafe { _ptr.add(0) };
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((2 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                let Message { header: header0, body: body0 } = _lower1;
+                                let vec4 = header0;
+                                let len4 = vec4.len();
+                                let layout4 = _rt::alloc::Layout::from_size_align(
+                                        vec4.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result4, _cleanup4) = ::micro_sdk::wit_bindgen::rt::Cleanup::new(
+                                    layout4,
+                                );
+                                if let Some(cleanup) = _cleanup4 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec4.into_iter().enumerate() {
+                                    let base = result4
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let (t1_0, t1_1) = e;
+                                        let vec2 = (t1_0.into_bytes()).into_boxed_slice();
+                                        let ptr2 = vec2.as_ptr().cast::<u8>();
+                                        let len2 = vec2.len();
+                                        ::core::mem::forget(vec2);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len2;
+                                        *base.add(0).cast::<*mut u8>() = ptr2.cast_mut();
+                                        let vec3 = (t1_1.into_bytes()).into_boxed_slice();
+                                        let ptr3 = vec3.as_ptr().cast::<u8>();
+                                        let len3 = vec3.len();
+                                        ::core::mem::forget(vec3);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len3;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr3.cast_mut();
+                                    }
+                                }
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len4;
+                                *_param_ptr.add(0).cast::<*mut u8>() = result4;
+                                let vec5 = <_ as Into<_rt::Vec<_>>>::into(body0)
+                                    .into_boxed_slice();
+                                let ptr5 = vec5.as_ptr().cast::<u8>();
+                                let len5 = vec5.len();
+                                ::core::mem::forget(vec5);
+                                *_param_ptr
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len5;
+                                *_param_ptr
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr5.cast_mut();
+                            }
+                            ParamsLower(_ptr)
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = ();
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l1 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len3 = l2;
+                                            let bytes3 = _rt::Vec::from_raw_parts(
+                                                l1.cast(),
+                                                len3,
+                                                len3,
+                                            );
+                                            let l4 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l5 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            let l8 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes3),
+                                                code: l4 as u16,
+                                                detail: _rt::string_lift(bytes7),
+                                                status: _rt::string_lift(bytes10),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((topic, message))
+                        .await
+                }
+            }
+        }
     }
 }
 #[rustfmt::skip]
@@ -3446,10 +3791,10 @@ macro_rules! __export_service_impl {
         =
         "component-type:wit-bindgen:0.63.0:micro:platform@0.1.0:service:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1549] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1679] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x8f\x0b\x01A\x02\x01\
-A\x10\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x91\x0c\x01A\x02\x01\
+A\x12\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
 json\x04\0\x05codec\x03\0\x08\x01k\x07\x01r\x05\x07account\x0a\x08metadata\x04\x08\
@@ -3479,13 +3824,16 @@ adata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\x0
 data\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01p\x0f\x01j\x01\
 \x10\x01\x01\x01C\x01\x04names\0\x11\x04\0\x0bget-service\x01\x12\x01ps\x01j\x01\
 \x13\x01\x01\x01C\0\0\x14\x04\0\x0dlist-services\x01\x15\x03\0\x1dmicro:platform\
-/registry@0.1.0\x05\x07\x02\x03\0\0\x07context\x01B\x0a\x02\x03\x02\x01\x08\x04\0\
-\x07context\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05codec\x03\0\x02\x02\x03\x02\x01\
-\x02\x04\0\x05error\x03\0\x04\x01p}\x01j\x01\x06\x01\x05\x01C\x04\x07context\x01\
-\x08endpoints\x05codec\x03\x07request\x06\0\x07\x04\0\x06handle\x01\x08\x04\0\x1c\
-micro:platform/handler@0.1.0\x05\x09\x04\0\x1cmicro:platform/service@0.1.0\x04\0\
-\x0b\x0d\x01\0\x07service\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit\
--component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+/registry@0.1.0\x05\x07\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\
+\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\0\x05\
+\x01j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\x08\
+\x03\0\x1bmicro:platform/broker@0.1.0\x05\x08\x02\x03\0\0\x07context\x01B\x0a\x02\
+\x03\x02\x01\x09\x04\0\x07context\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05codec\x03\
+\0\x02\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x04\x01p}\x01j\x01\x06\x01\x05\x01\
+C\x04\x07context\x01\x08endpoints\x05codec\x03\x07request\x06\0\x07\x04\0\x06han\
+dle\x01\x08\x04\0\x1cmicro:platform/handler@0.1.0\x05\x0a\x04\0\x1cmicro:platfor\
+m/service@0.1.0\x04\0\x0b\x0d\x01\0\x07service\x03\0\0\0G\x09producers\x01\x0cpr\
+ocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -3498,9 +3846,9 @@ pub use __export_service_impl as __export_service;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1455] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x91\x0a\x01A\x02\x01\
-A\x0d\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1585] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x93\x0b\x01A\x02\x01\
+A\x0f\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
 json\x04\0\x05codec\x03\0\x08\x01k\x07\x01r\x05\x07account\x0a\x08metadata\x04\x08\
@@ -3530,10 +3878,13 @@ adata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\x0
 data\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01p\x0f\x01j\x01\
 \x10\x01\x01\x01C\x01\x04names\0\x11\x04\0\x0bget-service\x01\x12\x01ps\x01j\x01\
 \x13\x01\x01\x01C\0\0\x14\x04\0\x0dlist-services\x01\x15\x03\0\x1dmicro:platform\
-/registry@0.1.0\x05\x07\x04\0<micro:platform/service-with-all-of-its-exports-rem\
-oved@0.1.0\x04\0\x0b-\x01\0'service-with-all-of-its-exports-removed\x03\0\0\0G\x09\
-producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rus\
-t\x060.63.0";
+/registry@0.1.0\x05\x07\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\
+\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\0\x05\
+\x01j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\x08\
+\x03\0\x1bmicro:platform/broker@0.1.0\x05\x08\x04\0<micro:platform/service-with-\
+all-of-its-exports-removed@0.1.0\x04\0\x0b-\x01\0'service-with-all-of-its-export\
+s-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.\
+262.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

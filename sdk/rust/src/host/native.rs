@@ -19,6 +19,16 @@ pub(crate) fn log(level: crate::log::Level, message: &str, fields: &[(&str, &str
     with_state(|state| state.logs.push(format!("{message}{fields}")));
 }
 
+pub(crate) async fn broker_publish(
+    topic: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+) -> Result<(), Error> {
+    crate::test::check_message(&topic, &body)?;
+    with_state(|state| state.published.push(crate::test::Published { topic, headers, body }));
+    Ok(())
+}
+
 pub(crate) async fn store_get(key: String) -> Result<Option<Record>, Error> {
     check_key(&key)?;
     Ok(with_state(|state| state.store.get(&key)))

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::bindings::service::micro::platform::{client, log, registry, store, types};
+use crate::bindings::service::micro::platform::{broker, client, log, registry, store, types};
 use crate::store::{Range, Record};
 use crate::{Account, Context, Error, Request, Service};
 
@@ -54,6 +54,14 @@ pub(crate) fn log(level: crate::log::Level, message: &str, fields: &[(&str, &str
     };
     let fields: Vec<_> = fields.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
     log::write(level, message, &fields);
+}
+
+pub(crate) async fn broker_publish(
+    topic: String,
+    header: Vec<(String, String)>,
+    body: Vec<u8>,
+) -> Result<(), Error> {
+    Ok(broker::publish(topic, broker::Message { header, body }).await?)
 }
 
 pub(crate) async fn store_get(key: String) -> Result<Option<Record>, Error> {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::api::{Pair, Response};
-use crate::{Builder, Client, ClientNext, Endpoints, Next, store};
+use crate::{Builder, Client, ClientNext, Endpoints, Next, broker, store};
 
 /// `Echo.Call` answers with the key it got; `Echo.Fail` fails.
 struct Echo;
@@ -107,5 +107,24 @@ async fn the_store_keeps_orders_and_expires() -> Result<(), Error> {
     store::delete("a/1").await?;
     assert_eq!(store::get("a/1").await?, None);
     assert_eq!(store::get("").await.unwrap_err().code, 400);
+    Ok(())
+}
+
+#[crate::test]
+async fn what_is_published_is_noted() -> Result<(), Error> {
+    let world = World::new();
+    broker::publish("orders.created", &pair("a")).await?;
+    let publisher = broker::Publisher::new("audit").header("Shop", "berlin").header("content-type", "forged");
+    publisher.publish_json("{}").await?;
+    for bad in ["", "a b", "orders.*", "a..b"] {
+        assert_eq!(broker::publish(bad, &pair("a")).await.unwrap_err().code, 400, "{bad}");
+    }
+    let published = world.published();
+    assert_eq!(published.len(), 2);
+    assert_eq!(published[0].message::<Pair>()?, pair("a"));
+    assert_eq!(published[0].header("content-type"), Some("application/protobuf"));
+    assert_eq!((published[1].topic.as_str(), published[1].body.as_slice()), ("audit", &b"{}"[..]));
+    assert_eq!(published[1].header("Content-Type"), Some("application/json"));
+    assert_eq!(published[1].header("shop"), Some("berlin"));
     Ok(())
 }

@@ -90,3 +90,35 @@ fn routes_become_metadata() {
     assert_eq!(endpoints.last().unwrap().name, "Other.Call");
     assert!(from_descriptors(b"\xff\xff").is_err());
 }
+
+fn subscribe(topic: &str, endpoint: &str) -> Subscribe {
+    Subscribe { topic: topic.to_owned(), endpoint: endpoint.to_owned(), ..Subscribe::default() }
+}
+
+#[test]
+fn subscriptions_become_metadata() {
+    let all = [
+        subscribe("a", "Helloworld.Call"),
+        subscribe("b", "Helloworld.Call"),
+        subscribe("a", "Helloworld.Call"),
+    ];
+    let endpoints = with_subscriptions(from_descriptors(&set()).unwrap(), &all);
+    let [call, stream] = endpoints.as_slice() else { panic!("two endpoints") };
+    assert_eq!(call.metadata.get("subscriber").map(String::as_str), Some("true"));
+    assert_eq!(call.metadata.get("topic").map(String::as_str), Some("a,b"));
+    assert!(!stream.metadata.contains_key("subscriber"));
+}
+
+#[test]
+fn a_subscription_names_an_endpoint_that_is_there() {
+    let endpoints = from_descriptors(&set()).unwrap();
+    check_subscriptions(&endpoints, &[subscribe("a", "Helloworld.Call")]).unwrap();
+    let refused = check_subscriptions(&endpoints, &[subscribe("a", "Helloworld.Cal")]).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "[[subscribe]] of the topic `a` names the endpoint `Helloworld.Cal`, which the component does not have: it has \
+         Helloworld.Call, Helloworld.Stream"
+    );
+    // A component that describes nothing may have it.
+    check_subscriptions(&[], &[subscribe("a", "Any.Thing")]).unwrap();
+}

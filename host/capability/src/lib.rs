@@ -15,8 +15,11 @@ mod ctx;
 mod grant;
 mod guest;
 pub mod http;
+#[cfg(test)]
+mod line;
 mod link;
 pub mod log;
+mod redis;
 pub mod registry;
 mod scope;
 pub mod store;
@@ -30,5 +33,6 @@ pub use ctx::{CallId, Ctx, Handle};
 pub use grant::{GrantError, Granted};
 pub use guest::{Capabilities, Guest};
 pub use link::{HasCapability, Kind, View, add_to_linker};
+pub use redis::RedisConfig;
 pub use scope::Scope;
 pub use tally::{Full, Space, SpaceLimits, Sums, Tallies, Tally};

@@ -77,10 +77,10 @@ pub(crate) struct Options {
     /// Database of the control plane. Default: `sqlite://<data>/control.db`.
     #[arg(long, env = "MICRO_DB")]
     pub(crate) db: Option<String>,
-    /// Store backend: `sqlite`, `memory` or `postgres`.
+    /// Store backend: `sqlite`, `memory`, `postgres` or `redis`.
     #[arg(long, env = "MICRO_STORE", default_value = "sqlite")]
     pub(crate) store: String,
-    /// Where the store's server is, `postgres://…`. Default: that of `--db`.
+    /// Where the store's server is, `postgres://…`, `redis://…` or `rediss://…`. Default for PostgreSQL: that of `--db`.
     #[arg(
         long = "store_address",
         alias = "store-address",
@@ -97,6 +97,14 @@ pub(crate) struct Options {
         value_parser = clap::value_parser!(u32).range(1..=1_000)
     )]
     pub(crate) store_connections: u32,
+    /// What the names of the store's keys in Redis begin with: platforms that share a server have one each.
+    #[arg(
+        long = "store_prefix",
+        alias = "store-prefix",
+        env = "MICRO_STORE_PREFIX",
+        default_value = "micro"
+    )]
+    pub(crate) store_prefix: String,
     /// Let services with a grant reach loopback addresses. For development.
     #[arg(long = "allow_loopback", alias = "allow-loopback", env = "MICRO_ALLOW_LOOPBACK")]
     pub(crate) allow_loopback: bool,
@@ -245,14 +253,19 @@ impl Options {
             ("sqlite" | "memory", None) => Ok(()),
             (embedded @ ("sqlite" | "memory"), Some(_)) => {
                 bail!(
-                    "--store_address names a server, and --store {embedded} has none: choose --store postgres"
+                    "--store_address names a server, and --store {embedded} has none: choose --store postgres or \
+                     --store redis"
                 )
             }
             ("postgres", _) => match self.store_url() {
                 Some(url) if is_postgres(url) => Ok(()),
                 _ => bail!("--store postgres: say where with --store_address postgres://user@host/database"),
             },
-            (other, _) => bail!("--store {other}: choose sqlite, memory or postgres"),
+            ("redis", Some(url)) if is_redis(url) => Ok(()),
+            ("redis", _) => {
+                bail!("--store redis: say where with --store_address redis://user@host or rediss://user@host")
+            }
+            (other, _) => bail!("--store {other}: choose sqlite, memory, postgres or redis"),
         }
     }
 
@@ -264,6 +277,10 @@ impl Options {
 
 fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+fn is_redis(url: &str) -> bool {
+    url.starts_with("redis://") || url.starts_with("rediss://")
 }
 
 #[cfg(test)]
@@ -300,7 +317,7 @@ mod tests {
     #[test]
     fn an_unknown_store_is_named() {
         let error = options(&["--store", "etcd"]).check().unwrap_err();
-        assert_eq!(error.to_string(), "--store etcd: choose sqlite, memory or postgres");
+        assert_eq!(error.to_string(), "--store etcd: choose sqlite, memory, postgres or redis");
     }
 
     #[test]
@@ -314,5 +331,21 @@ mod tests {
         let both = ["--store", "postgres", "--db", db, "--store_address", address];
         assert_eq!((check(&both), options(&both).store_url()), (Ok(()), Some(address)));
         assert!(check(&["--store_address", address]).unwrap_err().contains("choose --store postgres"));
+    }
+
+    #[test]
+    fn a_store_in_redis_has_an_address_of_its_own() {
+        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
+        for address in ["redis://cache.example", "rediss://micro:secret@cache.example:6380/1"] {
+            assert_eq!(check(&["--store", "redis", "--store_address", address]), Ok(()));
+        }
+        let elsewhere = ["--store", "redis", "--db", "postgres://db.example/micro"];
+        for wrong in [&["--store", "redis"][..], &elsewhere] {
+            assert!(check(wrong).unwrap_err().contains("say where with --store_address redis://"));
+        }
+        let error = check(&["--store", "redis", "--store_address", "http://:secret@x"]).unwrap_err();
+        assert!(!error.contains("secret"), "{error}");
+        assert_eq!(options(&[]).store_prefix, "micro");
+        assert_eq!(options(&["--store-prefix", "staging"]).store_prefix, "staging");
     }
 }

@@ -13,7 +13,9 @@ use axum::routing::any;
 use futures::future::BoxFuture;
 use micro_artifact::{Key, Store};
 use micro_auth::{PasswordConfig, Passwords, random_secret};
-use micro_capability::store::{Admin, Backend, Memory, Postgres, PostgresConfig, Sqlite, SqliteConfig};
+use micro_capability::store::{
+    Admin, Backend, Memory, Postgres, PostgresConfig, Redis, RedisStoreConfig, Sqlite, SqliteConfig,
+};
 use micro_capability::{Capabilities, broker, http, log};
 use micro_client::{Address, Client};
 use micro_control::{Control, Credentials, Plans};
@@ -218,6 +220,12 @@ async fn store(options: &Options, data: &std::path::Path, meters: &Meters) -> Re
             let connections_max = options.store_connections;
             let config = PostgresConfig { connections_max, books, ..PostgresConfig::new(url) };
             Postgres::open(&config).await.context("open the store")?
+        }
+        ("redis", Some(url)) => {
+            let mut config = RedisStoreConfig { books, ..RedisStoreConfig::new(url) };
+            config.server.connections_max = usize::try_from(options.store_connections).unwrap_or(1);
+            config.server.prefix.clone_from(&options.store_prefix);
+            Redis::open(&config).await.context("open the store")?
         }
         _ => {
             let config = SqliteConfig { books, ..SqliteConfig::new(data.join("store")) };

@@ -9,6 +9,7 @@ mod layers;
 mod paths;
 mod postgres;
 mod process;
+mod redis;
 mod setup;
 mod soak;
 mod test;

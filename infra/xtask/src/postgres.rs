@@ -109,7 +109,7 @@ fn command(as_user: &[&str], program: &Path) -> Command {
 }
 
 /// A port that nobody listened on a moment ago.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
     Ok(listener.local_addr().context("read the free port")?.port())
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::postgres::Postgres;
+use crate::redis::Redis;
 use crate::setup::{self, GuestToolchain, Level};
 use crate::{guests, paths, process};
 
@@ -23,9 +24,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     guests::build(&toolchain)?;
     examples(&toolchain)?;
     let postgres = Postgres::start()?;
+    let redis = Redis::start()?;
     let mut nextest = paths::cargo()?;
     nextest.args(["nextest", "run", "--locked", "--workspace"]).args(&options.nextest);
-    process::run(nextest.env("MICRO_TEST_POSTGRES", &postgres.url))
+    process::run(nextest.env("MICRO_TEST_POSTGRES", &postgres.url).env("MICRO_TEST_REDIS", &redis.url))
 }
 
 /// The unit tests of the examples: native, without a server, as their authors would run them.

@@ -6,6 +6,7 @@ mod broker;
 mod crash;
 mod external;
 mod git_servers;
+mod limiter;
 mod oidc;
 mod parity;
 mod portal;

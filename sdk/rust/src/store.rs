@@ -7,6 +7,13 @@ use std::time::Duration;
 
 use crate::{Error, host};
 
+mod pages;
+mod transaction;
+
+pub use pages::{Pages, pages};
+pub use transaction::Transaction;
+pub(crate) use transaction::{Change, Check};
+
 /// One entry of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -85,4 +92,36 @@ pub async fn read(range: Range) -> Result<Vec<Record>, Error> {
 /// As [`get`].
 pub async fn list(range: Range) -> Result<Vec<String>, Error> {
     host::store_list(range).await
+}
+
+/// Adds `delta` to a number and gives the sum, one step for all who count at once. The value is the decimal text of an
+/// `i64`; a missing or expired record counts as 0.
+///
+/// # Errors
+/// As [`get`]; 400 also when the value is no number and when the sum is no `i64`; 503 when the store's server went away
+/// meanwhile, so that nobody knows whether it happened.
+pub async fn increment(key: &str, delta: i64) -> Result<i64, Error> {
+    host::store_increment(key.to_owned(), delta, None).await
+}
+
+/// As [`increment`], and a record that this makes lasts for the time of `ttl`. Later calls do not prolong it: it is the
+/// window of a rate limiter.
+///
+/// # Errors
+/// As [`increment`].
+pub async fn increment_for(key: &str, delta: i64, ttl: Duration) -> Result<i64, Error> {
+    host::store_increment(key.to_owned(), delta, Some(ttl)).await
+}
+
+/// Compare-and-swap: writes `new` under `key` if it holds exactly `old`, or if there is no record where `old` is none.
+/// False: it holds something else, and nothing changed.
+///
+/// # Errors
+/// As [`set`]; 503 when the store's server went away meanwhile, so that nobody knows whether it happened.
+pub async fn swap(key: &str, old: Option<&[u8]>, new: impl Into<Vec<u8>>) -> Result<bool, Error> {
+    let transaction = match old {
+        Some(old) => Transaction::new().holds(key, old),
+        None => Transaction::new().absent(key),
+    };
+    transaction.set(key, new).commit().await
 }

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use micro_api::name::Namespace;
 
-use super::TableKey;
+use super::transaction::{TRANSACTION_BYTES_MAX, TRANSACTION_PARTS_MAX};
+use super::{Change, Check, TableKey};
 
 /// Longest key, bytes.
 pub const KEY_BYTES_MAX: usize = 1 << 10;
@@ -98,12 +99,30 @@ pub enum Error {
         "a scan by suffix or offset stops after {SCAN_KEYS_MAX} keys: use a prefix, or `after` the last key"
     )]
     Scan,
+    /// Too many checks and changes, or too many bytes of them.
+    #[error(
+        "a transaction has at most {TRANSACTION_PARTS_MAX} checks and changes, and {TRANSACTION_BYTES_MAX} bytes of \
+         keys and values"
+    )]
+    Transaction,
+    /// One key, two changes.
+    #[error("a transaction changes a key only once")]
+    Twice,
+    /// Nothing that can be counted with.
+    #[error("the value is not the decimal text of a 64-bit integer, so nothing can be added to it")]
+    Number,
+    /// The sum is no 64-bit integer.
+    #[error("the sum is beyond a 64-bit integer")]
+    Overflow,
     /// More calls wait than the backend queues.
     #[error("the store is busy")]
     Busy,
     /// The backend's server does not answer, and the call may be tried again; the text is for the operator.
     #[error("the store's server does not answer: {0}")]
     Away(String),
+    /// The backend's server went away under a call that must not be made twice; the text is for the operator.
+    #[error("the store's server went away before it answered: {0}")]
+    Unknown(String),
     /// The backend failed; the text is for the operator.
     #[error("store backend: {0}")]
     Backend(String),
@@ -121,6 +140,24 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Removes; a missing key is no error.
     async fn delete(&self, table: &TableKey, key: &[u8]) -> Result<(), Error>;
+
+    /// Adds `delta` to a number, kept as the decimal text of an `i64`, and gives the sum. A record that is missing or
+    /// has expired counts as 0 and is made, with `ttl_ms` as in [`Write`]; one that is there keeps its expiry.
+    ///
+    /// Never sent twice: [`Error::Unknown`] when nobody knows whether it happened.
+    async fn increment(
+        &self,
+        table: &TableKey,
+        key: &[u8],
+        delta: i64,
+        ttl_ms: Option<u64>,
+    ) -> Result<i64, Error>;
+
+    /// Makes all changes or none, in one moment for everybody who looks. False: a check did not hold.
+    ///
+    /// Never sent twice: [`Error::Unknown`] when nobody knows whether it happened.
+    async fn commit(&self, table: &TableKey, checks: Vec<Check>, changes: Vec<Change>)
+    -> Result<bool, Error>;
 
     /// One page in key order.
     async fn scan(&self, table: &TableKey, range: Range, want: Want) -> Result<Page, Error>;

@@ -1,4 +1,8 @@
-//! What every backend must do, run on each; on PostgreSQL when `MICRO_TEST_POSTGRES` names a server.
+//! What every backend must do, run on each; on PostgreSQL and Redis when `MICRO_TEST_POSTGRES` and `MICRO_TEST_REDIS`
+//! name servers.
+
+mod atomic;
+mod model;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,6 +12,7 @@ use bytes::Bytes;
 use micro_api::name::Namespace;
 
 use super::*;
+use crate::redis::server;
 
 /// Runs a check on each backend, a fresh one each.
 fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>) -> F) {
@@ -26,16 +31,30 @@ fn on_each_with<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>, Arc<Boo
     let folder = tempfile::tempdir().unwrap();
     let config = SqliteConfig { cache_bytes_max: 0, ..SqliteConfig::new(folder.path().to_owned()) };
     runtime.block_on(check(Sqlite::open(&config).unwrap(), Arc::clone(&config.books)));
-    let Ok(url) = std::env::var("MICRO_TEST_POSTGRES") else { return };
-    runtime.block_on(async {
-        let schema = format!("store_{}", uuid::Uuid::new_v4().simple());
-        let sweep_every = Duration::from_millis(50);
-        let config = PostgresConfig { schema: schema.clone(), sweep_every, ..PostgresConfig::new(&url) };
-        check(Postgres::open(&config).await.unwrap(), Arc::clone(&config.books)).await;
-        let server = sqlx::PgPool::connect(&url).await.unwrap();
-        let drop = format!("DROP SCHEMA {schema} CASCADE");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&server).await.unwrap();
-    });
+    if let Ok(url) = std::env::var("MICRO_TEST_POSTGRES") {
+        runtime.block_on(on_postgres(&url, &check));
+    }
+    if let Some(url) = server::shared() {
+        runtime.block_on(on_redis(&url, &check));
+    }
+}
+
+async fn on_postgres<F: Future<Output = ()>>(url: &str, check: impl Fn(Arc<dyn Backend>, Arc<Books>) -> F) {
+    let schema = format!("store_{}", uuid::Uuid::new_v4().simple());
+    let sweep_every = Duration::from_millis(50);
+    let config = PostgresConfig { schema: schema.clone(), sweep_every, ..PostgresConfig::new(url) };
+    check(Postgres::open(&config).await.unwrap(), Arc::clone(&config.books)).await;
+    let server = sqlx::PgPool::connect(url).await.unwrap();
+    let drop = format!("DROP SCHEMA {schema} CASCADE");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&server).await.unwrap();
+}
+
+async fn on_redis<F: Future<Output = ()>>(url: &str, check: impl Fn(Arc<dyn Backend>, Arc<Books>) -> F) {
+    let mut config = RedisStoreConfig::new(url);
+    config.sweep_every = Duration::from_millis(50);
+    config.server.prefix = server::prefix();
+    check(Redis::open(&config).await.unwrap(), Arc::clone(&config.books)).await;
+    server::remove_all(url, &config.server.prefix).await;
 }
 
 fn table(namespace: &str, name: &str) -> TableKey {
@@ -99,6 +118,36 @@ fn tables_and_namespaces_are_apart() {
         assert!(backend.get(&tables[1], b"key").await.unwrap().is_some());
         assert_eq!(backend.tables(tables[0].namespace()).await.unwrap(), ["t2", "u"]);
         assert_eq!(backend.tables(&"three".parse().unwrap()).await.unwrap(), Vec::<String>::new());
+    });
+}
+
+/// A table's name may look like a backend's own names, patterns or code.
+#[test]
+fn names_of_tables_mean_nothing() {
+    on_each(|backend| async move {
+        let mut names = [
+            "t", "t:values", "t:order", "{t}", "t}:order", "{", "a/t", "/", "..", "%", "%2f", "*", "t'; --",
+            "T", "é",
+        ];
+        names.sort_unstable();
+        for namespace in ["a", "a-a"] {
+            for name in names {
+                backend
+                    .set(&table(namespace, name), write("key", format!("{namespace} {name}")))
+                    .await
+                    .unwrap();
+            }
+        }
+        for namespace in ["a", "a-a"] {
+            assert_eq!(backend.tables(&namespace.parse().unwrap()).await.unwrap(), names);
+            for name in names {
+                let own = table(namespace, name);
+                let record = backend.get(&own, b"key").await.unwrap().unwrap();
+                assert_eq!(record.value, format!("{namespace} {name}"));
+                backend.delete(&own, b"key").await.unwrap();
+            }
+            assert_eq!(backend.tables(&namespace.parse().unwrap()).await.unwrap(), Vec::<String>::new());
+        }
     });
 }
 

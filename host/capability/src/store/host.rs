@@ -4,7 +4,7 @@ use bytes::Bytes;
 use micro_api::Error;
 use wasmtime::component::Accessor;
 
-use super::{Range, Record, TableKey, Want, Write};
+use super::{Change, Check, Range, Record, TableKey, Want, Write};
 use crate::bindings::platform::micro::platform::{store as wit, types};
 use crate::bindings::platform_sync::micro::platform_sync::{store as wit_sync, types as types_sync};
 use crate::context::unix_ms;
@@ -17,15 +17,26 @@ impl From<super::Error> for Error {
     fn from(error: super::Error) -> Self {
         use super::Error as Store;
         match error {
-            Store::Key | Store::Value | Store::Table | Store::Scan => {
-                Self::bad_request(ID, error.to_string())
-            }
+            Store::Key
+            | Store::Value
+            | Store::Table
+            | Store::Scan
+            | Store::Transaction
+            | Store::Twice
+            | Store::Number
+            | Store::Overflow => Self::bad_request(ID, error.to_string()),
             Store::Quota(_) => Self::forbidden(ID, error.to_string()),
             Store::Full => Self::new(ID, 507, error.to_string()),
             Store::Busy => Self::new(ID, 503, error.to_string()),
             Store::Away(_) => {
                 tracing::warn!(%error, "store call failed");
                 Self::new(ID, 503, "the store does not answer: try again")
+            }
+            Store::Unknown(_) => {
+                tracing::warn!(%error, "store call failed");
+                let detail = "the store went away before it answered: this may have happened, so look before you \
+                              try again";
+                Self::new(ID, 503, detail)
             }
             Store::Backend(_) => {
                 tracing::error!(%error, "store call failed");
@@ -61,6 +72,21 @@ impl Handle {
         self.bounded(ID, async { Ok(backend.delete(table, key.as_bytes()).await?) }).await
     }
 
+    pub(crate) async fn store_increment(
+        &self,
+        key: String,
+        delta: i64,
+        ttl_ms: Option<u64>,
+    ) -> Result<i64, Error> {
+        let (backend, table) = (&self.guest.capabilities.store, self.table());
+        self.bounded(ID, async { Ok(backend.increment(table, key.as_bytes(), delta, ttl_ms).await?) }).await
+    }
+
+    pub(crate) async fn store_commit(&self, checks: Vec<Check>, changes: Vec<Change>) -> Result<bool, Error> {
+        let (backend, table) = (&self.guest.capabilities.store, self.table());
+        self.bounded(ID, async { Ok(backend.commit(table, checks, changes).await?) }).await
+    }
+
     pub(crate) async fn store_scan(&self, range: Range, want: Want) -> Result<Vec<Record>, Error> {
         let (backend, table) = (&self.guest.capabilities.store, self.table());
         self.bounded(ID, async { Ok(backend.scan(table, range, want).await?.records) }).await
@@ -94,10 +120,30 @@ macro_rules! conversions {
                 }
             }
         }
+        impl From<$wit::Check> for Check {
+            fn from(check: $wit::Check) -> Self {
+                Self { key: check.key.into(), value: check.value.map(Bytes::from) }
+            }
+        }
+        impl From<$wit::Change> for Change {
+            fn from(change: $wit::Change) -> Self {
+                let key = Bytes::from(change.key);
+                match change.action {
+                    $wit::Action::Set(write) => {
+                        Self::Set(Write { key, value: write.value.into(), ttl_ms: write.ttl })
+                    }
+                    $wit::Action::Delete => Self::Delete(key),
+                }
+            }
+        }
     };
 }
 conversions!(wit);
 conversions!(wit_sync);
+
+fn all<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
+    list.into_iter().map(Into::into).collect()
+}
 
 type Answer<R, E> = wasmtime::Result<Result<R, E>>;
 
@@ -120,6 +166,25 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
     async fn delete(store: &Accessor<T, Self>, key: String) -> Answer<(), types::Error> {
         let handle = store.with(|mut access| handle(&mut access));
         Ok(handle.store_delete(key).await.map_err(Into::into))
+    }
+
+    async fn increment(
+        store: &Accessor<T, Self>,
+        key: String,
+        delta: i64,
+        ttl: Option<u64>,
+    ) -> Answer<i64, types::Error> {
+        let handle = store.with(|mut access| handle(&mut access));
+        Ok(handle.store_increment(key, delta, ttl).await.map_err(Into::into))
+    }
+
+    async fn commit(
+        store: &Accessor<T, Self>,
+        checks: Vec<wit::Check>,
+        changes: Vec<wit::Change>,
+    ) -> Answer<bool, types::Error> {
+        let handle = store.with(|mut access| handle(&mut access));
+        Ok(handle.store_commit(all(checks), all(changes)).await.map_err(Into::into))
     }
 
     async fn read(store: &Accessor<T, Self>, range: wit::Range) -> Answer<Vec<wit::Entry>, types::Error> {
@@ -149,6 +214,23 @@ impl wit_sync::Host for Ctx {
 
     async fn delete(&mut self, key: String) -> Answer<(), types_sync::Error> {
         Ok(self.handle().store_delete(key).await.map_err(Into::into))
+    }
+
+    async fn increment(
+        &mut self,
+        key: String,
+        delta: i64,
+        ttl: Option<u64>,
+    ) -> Answer<i64, types_sync::Error> {
+        Ok(self.handle().store_increment(key, delta, ttl).await.map_err(Into::into))
+    }
+
+    async fn commit(
+        &mut self,
+        checks: Vec<wit_sync::Check>,
+        changes: Vec<wit_sync::Change>,
+    ) -> Answer<bool, types_sync::Error> {
+        Ok(self.handle().store_commit(all(checks), all(changes)).await.map_err(Into::into))
     }
 
     async fn read(&mut self, range: wit_sync::Range) -> Answer<Vec<wit_sync::Entry>, types_sync::Error> {

@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use super::backend::check_key;
 use super::books::{Books, record_bytes};
 use super::page::{Candidate, Cut, start};
+use super::transaction::{self, Change, Check};
 use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
 
@@ -53,9 +54,48 @@ impl Memory {
     pub fn with_books(namespace_bytes_max: u64, books: Arc<Books>) -> Self {
         Self { namespace_bytes_max, books, state: RwLock::default() }
     }
+
+    /// Whether the namespace has room for `added` bytes in place of `freed`.
+    fn admit(&self, state: &State, table: &TableKey, freed: u64, added: u64) -> Result<(), Error> {
+        let used = state.used.get(table.namespace()).copied().unwrap_or(0);
+        let after = used.saturating_sub(freed) + added;
+        if added > freed && after > self.namespace_bytes_max {
+            return Err(Error::Full);
+        }
+        // What is over its limit, because its plan became smaller, may still shrink.
+        let max = self.books.max(table.namespace());
+        match max.filter(|max| added > freed && after > *max) {
+            Some(max) => Err(Error::Quota(max)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl State {
+    fn live(&self, table: &TableKey, key: &[u8], now_ms: u64) -> Option<&Kept> {
+        let kept = self.tables.get(table).and_then(|records| records.get(key));
+        kept.filter(|kept| kept.expires_ms.is_none_or(|at| at > now_ms))
+    }
+
+    /// What a record takes up, expired or not.
+    fn held(&self, table: &TableKey, key: &[u8]) -> u64 {
+        let kept = self.tables.get(table).and_then(|records| records.get(key));
+        kept.map_or(0, |kept| record_bytes(key, &kept.value))
+    }
+
+    fn put(&mut self, table: &TableKey, key: Bytes, kept: Kept, books: &Books) {
+        self.remove(table, &key, books);
+        if let Some(at) = kept.expires_ms {
+            self.expiries.insert((at, table.clone(), key.clone()));
+        }
+        let added = record_bytes(&key, &kept.value);
+        *self.used.entry(table.namespace().clone()).or_default() += added;
+        let size = self.sizes.entry(table.clone()).or_default();
+        *size += added;
+        books.note(table.namespace(), table.table().to_owned(), *size);
+        self.tables.entry(table.clone()).or_default().insert(key, kept);
+    }
+
     fn remove(&mut self, table: &TableKey, key: &[u8], books: &Books) {
         let Some(records) = self.tables.get_mut(table) else { return };
         let Some((key, kept)) = records.remove_entry(key) else { return };
@@ -111,28 +151,10 @@ impl Backend for Memory {
         let mut state = self.state.write();
         state.sweep(now_ms, SWEEP, &self.books);
         let added = record_bytes(&write.key, &write.value);
-        let replaced = state.tables.get(table).and_then(|records| records.get(&write.key));
-        let freed = replaced.map_or(0, |kept| record_bytes(&write.key, &kept.value));
-        let used = state.used.get(table.namespace()).copied().unwrap_or(0);
-        if used.saturating_sub(freed) + added > self.namespace_bytes_max {
-            return Err(Error::Full);
-        }
-        // What is over its limit, because its plan became smaller, may still shrink.
-        let max = self.books.max(table.namespace());
-        if let Some(max) = max.filter(|max| added > freed && used - freed + added > *max) {
-            return Err(Error::Quota(max));
-        }
-        state.remove(table, &write.key, &self.books);
+        let freed = state.held(table, &write.key);
+        self.admit(&state, table, freed, added)?;
         let expires_ms = write.expires_ms(now_ms);
-        if let Some(at) = expires_ms {
-            state.expiries.insert((at, table.clone(), write.key.clone()));
-        }
-        *state.used.entry(table.namespace().clone()).or_default() += added;
-        let size = state.sizes.entry(table.clone()).or_default();
-        *size += added;
-        self.books.note(table.namespace(), table.table().to_owned(), *size);
-        let kept = Kept { value: write.value, expires_ms };
-        state.tables.entry(table.clone()).or_default().insert(write.key, kept);
+        state.put(table, write.key, Kept { value: write.value, expires_ms }, &self.books);
         Ok(())
     }
 
@@ -140,6 +162,56 @@ impl Backend for Memory {
         check_key(key)?;
         self.state.write().remove(table, key, &self.books);
         Ok(())
+    }
+
+    async fn increment(
+        &self,
+        table: &TableKey,
+        key: &[u8],
+        delta: i64,
+        ttl_ms: Option<u64>,
+    ) -> Result<i64, Error> {
+        check_key(key)?;
+        let now_ms = unix_ms();
+        let mut state = self.state.write();
+        state.sweep(now_ms, SWEEP, &self.books);
+        let live = state.live(table, key, now_ms);
+        let sum = transaction::sum(live.map(|kept| kept.value.as_ref()), delta)?;
+        let expires_ms =
+            live.map_or_else(|| ttl_ms.map(|ttl| now_ms.saturating_add(ttl)), |kept| kept.expires_ms);
+        let (key, value) = (Bytes::copy_from_slice(key), Bytes::from(sum.to_string()));
+        self.admit(&state, table, state.held(table, &key), record_bytes(&key, &value))?;
+        state.put(table, key, Kept { value, expires_ms }, &self.books);
+        Ok(sum)
+    }
+
+    async fn commit(
+        &self,
+        table: &TableKey,
+        checks: Vec<Check>,
+        changes: Vec<Change>,
+    ) -> Result<bool, Error> {
+        transaction::check(&checks, &changes)?;
+        let now_ms = unix_ms();
+        let mut state = self.state.write();
+        state.sweep(now_ms, SWEEP, &self.books);
+        let live = |key: &[u8]| state.live(table, key, now_ms).map(|kept| kept.value.as_ref());
+        if !checks.iter().all(|check| check.holds(live(&check.key))) {
+            return Ok(false);
+        }
+        let freed = changes.iter().map(|change| state.held(table, change.key())).sum();
+        let added = changes.iter().map(Change::bytes).sum();
+        self.admit(&state, table, freed, added)?;
+        for change in changes {
+            match change {
+                Change::Set(write) => {
+                    let expires_ms = write.expires_ms(now_ms);
+                    state.put(table, write.key, Kept { value: write.value, expires_ms }, &self.books);
+                }
+                Change::Delete(key) => state.remove(table, &key, &self.books),
+            }
+        }
+        Ok(true)
     }
 
     async fn scan(&self, table: &TableKey, range: Range, want: Want) -> Result<Page, Error> {

@@ -15,6 +15,14 @@ pub(crate) fn start(range: &Range) -> Bound<&[u8]> {
     }
 }
 
+/// The first key after all that begin with `prefix`; none: there is no such key.
+pub(crate) fn end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}
+
 /// Takes records in key order until the page is full.
 pub(crate) struct Cut<'a> {
     range: &'a Range,
@@ -80,5 +88,19 @@ impl<'a> Cut<'a> {
 
     pub(crate) fn finish(self) -> Page {
         self.page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_before_the_next_key() {
+        assert_eq!(end(b"a"), Some(b"b".to_vec()));
+        assert_eq!(end(b"a\xff\xff"), Some(b"b".to_vec()));
+        assert_eq!(end(b"a\0"), Some(b"a\x01".to_vec()));
+        assert_eq!(end(b"\xff"), None);
+        assert_eq!(end(b""), None);
     }
 }

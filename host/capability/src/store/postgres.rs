@@ -2,13 +2,14 @@
 //!
 //! A write is one statement and one round trip: a function of the schema writes the record, counts its size and holds
 //! the namespace to its limit. The time that decides what has expired is the server's. A connection that broke is
-//! replaced and the call tried again, which is safe: to write, to delete and to read twice is the same as once.
+//! replaced and the call tried again, which is safe: to write, to delete and to read twice is the same as once. What is
+//! not the same, to add and to commit, is tried once (`atomic.rs`).
 
+mod atomic;
 mod failure;
 mod setup;
 #[cfg(test)]
 mod tests;
-mod writes;
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -25,12 +26,14 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
 use super::backend::check_key;
 use super::books::Books;
-use super::page::{Candidate, Cut, start};
+use super::page::{Candidate, Cut, end, start};
+use super::transaction::{Change, Check};
+use super::writes::Writes;
 use super::{BATCH_RECORDS_MAX, Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
+use atomic::{ASKED_AFTER_IDLE, answers};
 use failure::{failed, is_broken, silent};
 use setup::set_up;
-use writes::Writes;
 
 /// Keys that a scan reads at once.
 const WINDOW: usize = BATCH_RECORDS_MAX + 24;
@@ -118,6 +121,9 @@ impl Postgres {
             .acquire_timeout(config.acquire_timeout)
             // It would cost each call a round trip; a connection that broke is found by its use.
             .test_before_acquire(false)
+            .before_acquire(|connection, idle| {
+                Box::pin(async move { Ok(idle.idle_for < ASKED_AFTER_IDLE || answers(connection).await) })
+            })
             .connect_with(options)
             .await
             .map_err(failed)?;
@@ -161,16 +167,16 @@ impl Postgres {
         tokio::time::timeout(self.call_timeout, calls).await.map_err(|_| silent(self.call_timeout))?
     }
 
-    /// Makes a write, whose answer is what the table holds then, and tells the books; less than 0: nothing changed.
-    async fn written(
+    /// Makes a write, whose answer ends with what the table holds then, and tells the books; less than 0: nothing changed.
+    async fn written<T>(
         &self,
         table: &TableKey,
-        write: impl Future<Output = Result<(i64,), Error>>,
-    ) -> Result<i64, Error> {
+        write: impl Future<Output = Result<(T, i64), Error>>,
+    ) -> Result<T, Error> {
         let under_way = self.writes.begin(table);
         let written = write.await;
         if under_way.is_alone() {
-            if let Ok((bytes @ 0..,)) = written {
+            if let Ok((_, bytes @ 0..)) = written {
                 self.note(table, bytes);
             }
         } else if under_way.is_last_of_several() {
@@ -179,7 +185,7 @@ impl Postgres {
                 self.note(table, bytes);
             }
         }
-        written.map(|(bytes,)| bytes)
+        written.map(|(done, _)| done)
     }
 
     async fn size(&self, table: &TableKey) -> Result<i64, Error> {
@@ -309,9 +315,9 @@ impl Backend for Postgres {
 
     async fn set(&self, table: &TableKey, write: Write) -> Result<(), Error> {
         write.check()?;
-        let ttl_ms = write.ttl_ms.map(|ttl| i64::try_from(ttl).unwrap_or(i64::MAX));
+        let ttl_ms = write.ttl_ms.map(to_sql);
         let max = self.books.max(table.namespace());
-        let most = max.map(|max| i64::try_from(max).unwrap_or(i64::MAX));
+        let most = max.map(to_sql);
         let put = self.retried(|| {
             sqlx::query_as::<_, (i64,)>("SELECT put($1, $2, $3, $4, $5, $6)")
                 .bind(table.namespace().as_str())
@@ -322,6 +328,7 @@ impl Backend for Postgres {
                 .bind(most)
                 .fetch_one(&self.pool)
         });
+        let put = async { put.await.map(|(bytes,)| (bytes, bytes)) };
         if self.written(table, put).await? < 0 {
             return Err(Error::Quota(max.unwrap_or(0)));
         }
@@ -337,12 +344,36 @@ impl Backend for Postgres {
                 .bind(key)
                 .fetch_one(&self.pool)
         });
-        self.written(table, removed).await.map(drop)
+        let removed = async { removed.await.map(|(bytes,)| ((), bytes)) };
+        self.written(table, removed).await
+    }
+
+    async fn increment(
+        &self,
+        table: &TableKey,
+        key: &[u8],
+        delta: i64,
+        ttl_ms: Option<u64>,
+    ) -> Result<i64, Error> {
+        check_key(key)?;
+        self.add(table, key, delta, ttl_ms).await
+    }
+
+    async fn commit(
+        &self,
+        table: &TableKey,
+        checks: Vec<Check>,
+        changes: Vec<Change>,
+    ) -> Result<bool, Error> {
+        self.commit_all(table, &checks, &changes).await
     }
 
     async fn scan(&self, table: &TableKey, range: Range, want: Want) -> Result<Page, Error> {
-        let end = after_all_with(&range.prefix);
-        let mut cut = Cut::new(&range, want, unix_ms());
+        let end = end(&range.prefix);
+        // One moment for the page and for what is left to its records: else time that passes between would bring back
+        // what has just expired.
+        let now_ms = unix_ms();
+        let mut cut = Cut::new(&range, want, now_ms);
         let mut from: Option<Vec<u8>> = None;
         'walk: loop {
             let bound = from.as_deref().map_or_else(|| start(&range), Bound::Excluded);
@@ -351,7 +382,7 @@ impl Backend for Postgres {
                 let candidate = Candidate {
                     key,
                     value_bytes: usize::try_from(*value_bytes).unwrap_or(0),
-                    expires_ms: left_ms.map(here),
+                    expires_ms: left_ms.map(|left| now_ms.saturating_add_signed(left)),
                 };
                 let taken = cut.offer(&candidate, || Ok((Bytes::copy_from_slice(key), Bytes::new())))?;
                 if taken == ControlFlow::Break(()) {
@@ -409,15 +440,12 @@ async fn keep_clean(store: Weak<Postgres>, every: Duration) {
     }
 }
 
+/// PostgreSQL's integers have a sign; what is beyond them is as good as without a bound.
+fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 /// The time of this node's clock at which so much is over.
 fn here(left_ms: i64) -> u64 {
     unix_ms().saturating_add_signed(left_ms)
-}
-
-/// The first key after all that begin with `prefix`; none: there is no such key.
-fn after_all_with(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    Some(end)
 }

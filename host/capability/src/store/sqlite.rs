@@ -5,6 +5,7 @@
 //! keys are served from memory without crossing a thread; only a namespace's own thread changes its cached keys, after
 //! the commit and before the caller hears of it, so a read never finds less than was acknowledged.
 
+mod change;
 mod copy;
 mod due;
 mod file;
@@ -28,8 +29,10 @@ pub use copy::{copy, databases};
 
 use super::backend::check_key;
 use super::books::Books;
+use super::transaction::{self, Check};
 use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
+use change::{Change, Part};
 use due::Due;
 use worker::{Answer, Job, Task, Worker};
 
@@ -162,13 +165,46 @@ impl Backend for Sqlite {
         write.check()?;
         let expires_ms = write.expires_ms(unix_ms());
         let record = Record { key: write.key, value: write.value, expires_ms };
-        self.ask(table.namespace(), Job::Set { table: table.clone(), record }).await.map(drop)
+        let change = Change::One { table: table.clone(), part: Part::Set(record) };
+        self.ask(table.namespace(), Job::Change(change)).await.map(drop)
     }
 
     async fn delete(&self, table: &TableKey, key: &[u8]) -> Result<(), Error> {
         check_key(key)?;
-        let job = Job::Delete { table: table.clone(), key: Bytes::copy_from_slice(key) };
-        self.ask(table.namespace(), job).await.map(drop)
+        let part = Part::Delete(Bytes::copy_from_slice(key));
+        let change = Change::One { table: table.clone(), part };
+        self.ask(table.namespace(), Job::Change(change)).await.map(drop)
+    }
+
+    async fn increment(
+        &self,
+        table: &TableKey,
+        key: &[u8],
+        delta: i64,
+        ttl_ms: Option<u64>,
+    ) -> Result<i64, Error> {
+        check_key(key)?;
+        let expires_ms = ttl_ms.map(|ttl| unix_ms().saturating_add(ttl));
+        let key = Bytes::copy_from_slice(key);
+        let change = Change::Increment { table: table.clone(), key, delta, expires_ms };
+        match self.ask(table.namespace(), Job::Change(change)).await? {
+            Answer::Sum(sum) => Ok(sum),
+            _ => Err(stopped()),
+        }
+    }
+
+    async fn commit(
+        &self,
+        table: &TableKey,
+        checks: Vec<Check>,
+        changes: Vec<transaction::Change>,
+    ) -> Result<bool, Error> {
+        transaction::check(&checks, &changes)?;
+        let now_ms = unix_ms();
+        let parts = changes.into_iter().map(|change| Part::of(change, now_ms)).collect();
+        let change = Change::Commit { table: table.clone(), checks, parts };
+        let answer = self.ask(table.namespace(), Job::Change(change)).await?;
+        Ok(!matches!(answer, Answer::Unmet))
     }
 
     async fn scan(&self, table: &TableKey, range: Range, want: Want) -> Result<Page, Error> {

@@ -21,7 +21,7 @@ const fn need(level: Level, program: &'static str, package: &'static str) -> Nee
     Need { level, program, package }
 }
 
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 13] = [
     need(Level::Up, "git", "git"),
     need(Level::Up, "bwrap", "bubblewrap"),
     need(Level::Up, "setpriv", "util-linux"),
@@ -31,6 +31,7 @@ const NEEDS: [Need; 12] = [
     need(Level::Test, "node", "nodejs"),
     need(Level::Test, "npm", "npm"),
     need(Level::Test, "postgres", "postgresql"),
+    need(Level::Test, "redis-server", "redis-server"),
     need(Level::Test, "chromium", "chromium"),
     need(Level::Bench, "wrk", "wrk"),
     need(Level::Bench, "python3", "python3-venv"),
@@ -96,7 +97,7 @@ fn privileged(words: &[&str]) -> Result<()> {
     process::run(command.args(words))
 }
 
-/// Keeps a freshly installed PostgreSQL or SSH server from starting. Only as root; elsewhere the operator's policy
+/// Keeps a freshly installed PostgreSQL, Redis or SSH server from starting. Only as root; elsewhere the operator's policy
 /// stands.
 struct StartPolicy {
     ours: bool,

@@ -22,6 +22,11 @@ impl ProberHandler for Prober {
             "store.get" => told(store::get(name).await),
             "store.set" => told(store::set(name, "of the prober").await),
             "store.delete" => told(store::delete(name).await),
+            "store.increment" => told(store::increment(name, 1).await),
+            "store.commit" => {
+                let own = store::Transaction::new().absent(name);
+                told(own.set(name, "of the prober").commit().await)
+            }
             "store.read" => told(store::read(beginning_with(name)).await),
             "store.list" => told(store::list(beginning_with(name)).await),
             "http" => {

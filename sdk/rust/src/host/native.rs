@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::store::{Range, Record};
+use crate::store::{Change, Check, Range, Record};
 use crate::test::with_state;
 use crate::{Error, LocalFuture, Request};
 
@@ -36,9 +36,7 @@ pub(crate) async fn store_get(key: String) -> Result<Option<Record>, Error> {
 
 pub(crate) async fn store_set(key: String, value: Vec<u8>, ttl: Option<Duration>) -> Result<(), Error> {
     check_key(&key)?;
-    if value.len() > 4 << 20 {
-        return Err(Error::bad_request("go.micro.store", "the value is larger than 4 MiB"));
-    }
+    check_value(&value)?;
     with_state(|state| state.store.set(key, value, ttl));
     Ok(())
 }
@@ -47,6 +45,35 @@ pub(crate) async fn store_delete(key: String) -> Result<(), Error> {
     check_key(&key)?;
     with_state(|state| state.store.delete(&key));
     Ok(())
+}
+
+pub(crate) async fn store_increment(key: String, delta: i64, ttl: Option<Duration>) -> Result<i64, Error> {
+    check_key(&key)?;
+    with_state(|state| state.store.increment(key, delta, ttl))
+}
+
+pub(crate) async fn store_commit(checks: Vec<Check>, changes: Vec<Change>) -> Result<bool, Error> {
+    let mut bytes = 0;
+    for check in &checks {
+        check_key(&check.key)?;
+        bytes += check.key.len() + check.value.as_ref().map_or(0, Vec::len);
+    }
+    for (at, change) in changes.iter().enumerate() {
+        check_key(&change.key)?;
+        bytes += change.key.len();
+        if let Some((value, _)) = &change.write {
+            check_value(value)?;
+            bytes += value.len();
+        }
+        if changes.iter().take(at).any(|earlier| earlier.key == change.key) {
+            return Err(Error::bad_request("go.micro.store", "a transaction changes a key only once"));
+        }
+    }
+    if checks.len() + changes.len() > 100 || bytes > 4 << 20 {
+        let detail = "a transaction has at most 100 checks and changes, and 4 MiB of keys and values";
+        return Err(Error::bad_request("go.micro.store", detail));
+    }
+    Ok(with_state(|state| state.store.commit(&checks, changes)))
 }
 
 pub(crate) async fn store_read(range: Range) -> Result<Vec<Record>, Error> {
@@ -86,6 +113,13 @@ pub(crate) async fn sleep(duration: Duration) {
 fn check_key(key: &str) -> Result<(), Error> {
     if key.is_empty() || key.len() > 1024 {
         return Err(Error::bad_request("go.micro.store", "a key has 1 to 1024 bytes"));
+    }
+    Ok(())
+}
+
+fn check_value(value: &[u8]) -> Result<(), Error> {
+    if value.len() > 4 << 20 {
+        return Err(Error::bad_request("go.micro.store", "the value is larger than 4 MiB"));
     }
     Ok(())
 }

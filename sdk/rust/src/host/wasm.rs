@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::bindings::service::micro::platform::{broker, client, log, registry, store, types};
-use crate::store::{Range, Record};
+use crate::store::{Change, Check, Range, Record};
 use crate::{Account, Context, Error, Request, Service};
 
 #[cfg(feature = "http")]
@@ -74,6 +74,22 @@ pub(crate) async fn store_set(key: String, value: Vec<u8>, ttl: Option<Duration>
 
 pub(crate) async fn store_delete(key: String) -> Result<(), Error> {
     Ok(store::delete(key).await?)
+}
+
+pub(crate) async fn store_increment(key: String, delta: i64, ttl: Option<Duration>) -> Result<i64, Error> {
+    Ok(store::increment(key, delta, ttl.map(millis)).await?)
+}
+
+pub(crate) async fn store_commit(checks: Vec<Check>, changes: Vec<Change>) -> Result<bool, Error> {
+    let checks = checks.into_iter().map(|check| store::Check { key: check.key, value: check.value });
+    let changes = changes.into_iter().map(|change| store::Change {
+        key: change.key,
+        action: match change.write {
+            Some((value, ttl)) => store::Action::Set(store::Write { value, ttl: ttl.map(millis) }),
+            None => store::Action::Delete,
+        },
+    });
+    Ok(store::commit(checks.collect(), changes.collect()).await?)
 }
 
 pub(crate) async fn store_read(range: Range) -> Result<Vec<Record>, Error> {

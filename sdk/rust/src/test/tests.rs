@@ -128,3 +128,59 @@ async fn what_is_published_is_noted() -> Result<(), Error> {
     assert_eq!(published[1].header("shop"), Some("berlin"));
     Ok(())
 }
+
+#[crate::test]
+async fn the_store_counts_and_commits() -> Result<(), Error> {
+    use std::time::Duration;
+    World::new();
+    assert_eq!(store::increment("n", 2).await?, 2);
+    assert_eq!(store::increment("n", -3).await?, -1);
+    assert_eq!(store::get("n").await?.map(|record| record.value), Some(b"-1".to_vec()));
+    assert_eq!(store::increment_for("n", 1, Duration::ZERO).await?, 0, "made without an end");
+    assert_eq!(store::increment_for("window", 1, Duration::from_secs(60)).await?, 1);
+    assert_eq!(store::increment("window", 1).await?, 2);
+    assert!(store::get("window").await?.and_then(|record| record.expiry).is_some());
+    assert_eq!(store::increment_for("over", 1, Duration::ZERO).await?, 1);
+    assert_eq!(store::increment("over", 1).await?, 1);
+    store::set("n", "01").await?;
+    assert_eq!(store::increment("n", 1).await.unwrap_err().code, 400);
+    store::set("n", i64::MAX.to_string()).await?;
+    assert_eq!(store::increment("n", 1).await.unwrap_err().code, 400);
+
+    assert!(store::swap("lock", None, "me").await?);
+    assert!(!store::swap("lock", None, "you").await?);
+    assert!(!store::swap("lock", Some(b"you"), "you").await?);
+    assert!(store::swap("lock", Some(b"me"), "you").await?);
+    let both = store::Transaction::new().holds("lock", "you").absent("a");
+    assert!(both.clone().set("a", "1").delete("lock").commit().await?);
+    assert!(!both.set("b", "1").commit().await?);
+    assert_eq!((store::get("lock").await?, store::get("b").await?), (None, None));
+    let short = store::Transaction::new().set_for("short", "1", Duration::ZERO);
+    assert!(short.commit().await?);
+    assert_eq!(store::get("short").await?, None);
+    let twice = store::Transaction::new().set("a", "1").delete("a");
+    assert_eq!(twice.commit().await.unwrap_err().code, 400);
+    let many = (0..101).fold(store::Transaction::new(), |all, n| all.absent(format!("k{n}")));
+    assert_eq!(many.commit().await.unwrap_err().code, 400);
+    Ok(())
+}
+
+#[crate::test]
+async fn pages_come_one_after_the_other() -> Result<(), Error> {
+    World::new();
+    for number in 0..7 {
+        store::set(&format!("k{number}"), "v").await?;
+    }
+    let range = store::Range { limit: Some(3), offset: 1, ..store::Range::default() };
+    let mut pages = store::pages(range);
+    let mut lengths = Vec::new();
+    let mut keys = Vec::new();
+    while let Some(page) = pages.next().await? {
+        lengths.push(page.len());
+        keys.extend(page.into_iter().map(|record| record.key));
+    }
+    assert_eq!(lengths, [3, 3]);
+    assert_eq!(keys, ["k1", "k2", "k3", "k4", "k5", "k6"]);
+    assert_eq!(pages.next().await?, None);
+    Ok(())
+}

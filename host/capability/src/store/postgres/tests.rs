@@ -1,84 +1,10 @@
 //! What goes wrong between the store and its server, with a real one behind a connection that can be cut and stalled.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use micro_api::name::Namespace;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::net::TcpListener;
 
 use super::*;
-
-#[test]
-fn a_prefix_ends_before_the_next_key() {
-    assert_eq!(after_all_with(b"a"), Some(b"b".to_vec()));
-    assert_eq!(after_all_with(b"a\xff\xff"), Some(b"b".to_vec()));
-    assert_eq!(after_all_with(b"a\0"), Some(b"a\x01".to_vec()));
-    assert_eq!(after_all_with(b"\xff"), None);
-    assert_eq!(after_all_with(b""), None);
-}
-
-/// Passes bytes on between clients and the server, until it is told not to.
-struct Line {
-    address: SocketAddr,
-    stalled: Arc<AtomicBool>,
-    cuts: watch::Sender<u32>,
-    listening: tokio::task::JoinHandle<()>,
-}
-
-impl Line {
-    async fn to(server: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (all_stalled, all_cuts) = (Arc::<AtomicBool>::default(), watch::Sender::new(0));
-        let (stalled, cuts) = (Arc::clone(&all_stalled), all_cuts.subscribe());
-        let listening = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let Ok(server) = TcpStream::connect(&server).await else { continue };
-                let (stalled, mut cut) = (Arc::clone(&stalled), cuts.clone());
-                cut.mark_unchanged();
-                tokio::spawn(async move {
-                    let (from_client, to_client) = client.into_split();
-                    let (from_server, to_server) = server.into_split();
-                    tokio::select! {
-                        () = pass(from_client, to_server, &stalled) => {}
-                        () = pass(from_server, to_client, &stalled) => {}
-                        _ = cut.changed() => {}
-                    }
-                });
-            }
-        });
-        Self { address, stalled: all_stalled, cuts: all_cuts, listening }
-    }
-
-    /// Cuts all, and takes nobody any more.
-    async fn close(mut self) {
-        self.listening.abort();
-        let _ = (&mut self.listening).await;
-        self.cut();
-    }
-
-    fn cut(&self) {
-        self.cuts.send_modify(|cuts| *cuts += 1);
-    }
-
-    fn stall(&self, stalled: bool) {
-        self.stalled.store(stalled, Ordering::SeqCst);
-    }
-}
-
-async fn pass(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt + Unpin, stalled: &AtomicBool) {
-    let mut buffer = [0; 16 << 10];
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        while stalled.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        if to.write_all(&buffer[..read]).await.is_err() {
-            return;
-        }
-    }
-}
+use crate::line::Line;
 
 /// A store of its own schema at the end of a line; none without a server.
 async fn at_the_end_of_a_line(adjust: impl FnOnce(&mut PostgresConfig)) -> Option<(Line, Arc<Postgres>)> {
@@ -187,7 +113,7 @@ async fn a_schema_is_made_once_and_a_newer_one_refused() {
     assert!(again.iter().all(Result::is_ok));
     sqlx::query("UPDATE version SET version = 99").execute(&store.pool).await.unwrap();
     let refused = Postgres::open(&config).await.unwrap_err().to_string();
-    assert!(refused.contains("has version 99, newer than this program's 1"), "{refused}");
+    assert!(refused.contains("has version 99, newer than this program's 2"), "{refused}");
     drop(line);
     for name in ["", "9a", "A", "a-b", "a;b", &"a".repeat(64)] {
         let config = PostgresConfig { schema: name.to_owned(), ..config.clone() };
@@ -196,6 +122,68 @@ async fn a_schema_is_made_once_and_a_newer_one_refused() {
             "{name}"
         );
     }
+}
+
+/// A schema of the first version is brought up to date with what it holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_schema_is_brought_up_to_date() {
+    let Ok(url) = std::env::var("MICRO_TEST_POSTGRES") else { return };
+    let schema = format!("store_{}", uuid::Uuid::new_v4().simple());
+    let server = PgPool::connect(&url).await.unwrap();
+    let first = format!(
+        "BEGIN; CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}; {}
+         SELECT put('default', 'faults', 'k', '41', NULL, NULL); COMMIT;",
+        include_str!("schema.sql")
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(first)).execute(&server).await.unwrap();
+    let config = PostgresConfig { schema: schema.clone(), ..PostgresConfig::new(url) };
+    let all = futures::future::join_all((0..4).map(|_| Postgres::open(&config))).await;
+    for (number, store) in (42..).zip(all) {
+        assert_eq!(store.unwrap().increment(&table(), b"k", 1, None).await.unwrap(), number);
+    }
+    let away = format!("DROP SCHEMA {schema} CASCADE");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(away)).execute(&server).await.unwrap();
+}
+
+/// Whatever breaks, a call is made once: what was acknowledged is counted, and nothing is counted twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_connection_never_counts_twice() {
+    let Some((line, store)) = at_the_end_of_a_line(|_| ()).await else { return };
+    let own = table();
+    let (mut acknowledged, mut unknown) = (0, 0);
+    for round in 0..40 {
+        if round % 2 == 0 {
+            line.cut();
+        }
+        match store.increment(&own, b"n", 1, None).await {
+            Ok(_) => acknowledged += 1,
+            Err(error @ Error::Unknown(_)) => {
+                unknown += 1;
+                let told = micro_api::Error::from(error);
+                assert_eq!(told.code, 503);
+                assert!(told.detail.contains("may have happened"), "{}", told.detail);
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    let sum = store.increment(&own, b"n", 0, None).await;
+    let sum = match sum {
+        Ok(sum) => sum,
+        Err(_) => store.increment(&own, b"n", 0, None).await.unwrap(),
+    };
+    assert!(unknown > 0, "no connection was cut");
+    assert!((acknowledged..=acknowledged + unknown).contains(&sum), "{acknowledged} + {unknown}: {sum}");
+}
+
+/// A connection that was idle is asked first, so that a cut one costs such a call nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_connection_that_was_idle_costs_no_call() {
+    let Some((line, store)) = at_the_end_of_a_line(|_| ()).await else { return };
+    let own = table();
+    assert_eq!(store.increment(&own, b"n", 1, None).await.unwrap(), 1);
+    line.cut();
+    tokio::time::sleep(atomic::ASKED_AFTER_IDLE + Duration::from_millis(100)).await;
+    assert_eq!(store.increment(&own, b"n", 1, None).await.unwrap(), 2);
 }
 
 /// A role that makes no tables is enough, once they are there.
@@ -221,7 +209,9 @@ async fn a_role_that_only_reads_and_writes_is_enough() {
     limited.set(&own, write("k")).await.unwrap();
     limited.clean().await.unwrap();
     assert_eq!(limited.tables(own.namespace()).await.unwrap(), ["faults"]);
-    limited.delete(&own, b"k").await.unwrap();
+    assert_eq!(limited.increment(&own, b"n", 1, None).await.unwrap(), 1);
+    let delete = ["k", "n"].map(|key| Change::Delete(key.into())).to_vec();
+    assert!(limited.commit(&own, Vec::new(), delete).await.unwrap());
     assert_eq!(limited.tables(own.namespace()).await.unwrap(), Vec::<String>::new());
     let away = format!("DROP OWNED BY {role}; DROP ROLE {role}; DROP SCHEMA {schema} CASCADE");
     limited.pool.close().await;

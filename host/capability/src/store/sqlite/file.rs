@@ -7,6 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, params};
 
+use super::change::{Change, Outcome, record};
 use super::due::to_sql;
 use crate::store::books::RECORD_BYTES;
 use crate::store::page::{Candidate, Cut, start};
@@ -63,13 +64,6 @@ pub(crate) struct NamespaceFile(Connection);
 /// Tables and what they hold now, bytes.
 pub(crate) type Sizes = Vec<(String, u64)>;
 
-/// A change of one record.
-#[derive(Debug, Clone)]
-pub(crate) enum Change {
-    Set { table: TableKey, record: Record },
-    Delete { table: TableKey, key: Bytes },
-}
-
 impl NamespaceFile {
     /// The file's size is bounded by SQLite itself: a write beyond it fails as one on a full disk does.
     pub(crate) fn open(path: &Path, bytes_max: u64) -> Result<Self, Error> {
@@ -95,26 +89,32 @@ impl NamespaceFile {
         open().map_err(|error| failed("open a namespace's store", error))
     }
 
-    /// All changes or none, durable when this returns; the sizes of the tables that they touched. Refuses to grow
+    /// All changes or none, durable when this returns; what came of each, and the sizes of the tables that they touched.
+    /// Refuses to grow
     /// beyond `max` bytes of keys, values and bookkeeping: what is beyond it already may still shrink.
-    pub(crate) fn apply(&mut self, changes: &[&Change], max: Option<u64>) -> Result<Sizes, Error> {
+    pub(crate) fn apply(
+        &mut self,
+        changes: &[&Change],
+        max: Option<u64>,
+    ) -> Result<(Vec<Outcome>, Sizes), Error> {
         let wrong = |error| failed("write to the store", error);
         let begin = rusqlite::TransactionBehavior::Immediate;
         let transaction = self.0.transaction_with_behavior(begin).map_err(wrong)?;
         let before = max.map(|_| total(&transaction)).transpose().map_err(wrong)?;
-        for change in changes {
-            apply_one(&transaction, change).map_err(wrong)?;
-        }
+        let outcomes = changes.iter().map(|change| change.apply(&transaction));
+        let outcomes = outcomes.collect::<rusqlite::Result<Vec<_>>>().map_err(wrong)?;
         if let (Some(max), Some(before)) = (max, before) {
             let after = total(&transaction).map_err(wrong)?;
             if after > max && after > before {
                 return Err(Error::Quota(max));
             }
         }
-        let touched: BTreeSet<&str> = changes.iter().map(|change| change.table()).collect();
+        let done = outcomes.iter().map(|outcome| matches!(outcome, Outcome::Done | Outcome::Sum(..)));
+        let changed = changes.iter().zip(done).filter(|(_, done)| *done);
+        let touched: BTreeSet<&str> = changed.map(|(change, _)| change.table().table()).collect();
         let sizes = sizes_of(&transaction, touched.iter().map(|table| table.as_bytes())).map_err(wrong)?;
         transaction.commit().map_err(wrong)?;
-        Ok(sizes)
+        Ok((outcomes, sizes))
     }
 
     /// What every table holds.
@@ -128,19 +128,7 @@ impl NamespaceFile {
     }
 
     pub(crate) fn get(&self, table: &TableKey, key: &Bytes) -> Result<Option<Record>, Error> {
-        let get = || {
-            let sql = "SELECT value, expires FROM records WHERE tbl = ?1 AND key = ?2";
-            let mut select = self.0.prepare_cached(sql)?;
-            let found = select.query_row(params![table.table().as_bytes(), &key[..]], |row| {
-                Ok(Record {
-                    key: key.clone(),
-                    value: row.get::<_, Vec<u8>>(0)?.into(),
-                    expires_ms: expires(row, 1)?,
-                })
-            });
-            found.optional()
-        };
-        get().map_err(|error| failed("read from the store", error))
+        record(&self.0, table, key).map_err(|error| failed("read from the store", error))
     }
 
     pub(crate) fn scan(
@@ -164,7 +152,7 @@ impl NamespaceFile {
             "SELECT key, length(value), expires{value} FROM records WHERE tbl = ?1 AND key {compare} ?2 ORDER BY key"
         );
         let mut select = self.0.prepare_cached(&sql).map_err(read)?;
-        let mut rows = select.query(params![table.table().as_bytes(), from]).map_err(read)?;
+        let mut rows = select.query(params![name_of(table), from]).map_err(read)?;
         while let Some(row) = rows.next().map_err(read)? {
             let key = row.get_ref(0).map_err(read)?;
             let key = key.as_blob().map_err(|error| failed("scan the store", error.into()))?;
@@ -229,14 +217,6 @@ impl NamespaceFile {
     }
 }
 
-impl Change {
-    fn table(&self) -> &str {
-        match self {
-            Self::Set { table, .. } | Self::Delete { table, .. } => table.table(),
-        }
-    }
-}
-
 /// Adds the sizes to a file that an older version made, or to a new one.
 fn add_sizes(file: &Connection) -> rusqlite::Result<()> {
     let known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'sizes'";
@@ -261,6 +241,11 @@ fn sizes_of<'a>(file: &Connection, tables: impl Iterator<Item = &'a [u8]>) -> ru
     Ok(sizes)
 }
 
+/// A table's name, as the file has it.
+pub(super) fn name_of(table: &TableKey) -> &[u8] {
+    table.table().as_bytes()
+}
+
 fn name(table: Vec<u8>) -> String {
     String::from_utf8_lossy(&table).into_owned()
 }
@@ -269,24 +254,7 @@ fn bytes(sum: i64) -> u64 {
     u64::try_from(sum).unwrap_or(0)
 }
 
-fn apply_one(file: &Connection, change: &Change) -> rusqlite::Result<()> {
-    match change {
-        Change::Set { table, record } => {
-            let sql = "INSERT INTO records (tbl, key, value, expires) VALUES (?1, ?2, ?3, ?4)
-                ON CONFLICT (tbl, key) DO UPDATE SET value = excluded.value, expires = excluded.expires";
-            let expires = record.expires_ms.map(to_sql);
-            let values = params![table.table().as_bytes(), &record.key[..], &record.value[..], expires];
-            file.prepare_cached(sql)?.execute(values)?;
-        }
-        Change::Delete { table, key } => {
-            let sql = "DELETE FROM records WHERE tbl = ?1 AND key = ?2";
-            file.prepare_cached(sql)?.execute(params![table.table().as_bytes(), &key[..]])?;
-        }
-    }
-    Ok(())
-}
-
-fn expires(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+pub(super) fn expires(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(|at| u64::try_from(at).unwrap_or(0)))
 }
 

@@ -112,7 +112,10 @@ async fn a_scan_by_suffix_stops() {
     let key = |number| Bytes::from(format!("{number:06}"));
     let record = |number| Record { key: key(number), value: Bytes::new(), expires_ms: None };
     let changes: Vec<_> = (0..=super::super::SCAN_KEYS_MAX)
-        .map(|number| file::Change::Set { table: table("default"), record: record(number) })
+        .map(|number| change::Change::One {
+            table: table("default"),
+            part: change::Part::Set(record(number)),
+        })
         .collect();
     file.apply(&changes.iter().collect::<Vec<_>>(), None).unwrap();
     let store = Sqlite::open(&SqliteConfig::new(folder.path().to_owned())).unwrap();

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use micro_api::name::Namespace;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::change::{Change, Outcome, Part};
 use super::due::Due;
-use super::file::{Change, NamespaceFile, Sizes};
+use super::file::{NamespaceFile, Sizes};
 use super::{CACHED_VALUE_BYTES_MAX, HotKeys, SqliteConfig, shard};
 use crate::context::unix_ms;
 use crate::store::books::Books;
@@ -34,8 +35,7 @@ pub(crate) struct Task {
 #[derive(Debug)]
 pub(crate) enum Job {
     Get { table: TableKey, key: Bytes },
-    Set { table: TableKey, record: Record },
-    Delete { table: TableKey, key: Bytes },
+    Change(Change),
     Scan { table: TableKey, range: Range, want: Want },
     Tables { namespace: Namespace },
 }
@@ -43,6 +43,9 @@ pub(crate) enum Job {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Done,
+    Sum(i64),
+    /// A check did not hold.
+    Unmet,
     Record(Option<Record>),
     Page(Page),
     Tables(Vec<String>),
@@ -123,8 +126,7 @@ impl Worker {
             let waiter = (reply, turn);
             let entry = waiting.entry(job.namespace().clone()).or_default();
             match job {
-                Job::Set { table, record } => entry.changes.push((Change::Set { table, record }, waiter)),
-                Job::Delete { table, key } => entry.changes.push((Change::Delete { table, key }, waiter)),
+                Job::Change(change) => entry.changes.push((change, waiter)),
                 read => entry.reads.push((read, waiter)),
             }
         }
@@ -146,30 +148,37 @@ impl Worker {
         let all: Vec<_> = changes.iter().map(|(change, _)| change).collect();
         let together = self.apply(namespace, &all);
         let alone = changes.len() == 1;
+        let mut together = together.map(Vec::into_iter);
         for (change, waiter) in changes {
-            let result = match &together {
-                Err(_) if !alone => self.apply(namespace, &[&change]),
-                done => done.clone(),
+            let result = match &mut together {
+                Ok(outcomes) => outcomes.next().ok_or_else(super::stopped),
+                Err(error) if alone => Err(error.clone()),
+                Err(_) => self
+                    .apply(namespace, &[&change])
+                    .and_then(|outcomes| outcomes.into_iter().next().ok_or_else(super::stopped)),
             };
-            match result {
-                Ok(()) => self.remember(change),
+            let answer = match result {
+                Ok(outcome) => self.remember(change, outcome),
                 // Whether it happened after all, the file knows.
-                Err(_) => self.forget(change),
-            }
-            answer_to(waiter, result.map(|()| Answer::Done));
+                Err(error) => {
+                    self.forget(change);
+                    Err(error)
+                }
+            };
+            answer_to(waiter, answer);
         }
     }
 
-    fn apply(&mut self, namespace: &Namespace, changes: &[&Change]) -> Result<(), Error> {
-        for change in changes {
-            if let Change::Set { record: Record { expires_ms: Some(at), .. }, .. } = change {
-                self.due.lower(namespace, *at);
-            }
+    fn apply(&mut self, namespace: &Namespace, changes: &[&Change]) -> Result<Vec<Outcome>, Error> {
+        if let Some(at) = changes.iter().filter_map(|change| change.expires_ms()).min() {
+            self.due.lower(namespace, at);
         }
         let max = self.books.max(namespace);
         let result = self.open(namespace).and_then(|file| file.apply(changes, max));
         self.forget_if_broken(namespace, &result);
-        result.map(|sizes| self.note(namespace, sizes))
+        let (outcomes, sizes) = result?;
+        self.note(namespace, sizes);
+        Ok(outcomes)
     }
 
     fn note(&self, namespace: &Namespace, sizes: Sizes) {
@@ -194,20 +203,53 @@ impl Worker {
             Job::Tables { .. } => {
                 Ok(Answer::Tables(file.map_or_else(|| Ok(Vec::new()), |file| file.tables(unix_ms()))?))
             }
-            Job::Set { .. } | Job::Delete { .. } => Ok(Answer::Done),
+            Job::Change(_) => Ok(Answer::Done),
         }
     }
 
-    fn remember(&self, change: Change) {
-        match change {
-            Change::Set { table, record } => self.cache(table, record.key.clone(), Some(record)),
-            Change::Delete { table, key } => self.cache(table, key, None),
+    /// Keeps what the change left behind; what to tell its caller.
+    fn remember(&self, change: Change, outcome: Outcome) -> Result<Answer, Error> {
+        match (change, outcome) {
+            (_, Outcome::Refused(error)) => Err(error),
+            (_, Outcome::Unmet) => Ok(Answer::Unmet),
+            (change, Outcome::Sum(sum, record)) => {
+                self.cache(change.table().clone(), record.key.clone(), Some(record));
+                Ok(Answer::Sum(sum))
+            }
+            (Change::One { table, part }, Outcome::Done) => {
+                let (key, record) = part.into_record();
+                self.cache(table, key, record);
+                Ok(Answer::Done)
+            }
+            (Change::Commit { table, parts, .. }, Outcome::Done) => {
+                let records: Vec<_> = parts.into_iter().map(Part::into_record).collect();
+                // Who finds one key's new value must not find another's old one: so all old ones go first.
+                for (key, _) in &records {
+                    self.hot.invalidate(&(table.clone(), key.clone()));
+                }
+                for (key, record) in records {
+                    self.cache(table.clone(), key, record);
+                }
+                Ok(Answer::Done)
+            }
+            (change @ Change::Increment { .. }, Outcome::Done) => {
+                self.forget(change);
+                Ok(Answer::Done)
+            }
         }
     }
 
     fn forget(&self, change: Change) {
-        let (Change::Set { table, record: Record { key, .. } } | Change::Delete { table, key }) = change;
-        self.hot.invalidate(&(table, key));
+        let (table, keys) = match change {
+            Change::One { table, part } => (table, vec![part.into_record().0]),
+            Change::Increment { table, key, .. } => (table, vec![key]),
+            Change::Commit { table, parts, .. } => {
+                (table, parts.into_iter().map(|part| part.into_record().0).collect())
+            }
+        };
+        for key in keys {
+            self.hot.invalidate(&(table.clone(), key));
+        }
     }
 
     fn cache(&self, table: TableKey, key: Bytes, record: Option<Record>) {
@@ -289,10 +331,8 @@ impl Worker {
 impl Job {
     fn namespace(&self) -> &Namespace {
         match self {
-            Self::Get { table, .. }
-            | Self::Set { table, .. }
-            | Self::Delete { table, .. }
-            | Self::Scan { table, .. } => table.namespace(),
+            Self::Get { table, .. } | Self::Scan { table, .. } => table.namespace(),
+            Self::Change(change) => change.table().namespace(),
             Self::Tables { namespace } => namespace,
         }
     }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use super::super::TableKey;
+use super::TableKey;
 
 /// By the table that they are to.
 #[derive(Debug, Default)]
-pub(super) struct Writes(Mutex<HashMap<TableKey, OfTable>>);
+pub(crate) struct Writes(Mutex<HashMap<TableKey, OfTable>>);
 
 #[derive(Debug, Default)]
 struct OfTable {
@@ -19,7 +19,7 @@ struct OfTable {
 }
 
 impl Writes {
-    pub(super) fn begin<'a>(&'a self, table: &'a TableKey) -> UnderWay<'a> {
+    pub(crate) fn begin<'a>(&'a self, table: &'a TableKey) -> UnderWay<'a> {
         let mut writes = self.0.lock();
         let of_table = writes.entry(table.clone()).or_default();
         of_table.count += 1;
@@ -28,26 +28,26 @@ impl Writes {
     }
 
     /// Tables with several writes at once.
-    pub(super) fn of_several(&self) -> Vec<TableKey> {
+    pub(crate) fn of_several(&self) -> Vec<TableKey> {
         let writes = self.0.lock();
         writes.iter().filter(|(_, writes)| writes.several).map(|(table, _)| table.clone()).collect()
     }
 }
 
 /// One write; counted until it is dropped.
-pub(super) struct UnderWay<'a> {
+pub(crate) struct UnderWay<'a> {
     writes: &'a Writes,
     table: &'a TableKey,
 }
 
 impl UnderWay<'_> {
     /// No other write ran beside this one.
-    pub(super) fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         self.writes.0.lock().get(self.table).is_none_or(|writes| !writes.several)
     }
 
     /// Others did, and all have ended; from now on it is alone until the next begins.
-    pub(super) fn is_last_of_several(&self) -> bool {
+    pub(crate) fn is_last_of_several(&self) -> bool {
         let mut writes = self.writes.0.lock();
         let Some(of_table) = writes.get_mut(self.table).filter(|writes| writes.count == 1) else {
             return false;

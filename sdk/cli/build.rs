@@ -56,10 +56,17 @@ fn field<'a>(manifest: &'a str, key: &str) -> Result<&'a str, String> {
     found.map(|value| value.trim().trim_matches('"')).ok_or_else(|| format!("an SDK crate without {key}"))
 }
 
-/// The manifest with dependencies by path turned into ones of the SDK's index.
+/// The manifest with dependencies by path turned into ones of the SDK's index, and without those of its own tests.
 fn packaged(manifest: &str) -> Result<String, Box<dyn Error>> {
     let mut packaged = String::new();
+    let mut of_tests = false;
     for line in manifest.lines() {
+        if line.starts_with('[') {
+            of_tests = line == "[dev-dependencies]";
+        }
+        if of_tests {
+            continue;
+        }
         match line.split_once(" = { path = \"") {
             Some((name, rest)) => {
                 let path = rest.split('"').next().unwrap_or_default();

@@ -28,6 +28,8 @@ pub struct Granted {
     pub store: bool,
     /// Calls to other services; which ones is checked at each call.
     pub client: bool,
+    /// Configuration and secrets; which is checked at each read. `wasi:config` too.
+    pub config: bool,
     /// Reading the registry.
     pub registry: bool,
 }
@@ -50,6 +52,7 @@ impl Granted {
             broker: !grants.broker.publish.is_empty(),
             store: !grants.store.is_empty(),
             client: !grants.call.is_empty(),
+            config: !grants.config.is_empty(),
             registry: grants.registry.is_some(),
         })
     }

@@ -6,7 +6,7 @@ use micro_api::manifest::Manifest;
 use tokio::sync::Semaphore;
 
 use crate::grant::Rules;
-use crate::{GrantError, Granted, Scope, Tallies, Tally, broker, client, http, log, registry, store};
+use crate::{GrantError, Granted, Scope, Tallies, Tally, broker, client, config, http, log, registry, store};
 
 /// Outbound HTTP calls that one instance may have open at once, unless the manifest lowers it.
 const OUTBOUND_PER_INSTANCE: usize = 16;
@@ -21,6 +21,8 @@ pub struct Capabilities {
     pub logs: Arc<log::Logs>,
     /// Calls to other services.
     pub client: Arc<dyn client::Caller>,
+    /// Configuration and secrets.
+    pub config: Arc<dyn config::Source>,
     /// What runs.
     pub registry: Arc<dyn registry::Directory>,
     /// Outbound HTTP.
@@ -43,6 +45,8 @@ pub struct Guest {
     /// Its own table in the store.
     pub(crate) table: store::TableKey,
     pub(crate) rules: Rules,
+    /// What it may read of its namespace's configuration.
+    pub(crate) config: config::Reader,
     pub(crate) capabilities: Arc<Capabilities>,
     tally: Arc<Tally>,
     /// Outbound HTTP calls at once, over all instances of the service.
@@ -64,12 +68,14 @@ impl Guest {
         let rules = Rules::new(&manifest.grants)?;
         let outbound_service = capabilities.egress.permits(&scope.key());
         let lowered = manifest.limits.outbound.map_or(OUTBOUND_PER_INSTANCE, |max| max as usize);
+        let config = config::Reader::new(&scope.service, manifest)?;
         let tally = capabilities.tallies.of(&scope.namespace, &scope.service);
         Ok(Arc::new(Self {
             tally,
             table: store::TableKey::own(&scope),
             scope,
             rules,
+            config,
             capabilities,
             outbound_service,
             outbound_instance_max: lowered.min(OUTBOUND_PER_INSTANCE),

@@ -10,6 +10,7 @@
 mod bindings;
 pub mod broker;
 pub mod client;
+pub mod config;
 mod context;
 mod ctx;
 mod grant;

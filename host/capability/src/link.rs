@@ -52,6 +52,10 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
     if granted.client {
         wit_sync::client::add_to_linker::<T, HasCapability>(linker, get)?;
     }
+    if granted.config {
+        wit_sync::config::add_to_linker::<T, HasCapability>(linker, get)?;
+        crate::config::add_wasi_to_linker(linker)?;
+    }
     if granted.registry {
         wit_sync::registry::add_to_linker::<T, HasCapability>(linker, get)?;
     }
@@ -66,6 +70,9 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
     }
     if granted.client {
         wit::client::add_to_linker::<T, HasCapability>(linker, get)?;
+    }
+    if granted.config {
+        wit::config::add_to_linker::<T, HasCapability>(linker, get)?;
     }
     if granted.registry {
         wit::registry::add_to_linker::<T, HasCapability>(linker, get)?;

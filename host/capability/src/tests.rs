@@ -19,7 +19,7 @@ use crate::http::{Connector, Egress, EgressConfig, Io, Resolver};
 use crate::log::{Logs, LogsConfig};
 use crate::registry::Directory;
 use crate::store::Memory;
-use crate::{Capabilities, Context, Guest, Handle, Scope, broker};
+use crate::{Capabilities, Context, Guest, Handle, Scope, broker, config};
 
 pub(crate) fn scope() -> Scope {
     Scope {
@@ -63,6 +63,7 @@ impl World {
             store: Arc::new(Memory::new(1 << 20)),
             logs: Logs::open(LogsConfig::new(folder.path().to_owned())).unwrap(),
             client: Arc::new(Echo { calls: Arc::clone(&calls) }),
+            config: Arc::<config::Memory>::default(),
             registry: Arc::new(OneService),
             egress,
         };
@@ -208,6 +209,7 @@ fn grants_are_checked_when_a_revision_is_configured() {
     let world = World::new();
     let refused = [
         Grants { store: vec!["all".to_owned()], ..Grants::default() },
+        Grants { config: vec!["all".to_owned()], ..Grants::default() },
         Grants { registry: Some("write".to_owned()), ..Grants::default() },
         Grants { call: vec!["a--b".to_owned()], ..Grants::default() },
         Grants { http: vec!["https://x".to_owned()], ..Grants::default() },

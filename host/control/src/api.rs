@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod billing;
 pub(crate) mod broker;
+pub(crate) mod config;
 pub(crate) mod deployments;
 pub(crate) mod device;
 pub(crate) mod documents;

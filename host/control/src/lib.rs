@@ -23,6 +23,7 @@ mod plan;
 mod router;
 mod seal;
 mod task;
+mod vault;
 
 pub use authenticate::{Credentials, CredentialsError};
 pub use authz::{Caller, LocalPeer};
@@ -38,6 +39,7 @@ pub use plan::{
     Plans, Prices,
 };
 pub use seal::keys_of;
+pub use vault::Vault;
 
 #[cfg(test)]
 mod tests;

@@ -94,6 +94,10 @@ pub trait Node: Send + Sync + 'static {
     /// One record a version; empty when nothing of that name runs.
     async fn registry_get(&self, namespace: &Namespace, service: &ServiceName) -> Vec<registry::Service>;
 
+    /// The configuration of some namespace changed by this process: services read it from now on. Changes of others are
+    /// found by the node itself.
+    async fn config_changed(&self) {}
+
     /// Reads records in key order. An exact read of a missing key is a 404 `not found`.
     async fn store_read(
         &self,

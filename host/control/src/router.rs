@@ -1,5 +1,6 @@
 //! All routes, on one page. The OpenAPI file is made from this table, so neither can say what the other doesn't.
 
+mod config;
 mod people;
 
 use std::sync::Arc;
@@ -115,6 +116,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     .into_iter()
     .chain(messages())
     .chain(identity())
+    .chain(config::endpoints())
     .chain(people::endpoints())
     .collect()
 }

@@ -17,6 +17,11 @@ pub(crate) fn second_factor(person: &str) -> String {
     format!("people.sealed_totp {person}")
 }
 
+/// What the key of a namespace's secrets is sealed as.
+pub(crate) fn config_key(namespace: &str) -> String {
+    format!("config_documents.sealed_key {namespace}")
+}
+
 /// Ids of the master keys that these values are sealed by.
 pub fn keys_of(sealed: &[Sealed]) -> BTreeSet<String> {
     sealed.iter().filter_map(|sealed| sealed_by(&sealed.value).ok()).map(str::to_owned).collect()
@@ -42,6 +47,7 @@ fn anew(sealer: &Sealer, sealed: &Sealed) -> Result<Option<String>, CredentialsE
         Place::SigningKey => ("a signing key", SIGNING_KEY.to_owned()),
         Place::SecondFactor => ("a second factor", second_factor(&sealed.id)),
         Place::Successor => ("a refresh token", SUCCESSOR.to_owned()),
+        Place::ConfigKey => ("the key of a namespace's secrets", config_key(&sealed.id)),
     };
     match sealer.open(&context, &sealed.value) {
         Ok(plain) => Ok(Some(sealer.seal(&context, &plain))),

@@ -109,7 +109,9 @@ pub(crate) async fn erase(tx: &mut Tx, person: &str, names: &[&str]) -> Result<(
 /// The log shows people by the name that they have now, so that erasing one later misses no line.
 pub(crate) async fn rename_actor(tx: &mut Tx, person: &str, name: &str) -> Result<(), Error> {
     let rename = query("audit.rename_actor", "UPDATE audit SET actor_name = $2 WHERE actor = $1");
-    rename.bind(person).bind(name).execute(tx).await.map(drop)
+    rename.bind(person).bind(name).execute(tx).await?;
+    // The history of configurations is another log of who did what.
+    crate::config::rename_actor(tx, person, name).await
 }
 
 /// As [`rename_actor`], where something was done to a person.

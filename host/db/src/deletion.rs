@@ -7,7 +7,7 @@ use crate::audit::{Actor, Entry};
 use crate::dialect::Tx;
 use crate::people::{self, key_of};
 use crate::query::query;
-use crate::{Db, Error, Refusal, audit, members, now_ms, projects, sessions};
+use crate::{Db, Error, Refusal, audit, config, members, now_ms, projects, sessions};
 
 /// How long a deleted account can be restored.
 pub const GRACE_MS: i64 = 14 * 24 * 60 * 60 * 1_000;
@@ -63,6 +63,8 @@ impl Db {
     /// Erases the people whose time is over: address and name are free again, and the audit log has a pseudonym. How
     /// many went.
     pub async fn erase_people(&self, before_ms: i64) -> Result<usize, Error> {
+        // Until now the namespaces that ended with a person could have come back.
+        config::forget_ended(self, before_ms).await?;
         let due = query("people.due", "SELECT id FROM people WHERE deleted_ms <= $1 LIMIT $2");
         let due = due.bind(before_ms).bind(ROUND_MAX).read_all::<(String,)>(self).await?;
         let mut erased = 0;

@@ -110,6 +110,9 @@ pub enum Error {
     /// Micro's text for a rule that is not there.
     #[error("Rule not found")]
     NoRule,
+    /// A namespace's configuration does not take what was asked for.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigFault),
     /// What a person or a team asked for cannot be.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -145,6 +148,7 @@ impl Error {
             Self::NoUpload | Self::AccountExists | Self::NoAccount | Self::RuleExists | Self::NoRule => {
                 Api::bad_request(id, detail)
             }
+            Self::Config(fault) => fault.to_api(id),
             Self::Refused(refusal) => refusal.to_api(id),
             Self::TooMany { .. } | Self::Blocked(_) | Self::Limit { resets_ms: None, .. } => {
                 Api::forbidden(id, detail)

@@ -49,6 +49,12 @@ const STEPS: &[Step] = &[
         postgres: include_str!("../migrations/postgres/0005_oidc.sql"),
     },
     Step {
+        number: 7,
+        name: "config",
+        sqlite: include_str!("../migrations/sqlite/0007_config.sql"),
+        postgres: include_str!("../migrations/postgres/0007_config.sql"),
+    },
+    Step {
         number: 9,
         name: "external",
         sqlite: include_str!("../migrations/sqlite/0009_external.sql"),

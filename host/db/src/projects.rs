@@ -10,7 +10,7 @@ use micro_api::team::{Environment, Project};
 use crate::audit::{Actor, Entry};
 use crate::dialect::Tx;
 use crate::query::query;
-use crate::{Db, Error, Refusal, access, audit, external, now_ms, people, rules};
+use crate::{Db, Error, Refusal, access, audit, config, external, now_ms, people, rules};
 
 /// Namespaces that only the platform has. `default` is the operator's, and made by the platform.
 pub const RESERVED: [&str; 9] =
@@ -159,6 +159,7 @@ impl Db {
             refuse_reserved(&environment.namespace)?;
             tx.lock(&environment.namespace).await?;
             end(&mut tx, &environment.namespace, now_ms()).await?;
+            config::forget(&mut tx, &environment.namespace).await?;
             audit::write(&mut tx, entry(actor, &environment.namespace, "namespace.delete", "")).await?;
             ended.push(parse(&environment.namespace)?);
         }
@@ -182,6 +183,7 @@ impl Db {
         }
         refuse_reserved(namespace.as_str())?;
         end(&mut tx, namespace.as_str(), now_ms()).await?;
+        config::forget(&mut tx, namespace.as_str()).await?;
         audit::write(&mut tx, entry(actor, namespace.as_str(), "namespace.delete", "")).await?;
         tx.commit().await
     }

@@ -15,6 +15,8 @@ pub enum Place {
     SecondFactor,
     /// The successor of a refresh token that was just used; the id is the token's digest.
     Successor,
+    /// The key that a namespace's secrets are sealed by; the id is the namespace.
+    ConfigKey,
 }
 
 /// A sealed value.
@@ -71,7 +73,9 @@ fn select() -> Query {
          SELECT CAST('second_factor' AS TEXT), id, sealed_totp FROM people WHERE sealed_totp IS NOT NULL
          UNION ALL
          SELECT CAST('successor' AS TEXT), digest, sealed_successor FROM refresh_tokens
-           WHERE sealed_successor <> '' AND rotated_ms >= $2",
+           WHERE sealed_successor <> '' AND rotated_ms >= $2
+         UNION ALL
+         SELECT CAST('config_key' AS TEXT), namespace, sealed_key FROM config_documents WHERE sealed_key <> ''",
     );
     let now = now_ms();
     select.bind(now).bind(now - REPEAT_MS)
@@ -82,6 +86,7 @@ fn known(rows: Vec<Row>) -> Result<Vec<Sealed>, Error> {
         "signing_key" => Ok(Place::SigningKey),
         "second_factor" => Ok(Place::SecondFactor),
         "successor" => Ok(Place::Successor),
+        "config_key" => Ok(Place::ConfigKey),
         other => Err(Error::Malformed { what: "place", text: other.to_owned() }),
     };
     rows.into_iter().map(|(text, id, value)| Ok(Sealed { place: place(&text)?, id, value })).collect()
@@ -114,6 +119,10 @@ async fn replace(tx: &mut Tx, sealed: &Sealed, value: String) -> Result<u64, Err
         Place::SecondFactor => {
             query("people.reseal", "UPDATE people SET sealed_totp = $3 WHERE id = $1 AND sealed_totp = $2")
         }
+        Place::ConfigKey => query(
+            "config_documents.reseal",
+            "UPDATE config_documents SET sealed_key = $3 WHERE namespace = $1 AND sealed_key = $2",
+        ),
         Place::Successor => query(
             "refresh_tokens.reseal",
             "UPDATE refresh_tokens SET sealed_successor = $3 WHERE digest = $1 AND sealed_successor = $2",

@@ -1,6 +1,7 @@
 //! Every test runs on SQLite, and on PostgreSQL when `MICRO_TEST_POSTGRES` names a server.
 
 mod builder;
+mod config;
 mod contention;
 mod copy;
 mod external;

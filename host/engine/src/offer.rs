@@ -83,6 +83,9 @@ impl Offer {
         if path == "wasi:logging/logging" && matches!(version, "" | "0.1.0-draft") {
             return Self::Always;
         }
+        if path == "wasi:config/store" && version == "0.2.0-rc.1" {
+            return Self::Grant { key: "config", line: "config = [\"own\"]" };
+        }
         if let Some(path) = path.strip_prefix("wasi:") {
             let known = match version {
                 v if v.starts_with("0.2.") => WASI_P2,
@@ -101,6 +104,7 @@ impl Offer {
             Some("broker") => Self::Grant { key: "broker", line: "broker = { publish = [\"*\"] }" },
             Some("store") => Self::Grant { key: "store", line: "store = [\"own\"]" },
             Some("client") => Self::Grant { key: "call", line: "call = [\"*\"]" },
+            Some("config") => Self::Grant { key: "config", line: "config = [\"own\"]" },
             Some("registry") => Self::Grant { key: "registry", line: "registry = \"read\"" },
             _ => Self::Unknown,
         }

@@ -4,6 +4,7 @@ mod admin;
 mod backup;
 mod builder;
 mod config;
+mod configs;
 mod data;
 mod directory;
 mod elsewhere;

@@ -15,7 +15,7 @@ use micro_capability::{Scope, broker, log};
 use micro_control::{ActiveRevision, Load, LogQuery, Plans, Unservable};
 use micro_gateway::{Entry, Snapshot};
 use micro_runtime::{Context, Revision, Runtime};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 use crate::directory::{self, Directory};
 use crate::elsewhere::Elsewhere;
@@ -41,6 +41,8 @@ pub(crate) struct Parts {
     pub(crate) plans: Arc<Plans>,
     /// Where the gateway listens: what node entries show as their address.
     pub(crate) address: String,
+    /// Told when this process changed a configuration.
+    pub(crate) config_changed: Arc<Notify>,
 }
 
 /// The one node of this process.
@@ -285,6 +287,10 @@ impl micro_control::Node for Node {
 
     async fn registry_get(&self, namespace: &Namespace, service: &ServiceName) -> Vec<registry::Service> {
         self.parts.directory.records(namespace, service)
+    }
+
+    async fn config_changed(&self) {
+        self.parts.config_changed.notify_one();
     }
 
     async fn store_read(

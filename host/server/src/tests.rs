@@ -46,6 +46,7 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
         store: Arc::clone(&store) as Arc<_>,
         logs: Arc::clone(&logs),
         client: dispatcher.clone(),
+        config: Arc::<micro_capability::config::Memory>::default(),
         registry: directory.clone(),
         egress: Arc::clone(&egress),
     });
@@ -56,6 +57,7 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     let (meters, plans, store) = (Meters::new(), Arc::default(), Admin::new(store));
     let pumps = broker::Broker::new(messages.clone(), dispatcher, Arc::clone(&logs));
     let (broker, id) = (broker::Admin::new(messages), "n1".to_owned());
+    let config_changed = Arc::default();
     Node::new(Parts {
         runtime,
         logs,
@@ -71,6 +73,7 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
         meters,
         plans,
         address,
+        config_changed,
     })
 }
 

@@ -30,6 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::builder::{self, BuilderCommand, Condition};
 use crate::config::Options;
+use crate::configs::Configs;
 use crate::data::{Addresses, DataFolder};
 use crate::directory::Directory;
 use crate::health::{self, Check, Probe};
@@ -55,8 +56,9 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
 
     // A wrong master key stops here, before anything is written.
     let sealer = secrets::sealer(&options, &data, &db).await?;
-    let credentials =
-        Credentials::open(db.clone(), sealer, options.audience()).await.context("read the keys")?;
+    let credentials = Credentials::open(db.clone(), Arc::clone(&sealer), options.audience())
+        .await
+        .context("read the keys")?;
     let operator_secret = micro_control::first_start(&db).await.context("make the operator")?;
     check_reach(&options, &db).await?;
     let passwords = Passwords::new(PasswordConfig::default()).context("prepare passwords")?;
@@ -88,8 +90,10 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         http::Egress::new(http::EgressConfig { loopback: options.allow_loopback, ..Default::default() })
             .context("set up outbound TLS")?;
     let broker = Arc::new(broker::Memory::new(broker::MemoryConfig::default()));
+    let configs = Configs::open(db.clone(), sealer).await.context("read the configuration's counter")?;
     let capabilities = Arc::new(Capabilities {
         broker: broker.clone(),
+        config: Arc::clone(&configs) as _,
         tallies: Arc::clone(&meters.tallies),
         store: Arc::clone(&store),
         logs: Arc::clone(&logs),
@@ -119,6 +123,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         meters: meters.clone(),
         plans: Arc::clone(&plans),
         address: addresses.api.to_string(),
+        config_changed: configs.woken_by(),
     }));
     let gateway_config = micro_gateway::Config {
         domain: options.domain.clone(),
@@ -152,6 +157,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     );
 
     let tasks = TaskTracker::new();
+    tasks.spawn(configs.run(stop.clone()));
     tasks.spawn(Arc::clone(&control).run(stop.clone()));
     tasks.spawn(pumps.run(stop.clone()));
     let keeper = Keeper::new(db.clone(), meters, folder.node_id()?, Arc::new(micro_db::now_ms));

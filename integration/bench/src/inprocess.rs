@@ -173,6 +173,7 @@ impl Node {
             store: Arc::new(store::Memory::new(1 << 20)),
             logs: Logs::open(LogsConfig::new(folder.path().join("logs")))?,
             client: Arc::new(Nobody),
+            config: Arc::<micro_capability::config::Memory>::default(),
             registry: Arc::new(Nobody),
             egress: Egress::new(EgressConfig::default())?,
         };

@@ -3,6 +3,7 @@
 mod backup;
 mod bad_input;
 mod broker;
+mod config;
 mod crash;
 mod external;
 mod git_servers;

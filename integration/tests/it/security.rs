@@ -4,4 +4,5 @@ mod imports;
 mod limits;
 mod neighbours;
 mod origins;
+mod secrets;
 mod tenants;

@@ -3,6 +3,7 @@
 //! [`parse`] is the only way from text to a [`Manifest`]: it refuses unknown keys and impossible values with the line
 //! and column. The JSON Schema of the file is `micro.schema.json` beside this crate's `Cargo.toml`.
 
+mod config;
 mod grants;
 mod parse;
 mod subscribe;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::config::SECRET as SECRET_GRANT;
 pub use self::grants::grant_line;
 pub use self::parse::{FILE_BYTES_MAX, ManifestError, parse};
 pub use self::subscribe::{BrokerGrants, Subscribe};
@@ -36,6 +38,8 @@ pub struct Manifest {
     pub route: Vec<Route>,
     /// Topics whose messages call an endpoint.
     pub subscribe: Vec<Subscribe>,
+    /// Values that the service reads where its namespace's configuration has none. At most 16 keys deep.
+    pub config: crate::config::Document,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -120,6 +124,8 @@ pub struct Grants {
     pub registry: Option<String>,
     /// Services it may call; `*` is all of its namespace.
     pub call: Vec<String>,
+    /// `own`: the namespace's configuration below the service's name; `*`: all of it; `secret:PATH`: one secret.
+    pub config: Vec<String>,
     /// Outbound hosts, `host:port` or `host` (443).
     pub http: Vec<String>,
 }

@@ -26,6 +26,15 @@
 //! | `DELETE /v1/broker/groups?topic=&queue=` | → 204; the group and its messages go, until somebody subscribes again |
 //! | `GET /v1/broker/dead?topic=&queue=&limit=` | → `[broker::Dead]`, oldest first |
 //! | `POST /v1/broker/redrive`, `POST /v1/broker/discard` | `broker::Filter` → `broker::Moved` |
+//! | `GET /v1/config?path=` | → `config::Entry`, secrets masked; 404 `not found` |
+//! | `GET /v1/config/list` | → `[config::Entry]`: every value, secrets masked |
+//! | `POST /v1/config/set` | `config::SetValue` → `config::Change` |
+//! | `POST /v1/config/delete` | `config::AtPath` → 204, also when nothing was there |
+//! | `POST /v1/config/secret` | `config::AtPath` → `config::Secret`; audited |
+//! | `GET /v1/config/history?limit=` | → `[config::Change]`, newest first |
+//! | `GET /v1/config/diff?from=&to=` | → `[config::Difference]`; `to` absent: now, `from` absent: the one before `to` |
+//! | `POST /v1/config/restore` | `config::Restore` → `config::Change` |
+//! | `POST /v1/config/clone` | `config::CloneTo` → `config::Change` of the other namespace |
 //! | `GET /v1/openapi.json` | the OpenAPI 3.1 file |
 //! | `POST /rpc` | GW-13: `{"service","endpoint","request"}` → the reply's JSON |
 //!
@@ -77,6 +86,7 @@ pub const REGISTRY: &str = "/v1/registry/services";
 pub const DEREGISTER: &str = "/v1/registry/deregister";
 pub const STORE: &str = "/v1/store";
 pub const BROKER: &str = "/v1/broker";
+pub const CONFIG: &str = "/v1/config";
 pub const OPENAPI: &str = "/v1/openapi.json";
 pub const RPC: &str = "/rpc";
 

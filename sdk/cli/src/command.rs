@@ -8,6 +8,7 @@ mod broker;
 mod build;
 mod call;
 mod completions;
+mod config;
 mod deregister;
 mod doctor;
 mod env;
@@ -77,6 +78,7 @@ pub(crate) enum Command {
     Stats(stats::Args),
     Store(store::Args),
     Broker(broker::Args),
+    Config(config::Args),
     // Who one is
     Signup(signup::Args),
     Login(login::Args),
@@ -134,6 +136,7 @@ pub(crate) async fn run(command: Command, selection: &Selection) -> Result<()> {
         Command::Health(args) => health::run(args, selection).await,
         Command::Stats(args) => stats::run(args, selection).await,
         Command::Store(args) => store::run(args, selection).await,
+        Command::Config(args) => config::run(args, selection).await,
         Command::Login(args) => login::run(args, selection).await,
         Command::Logout(args) => logout::run(args, selection).await,
         Command::Whoami(args) => whoami::run(args, selection).await,

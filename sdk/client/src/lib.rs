@@ -7,6 +7,7 @@ mod account;
 mod address;
 mod broker;
 mod call;
+mod config;
 mod deployment;
 mod error;
 mod logs;

@@ -27,6 +27,7 @@ extern crate self as micro_sdk;
 pub mod api;
 pub mod broker;
 pub mod client;
+pub mod config;
 mod context;
 mod error;
 #[cfg(feature = "http")]

@@ -26,6 +26,7 @@ use prost::Message;
 use crate::{Context, Error, LocalFuture, Request, Service};
 
 mod broker;
+mod config;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ type Answer = Rc<dyn Fn(Request) -> LocalFuture<'static, Result<Vec<u8>, Error>>
 pub(crate) struct State {
     services: HashMap<String, Answer>,
     pub(crate) published: Vec<Published>,
+    pub(crate) config: config::Document,
     pub(crate) store: store::Table,
     pub(crate) registry: Vec<crate::registry::Service>,
     pub(crate) logs: Vec<String>,
@@ -118,6 +120,19 @@ impl World {
         answer: impl Fn(crate::http::Request) -> Result<crate::http::Response, Error> + 'static,
     ) {
         with_state(|state| state.http = Some(Rc::new(answer)));
+    }
+
+    /// Makes the JSON object `document` the configuration that [`config`](crate::config) reads.
+    ///
+    /// # Panics
+    /// When it is no JSON object.
+    pub fn set_config(&self, document: &str) {
+        with_state(|state| state.config.set(document));
+    }
+
+    /// Sets a secret.
+    pub fn set_secret(&self, path: &str, text: &str) {
+        with_state(|state| state.config.set_secret(path, text));
     }
 
     /// Puts a service into the registry.

@@ -57,7 +57,7 @@ impl Fixture {
     }
 
     /// The code in the newest mail to `to`.
-    async fn code_to(&self, to: &str) -> String {
+    pub(super) async fn code_to(&self, to: &str) -> String {
         let mail = self.mail_to(to).await;
         let code = mail.lines().find(|line| line.starts_with("    ")).unwrap_or_else(|| panic!("{mail}"));
         code.trim().to_owned()

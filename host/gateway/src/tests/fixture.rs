@@ -81,6 +81,7 @@ impl Server {
             store: Arc::new(store::Memory::new(1 << 20)),
             logs: Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap(),
             client: dispatcher.clone(),
+            config: Arc::<micro_capability::config::Memory>::default(),
             registry: Arc::new(Nothing),
             egress: Egress::new(EgressConfig::default()).unwrap(),
         });

@@ -51,6 +51,7 @@ impl Fixture {
             store: Arc::new(micro_capability::store::Memory::new(1 << 20)),
             logs: Arc::clone(&logs),
             client: Arc::new(Nobody),
+            config: Arc::<micro_capability::config::Memory>::default(),
             registry: Arc::new(Nobody),
             egress: Egress::new(EgressConfig::default()).unwrap(),
         });

@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 
 use micro_sdk::broker::Publisher;
-use micro_sdk::{Client, Context, Error, http, registry, store};
+use micro_sdk::{Client, Context, Error, config, http, registry, store};
 
 use crate::{ProberHandler, Request, Response};
 
@@ -13,6 +13,11 @@ impl ProberHandler for Prober {
         let said = match request.import.as_str() {
             "client.call" => told(Client::new(name).call_bytes("Helloworld.Call", Vec::new()).await),
             "broker.publish" => told(Publisher::new(name).publish_json("{}").await),
+            "config.get" => told(config::get(name).await),
+            "config.secret" => told(config::secret(name).await),
+            // No version is known to whoever asks, so this does not wait.
+            "config.version" => told(config::version().await),
+            "config.next" => told(config::next(u64::MAX).await),
             "log.write" => {
                 micro_sdk::info!("{name}");
                 "written".to_owned()

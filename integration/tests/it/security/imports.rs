@@ -73,6 +73,7 @@ impl Prober<'_> {
         let manifest = format!(
             "[service]\nname = \"prober\"\n[grants]\n\
              broker = {{ publish = [\"*\"] }}\nstore = [\"own\"]\nregistry = \"read\"\ncall = [\"*\"]\n\
+             config = [\"*\", \"secret:{KEY}\", \"secret:{SERVICE}\", \"secret:{NOWHERE}\"]\n\
              http = [\"{api}\", \"{control}\"]\n"
         );
         Guest::Prober.place(&folder, &manifest)?;
@@ -115,6 +116,9 @@ async fn a_guest_finds_nothing_of_another_tenants_by_any_import() -> Result<()> 
     ann.micro.ok(&["run", &folder.display().to_string()]).await?;
     let (own, other) =
         (Prober { platform: &platform, tenant: &ann }, Prober { platform: &platform, tenant: &bob });
+    // Before anybody reads it, so that nobody has to wait for a change.
+    ann.micro.ok(&["config", "set", KEY, VALUE]).await?;
+    ann.micro.ok(&["config", "set", "--secret", SERVICE, VALUE]).await?;
     own.deploy().await?;
     other.deploy().await?;
     ann.micro.ok(&["store", "write", "--table", "prober", KEY, VALUE]).await?;
@@ -126,10 +130,13 @@ async fn a_guest_finds_nothing_of_another_tenants_by_any_import() -> Result<()> 
     ensure!(own.probe("client.call", SERVICE, "").await?.contains("Hello"));
     ensure!(own.probe("registry.list-services", "", "").await?.contains(SERVICE));
     ensure!(own.probe("registry.get-service", SERVICE, "").await?.contains(SERVICE));
-    // Six requests came from outside.
+    ensure!(own.probe("config.get", KEY, "").await?.contains(VALUE));
+    ensure!(own.probe("config.secret", SERVICE, "").await?.contains(VALUE));
+    ensure!(own.probe("config.version", "", "").await?.contains('2'));
+    // Nine requests came from outside.
     let before = eventually("what was used is written down", Duration::from_secs(10), async || {
         let used = used(&platform, &ann).await?;
-        ensure!(used.contains(&("requests_per_month".to_owned(), 6)), "{used:?}");
+        ensure!(used.contains(&("requests_per_month".to_owned(), 9)), "{used:?}");
         Ok(used)
     })
     .await?;

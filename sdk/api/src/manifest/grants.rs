@@ -3,22 +3,26 @@
 use super::{Grants, Manifest};
 
 /// Imports that a grant decides, by interface name, with the line that grants each.
-const GRANTED: [(&str, &str); 4] = [
+const GRANTED: &[(&str, &str)] = &[
     ("broker", "broker = { publish = [\"*\"] }"),
-    ("store", "store = [\"own\"]"),
-    ("registry", "registry = \"read\""),
     ("client", "call = [\"*\"]"),
+    ("config", "config = [\"own\"]"),
+    ("registry", "registry = \"read\""),
+    ("store", "store = [\"own\"]"),
 ];
 
 /// The interface of an import of ours: `store` of `micro:platform/store@0.1.0`, of either package.
 fn interface(import: &str) -> Option<&str> {
+    if import.starts_with("wasi:config/") {
+        return Some("config");
+    }
     let rest =
         import.strip_prefix("micro:platform/").or_else(|| import.strip_prefix("micro:platform-sync/"))?;
     Some(rest.split_once('@').map_or(rest, |(name, _)| name))
 }
 
 /// The lines of `micro.toml` that would grant `import` (`micro:platform/store@0.1.0`): a section head and a key. None
-/// when no line could: the import is always there (types, log, every `wasi:` one), or nobody offers it.
+/// when no line could: the import is always there (types, log, most of `wasi:`), or nobody offers it.
 pub fn grant_line(import: &str) -> Option<String> {
     let name = interface(import)?;
     let (_, line) = GRANTED.iter().find(|(interface, _)| *interface == name)?;
@@ -39,6 +43,7 @@ impl Grants {
     pub fn allow(&self, import: &str) -> bool {
         match interface(import) {
             Some("broker") => !self.broker.publish.is_empty(),
+            Some("config") => !self.config.is_empty(),
             Some("store") => !self.store.is_empty(),
             Some("registry") => self.registry.is_some(),
             Some("client") => !self.call.is_empty(),

@@ -259,6 +259,9 @@ fn check_values(manifest: &Manifest, table: &DeTable<'_>) -> Result<(), Fault> {
     check_limits(manifest, &places)?;
     check_grants(manifest, &places)?;
     subscribe::check(manifest, &places)?;
+    if let Some(config) = table.get("config") {
+        super::config::check_defaults(config).map_err(|(span, text)| Fault::new(span, text))?;
+    }
     manifest.route.iter().enumerate().try_for_each(|(number, route)| check_route(route, number, &places))
 }
 
@@ -375,6 +378,8 @@ fn check_grants(manifest: &Manifest, places: &Places<'_, '_>) -> Result<(), Faul
             return Err(Fault::new(span, error.to_string()).hint("`*` is every service of the namespace"));
         }
     }
+    super::config::check_grant(&grants.config)
+        .map_err(|(index, text)| Fault::new(places.span("grants", "config", Some(index)), text))?;
     for (index, host) in grants.http.iter().enumerate() {
         check_host(host, places.span("grants", "http", Some(index)))?;
     }

@@ -36,6 +36,7 @@ broker = { publish = ["orders.*"] }
 store = ["own"]
 registry = "read"
 call = ["*", "greeter", "api.greeter"]
+config = ["own", "secret:stripe.key"]
 http = ["api.example.com:8443", "example.com", "[::1]:80", "127.0.0.1:80"]
 
 [[route]]
@@ -208,7 +209,9 @@ fn sections(schema: &Value) -> BTreeMap<String, Vec<String>> {
         assert_eq!(definition["additionalProperties"], false, "{name}");
         (name.to_owned(), keys(definition))
     };
-    schema["properties"].as_object().unwrap().iter().map(|(name, property)| section(name, property)).collect()
+    // `config` has whatever keys the service reads.
+    let all = schema["properties"].as_object().unwrap().iter().filter(|(name, _)| *name != "config");
+    all.map(|(name, property)| section(name, property)).collect()
 }
 
 #[test]
@@ -251,4 +254,40 @@ fn the_schema_and_the_parser_know_the_same_keys() {
     }
     parse("[build]\ncommand = \"make\"\npath = \"out.wasm\"\n[[route]]\nendpoint = \"A.B\"\ndescription = \"d\"\n")
         .unwrap();
+}
+
+#[test]
+fn defaults_of_the_configuration_are_what_json_has() {
+    let manifest = parse(
+        "[config]\ngreeting = \"hi\"\nlimit.max = 3\n[config.database]\nport = 3000\nhosts = [\"a\"]\n",
+    )
+    .unwrap();
+    let expected = serde_json::json!({"greeting": "hi", "limit": {"max": 3}, "database": {"port": 3000, "hosts": ["a"]}});
+    assert_eq!(serde_json::Value::Object(manifest.config), expected);
+    for (text, part) in [
+        ("[config]\nat = 2020-01-01\n", "micro.toml:2:6: write a date as text"),
+        ("[config]\nn = [nan]\n", "micro.toml:2:6: write a number"),
+        ("[config]\n\"a.b\" = 1\n", "micro.toml:2:1: a key is not empty and has no dots"),
+        ("config = 1\n", "micro.toml:1:10"),
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let deep = (0..17).map(|_| "k").collect::<Vec<_>>().join(".");
+    assert!(parse(&format!("[config]\n{deep} = 1\n")).is_err());
+}
+
+#[test]
+fn the_grant_of_the_configuration_is_own_all_or_secrets() {
+    let granted = parse("[grants]\nconfig = [\"own\", \"secret:stripe.key\"]\n").unwrap().grants;
+    assert!(granted.allow("micro:platform/config@0.1.0") && granted.allow("wasi:config/store@0.2.0-rc.1"));
+    let denied = Grants::default();
+    assert!(
+        !denied.allow("micro:platform-sync/config@0.1.0") && !denied.allow("wasi:config/store@0.2.0-rc.1")
+    );
+    assert_eq!(grant_line("wasi:config/store@0.2.0-rc.1").unwrap(), "[grants]\nconfig = [\"own\"]");
+    for wrong in ["all", "secret:", "secret:a..b", "own.x"] {
+        let error = parse(&format!("[grants]\nconfig = [\"{wrong}\"]\n")).unwrap_err();
+        assert_eq!((error.line, error.column), (2, 11), "{wrong}: {error}");
+    }
 }

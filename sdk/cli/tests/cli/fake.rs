@@ -5,6 +5,7 @@
 
 pub(crate) mod accounts;
 mod broker;
+mod config;
 mod teams;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub(crate) struct Seen {
     pub(crate) uploads: Vec<Vec<u8>>,
     pub(crate) log_queries: Vec<BTreeMap<String, String>>,
     pub(crate) accounts: accounts::Accounts,
+    config: config::Config,
     questions: BTreeMap<String, usize>,
     store: BTreeMap<String, BTreeMap<String, Value>>,
 }
@@ -103,6 +105,7 @@ fn router(seen: Shared) -> Router {
         .route("/v1/store/tables", get(|| async { Json(["helloworld", "micro"]) }))
         .route("/rpc", post(rpc))
         .merge(accounts::router())
+        .merge(config::router())
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&seen), accounts::guard))
         .layer(axum::extract::DefaultBodyLimit::max(64 << 20))
         .with_state(seen)

@@ -2,7 +2,7 @@
 
 use crate::harness::Micro;
 
-const COMMANDS: [&str; 42] = [
+const COMMANDS: &[&str] = &[
     "server",
     "env",
     "new",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 42] = [
     "stats",
     "store",
     "broker",
+    "config",
     "signup",
     "login",
     "logout",

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
 mod account;
+mod config;
 mod deploy;
 mod fake;
 mod harness;

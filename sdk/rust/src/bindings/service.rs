@@ -311,6 +311,73 @@ pub mod micro {
                         .finish()
                 }
             }
+            /// What `commit` asks first: that the key holds exactly this value or, with none, that there is no such record.
+            #[derive(Clone)]
+            pub struct Check {
+                pub key: _rt::String,
+                pub value: ::core::option::Option<_rt::Vec<u8>>,
+            }
+            impl ::core::fmt::Debug for Check {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Check")
+                        .field("key", &self.key)
+                        .field("value", &self.value)
+                        .finish()
+                }
+            }
+            /// A value to write. A `ttl` in milliseconds makes it expire.
+            #[derive(Clone)]
+            pub struct Write {
+                pub value: _rt::Vec<u8>,
+                pub ttl: ::core::option::Option<u64>,
+            }
+            impl ::core::fmt::Debug for Write {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Write")
+                        .field("value", &self.value)
+                        .field("ttl", &self.ttl)
+                        .finish()
+                }
+            }
+            /// What `commit` does with a key.
+            #[derive(Clone)]
+            pub enum Action {
+                Set(Write),
+                Delete,
+            }
+            impl ::core::fmt::Debug for Action {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Action::Set(e) => f.debug_tuple("Action::Set").field(e).finish(),
+                        Action::Delete => f.debug_tuple("Action::Delete").finish(),
+                    }
+                }
+            }
+            #[derive(Clone)]
+            pub struct Change {
+                pub key: _rt::String,
+                pub action: Action,
+            }
+            impl ::core::fmt::Debug for Change {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Change")
+                        .field("key", &self.key)
+                        .field("action", &self.action)
+                        .finish()
+                }
+            }
             #[allow(unused_unsafe, clippy::all)]
             /// The record of `key`, none if there is none or it has expired.
             #[allow(async_fn_in_trait)]
@@ -1681,6 +1748,633 @@ pub mod micro {
                         .await
                 }
             }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Adds to a number and gives the sum. The value is the decimal text of an s64; a missing or expired record counts as
+            /// 0, anything else than a number is 400, and so is a sum beyond an s64: nothing changes then. `ttl`, in milliseconds,
+            /// applies only when the record is made, as the window of a rate limiter asks: a later call does not prolong it.
+            #[allow(async_fn_in_trait)]
+            pub async fn increment(
+                key: _rt::String,
+                delta: i64,
+                ttl: ::core::option::Option<u64>,
+            ) -> ::core::result::Result<i64, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String, i64, ::core::option::Option<u64>);
+                        type Results = ::core::result::Result<i64, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (40 + 8 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            (24 + 2 * ::core::mem::size_of::<*const u8>())
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/store@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]increment"]
+                                fn call(_: *mut u8, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1, _lower2): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            let _param_ptr = unsafe { _ptr.add(0) };
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((2 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                *_param_ptr.add(0).cast::<i64>() = _rt::as_i64(_lower1);
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((8 + 2 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                match _lower2 {
+                                    Some(e) => {
+                                        *_param_ptr.add(0).cast::<u8>() = (1i32) as u8;
+                                        *_param_ptr.add(8).cast::<i64>() = _rt::as_i64(e);
+                                    }
+                                    None => {
+                                        *_param_ptr.add(0).cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                            }
+                            ParamsLower(_ptr)
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr.add(8).cast::<i64>();
+                                            l1
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l2 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l3 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len4 = l3;
+                                            let bytes4 = _rt::Vec::from_raw_parts(
+                                                l2.cast(),
+                                                len4,
+                                                len4,
+                                            );
+                                            let l5 = i32::from(
+                                                *_ptr
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l6 = *_ptr
+                                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *_ptr
+                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            let l9 = *_ptr
+                                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes4),
+                                                code: l5 as u16,
+                                                detail: _rt::string_lift(bytes8),
+                                                status: _rt::string_lift(bytes11),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((key, delta, ttl))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Does all of `changes` or nothing, and nobody sees a part of it. False: one of `checks` did not hold, so nothing
+            /// changed. One check and one change on a key are a compare-and-swap.
+            /// Limits: 100 checks and changes, 4 MiB of keys and values in all; a key is changed once.
+            /// When the store's server went away meanwhile, `increment` and `commit` fail with 503 and say that they may have
+            /// happened: the platform does not send them twice.
+            #[allow(async_fn_in_trait)]
+            pub async fn commit(
+                checks: _rt::Vec<Check>,
+                changes: _rt::Vec<Change>,
+            ) -> ::core::result::Result<bool, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8, usize, *mut u8, usize);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::Vec<Check>, _rt::Vec<Change>);
+                        type Results = ::core::result::Result<bool, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/store@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]commit"]
+                                fn call(
+                                    _: *mut u8,
+                                    _: usize,
+                                    _: *mut u8,
+                                    _: usize,
+                                    _: *mut u8,
+                                ) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: *mut u8,
+                                _: usize,
+                                _: *mut u8,
+                                _: usize,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe {
+                                call(_params.0, _params.1, _params.2, _params.3, _results)
+                                    as u32
+                            }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let base6 = _params.0;
+                                let len6 = _params.1;
+                                for i in 0..len6 {
+                                    let base = base6
+                                        .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l0 = *base.add(0).cast::<*mut u8>();
+                                        let l1 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l0, l1, 1);
+                                        let l2 = i32::from(
+                                            *base
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l2 {
+                                            0 => {}
+                                            _ => {
+                                                let l3 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l4 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base5 = l3;
+                                                let len5 = l4;
+                                                _rt::cabi_dealloc(base5, len5 * 1, 1);
+                                            }
+                                        }
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base6,
+                                    len6 * (5 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let base13 = _params.2;
+                                let len13 = _params.3;
+                                for i in 0..len13 {
+                                    let base = base13
+                                        .add(i * (24 + 4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l7 = *base.add(0).cast::<*mut u8>();
+                                        let l8 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l7, l8, 1);
+                                        let l9 = i32::from(
+                                            *base
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l9 {
+                                            0 => {
+                                                let l10 = *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l11 = *base
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base12 = l10;
+                                                let len12 = l11;
+                                                _rt::cabi_dealloc(base12, len12 * 1, 1);
+                                            }
+                                            _ => {}
+                                        }
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base13,
+                                    len13 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                );
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let base6 = _params.0;
+                                let len6 = _params.1;
+                                for i in 0..len6 {
+                                    let base = base6
+                                        .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l0 = *base.add(0).cast::<*mut u8>();
+                                        let l1 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l0, l1, 1);
+                                        let l2 = i32::from(
+                                            *base
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l2 {
+                                            0 => {}
+                                            _ => {
+                                                let l3 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l4 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base5 = l3;
+                                                let len5 = l4;
+                                                _rt::cabi_dealloc(base5, len5 * 1, 1);
+                                            }
+                                        }
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base6,
+                                    len6 * (5 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let base13 = _params.2;
+                                let len13 = _params.3;
+                                for i in 0..len13 {
+                                    let base = base13
+                                        .add(i * (24 + 4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l7 = *base.add(0).cast::<*mut u8>();
+                                        let l8 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l7, l8, 1);
+                                        let l9 = i32::from(
+                                            *base
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l9 {
+                                            0 => {
+                                                let l10 = *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l11 = *base
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base12 = l10;
+                                                let len12 = l11;
+                                                _rt::cabi_dealloc(base12, len12 * 1, 1);
+                                            }
+                                            _ => {}
+                                        }
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base13,
+                                    len13 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                );
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                let vec3 = _lower0;
+                                let len3 = vec3.len();
+                                let layout3 = _rt::alloc::Layout::from_size_align(
+                                        vec3.len() * (5 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result3, _cleanup3) = ::micro_sdk::wit_bindgen::rt::Cleanup::new(
+                                    layout3,
+                                );
+                                if let Some(cleanup) = _cleanup3 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec3.into_iter().enumerate() {
+                                    let base = result3
+                                        .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let Check { key: key0, value: value0 } = e;
+                                        let vec1 = (key0.into_bytes()).into_boxed_slice();
+                                        let ptr1 = vec1.as_ptr().cast::<u8>();
+                                        let len1 = vec1.len();
+                                        ::core::mem::forget(vec1);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len1;
+                                        *base.add(0).cast::<*mut u8>() = ptr1.cast_mut();
+                                        match value0 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let vec2 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                                    .into_boxed_slice();
+                                                let ptr2 = vec2.as_ptr().cast::<u8>();
+                                                let len2 = vec2.len();
+                                                ::core::mem::forget(vec2);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len2;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr2.cast_mut();
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                    }
+                                }
+                                let vec8 = _lower1;
+                                let len8 = vec8.len();
+                                let layout8 = _rt::alloc::Layout::from_size_align(
+                                        vec8.len() * (24 + 4 * ::core::mem::size_of::<*const u8>()),
+                                        8,
+                                    )
+                                    .unwrap();
+                                let (result8, _cleanup8) = ::micro_sdk::wit_bindgen::rt::Cleanup::new(
+                                    layout8,
+                                );
+                                if let Some(cleanup) = _cleanup8 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec8.into_iter().enumerate() {
+                                    let base = result8
+                                        .add(i * (24 + 4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let Change { key: key4, action: action4 } = e;
+                                        let vec5 = (key4.into_bytes()).into_boxed_slice();
+                                        let ptr5 = vec5.as_ptr().cast::<u8>();
+                                        let len5 = vec5.len();
+                                        ::core::mem::forget(vec5);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len5;
+                                        *base.add(0).cast::<*mut u8>() = ptr5.cast_mut();
+                                        match action4 {
+                                            Action::Set(e) => {
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                                let Write { value: value6, ttl: ttl6 } = e;
+                                                let vec7 = <_ as Into<_rt::Vec<_>>>::into(value6)
+                                                    .into_boxed_slice();
+                                                let ptr7 = vec7.as_ptr().cast::<u8>();
+                                                let len7 = vec7.len();
+                                                ::core::mem::forget(vec7);
+                                                *base
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len7;
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr7.cast_mut();
+                                                match ttl6 {
+                                                    Some(e) => {
+                                                        *base
+                                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (1i32) as u8;
+                                                        *base
+                                                            .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>() = _rt::as_i64(e);
+                                                    }
+                                                    None => {
+                                                        *base
+                                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                };
+                                            }
+                                            Action::Delete => {
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                            }
+                                        }
+                                    }
+                                }
+                                ParamsLower(result3, len3, result8, len8)
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = i32::from(
+                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            );
+                                            _rt::bool_lift(l1 as u8)
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l2 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l3 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len4 = l3;
+                                            let bytes4 = _rt::Vec::from_raw_parts(
+                                                l2.cast(),
+                                                len4,
+                                                len4,
+                                            );
+                                            let l5 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l6 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            let l9 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes4),
+                                                code: l5 as u16,
+                                                detail: _rt::string_lift(bytes8),
+                                                status: _rt::string_lift(bytes11),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((checks, changes))
+                        .await
+                }
+            }
         }
         /// Calls to other services of the namespace. Granted service by service (`call`).
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
@@ -2168,6 +2862,668 @@ pub mod micro {
                         _unused: core::marker::PhantomData,
                     }
                         .call((service, endpoint, codec, request, options))
+                        .await
+                }
+            }
+        }
+        /// Configuration that people set for the namespace, and its secrets. Granted by `config`: with `own` a service reads
+        /// what stands below its own name, with `*` the whole document, in both cases over the defaults of its `[config]`;
+        /// each secret is granted by its path, `secret:PATH`.
+        /// Answers come from memory, at most a second after a change.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod config {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Error = super::super::super::micro::platform::types::Error;
+            #[allow(unused_unsafe, clippy::all)]
+            /// The value at a dotted path, as JSON; none if there is none. An empty path is all that the service may read.
+            /// Secrets are never part of it.
+            #[allow(async_fn_in_trait)]
+            pub async fn get(
+                path: _rt::String,
+            ) -> ::core::result::Result<::core::option::Option<_rt::String>, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8, usize);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String,);
+                        type Results = ::core::result::Result<
+                            ::core::option::Option<_rt::String>,
+                            Error,
+                        >;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/config@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]get"]
+                                fn call(_: *mut u8, _: usize, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: *mut u8,
+                                _: usize,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _params.1, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0,): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                ParamsLower(ptr0.cast_mut(), len0)
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = i32::from(
+                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            );
+                                            match l1 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l2 = *_ptr
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l3 = *_ptr
+                                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len4 = l3;
+                                                        let bytes4 = _rt::Vec::from_raw_parts(
+                                                            l2.cast(),
+                                                            len4,
+                                                            len4,
+                                                        );
+                                                        _rt::string_lift(bytes4)
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            }
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l5 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            let l8 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l9 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            let l12 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes7),
+                                                code: l8 as u16,
+                                                detail: _rt::string_lift(bytes11),
+                                                status: _rt::string_lift(bytes14),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((path,))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The text of a secret by its whole path, none if there is none; 403 if it is not granted.
+            #[allow(async_fn_in_trait)]
+            pub async fn secret(
+                path: _rt::String,
+            ) -> ::core::result::Result<::core::option::Option<_rt::String>, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8, usize);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String,);
+                        type Results = ::core::result::Result<
+                            ::core::option::Option<_rt::String>,
+                            Error,
+                        >;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/config@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]secret"]
+                                fn call(_: *mut u8, _: usize, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: *mut u8,
+                                _: usize,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _params.1, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0,): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                ParamsLower(ptr0.cast_mut(), len0)
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = i32::from(
+                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            );
+                                            match l1 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l2 = *_ptr
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l3 = *_ptr
+                                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len4 = l3;
+                                                        let bytes4 = _rt::Vec::from_raw_parts(
+                                                            l2.cast(),
+                                                            len4,
+                                                            len4,
+                                                        );
+                                                        _rt::string_lift(bytes4)
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            }
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l5 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            let l8 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l9 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            let l12 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes7),
+                                                code: l8 as u16,
+                                                detail: _rt::string_lift(bytes11),
+                                                status: _rt::string_lift(bytes14),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((path,))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Grows with each change of the namespace's configuration or secrets.
+            #[allow(async_fn_in_trait)]
+            pub async fn version() -> ::core::result::Result<u64, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower();
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = ();
+                        type Results = ::core::result::Result<u64, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (16 + 6 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/config@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]version"]
+                                fn call(_: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe { ParamsLower() }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr.add(8).cast::<i64>();
+                                            l1 as u64
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l2 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l3 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len4 = l3;
+                                            let bytes4 = _rt::Vec::from_raw_parts(
+                                                l2.cast(),
+                                                len4,
+                                                len4,
+                                            );
+                                            let l5 = i32::from(
+                                                *_ptr
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l6 = *_ptr
+                                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *_ptr
+                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            let l9 = *_ptr
+                                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes4),
+                                                code: l5 as u16,
+                                                detail: _rt::string_lift(bytes8),
+                                                status: _rt::string_lift(bytes11),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call(())
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Waits until the version is another one than `after` and answers it. Shortly before the call's deadline, and after
+            /// 30 s, it answers the version as it is.
+            #[allow(async_fn_in_trait)]
+            pub async fn next(after: u64) -> ::core::result::Result<u64, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(i64);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (u64,);
+                        type Results = ::core::result::Result<u64, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (16 + 6 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/config@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]next"]
+                                fn call(_: i64, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: i64, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0,): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe { ParamsLower(_rt::as_i64(_lower0)) }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr.add(8).cast::<i64>();
+                                            l1 as u64
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l2 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l3 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len4 = l3;
+                                            let bytes4 = _rt::Vec::from_raw_parts(
+                                                l2.cast(),
+                                                len4,
+                                                len4,
+                                            );
+                                            let l5 = i32::from(
+                                                *_ptr
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l6 = *_ptr
+                                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *_ptr
+                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            let l9 = *_ptr
+                                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes4),
+                                                code: l5 as u16,
+                                                detail: _rt::string_lift(bytes8),
+                                                status: _rt::string_lift(bytes11),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((after,))
                         .await
                 }
             }
@@ -3753,6 +5109,17 @@ mod _rt {
             self as i32
         }
     }
+    pub unsafe fn bool_lift(val: u8) -> bool {
+        if cfg!(debug_assertions) {
+            match val {
+                0 => false,
+                1 => true,
+                _ => panic!("invalid bool discriminant"),
+            }
+        } else {
+            val != 0
+        }
+    }
     #[cfg(target_arch = "wasm32")]
     pub fn run_ctors_once() {
         ::micro_sdk::wit_bindgen::rt::run_ctors_once();
@@ -3791,10 +5158,10 @@ macro_rules! __export_service_impl {
         =
         "component-type:wit-bindgen:0.63.0:micro:platform@0.1.0:service:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1679] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2014] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x91\x0c\x01A\x02\x01\
-A\x12\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe0\x0e\x01A\x02\x01\
+A\x14\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
 json\x04\0\x05codec\x03\0\x08\x01k\x07\x01r\x05\x07account\x0a\x08metadata\x04\x08\
@@ -3802,38 +5169,47 @@ deadlinew\x0btraceparents\x0arequest-ids\x04\0\x07context\x03\0\x0b\x03\0\x1amic
 ro:platform/types@0.1.0\x05\0\x01B\x06\x01m\x06\x05trace\x05debug\x04info\x04war\
 n\x05error\x05fatal\x04\0\x05level\x03\0\0\x01o\x02ss\x01p\x02\x01@\x03\x05level\
 \x01\x07messages\x06fields\x03\x01\0\x04\0\x05write\x01\x04\x03\0\x18micro:platf\
-orm/log@0.1.0\x05\x01\x02\x03\0\0\x05error\x01B\x1b\x02\x03\x02\x01\x02\x04\0\x05\
-error\x03\0\0\x01p}\x01kw\x01r\x03\x03keys\x05value\x02\x06expiry\x03\x04\0\x05e\
-ntry\x03\0\x04\x01ks\x01ky\x01r\x05\x06prefix\x06\x06suffix\x06\x05after\x06\x05\
-limit\x07\x06offsety\x04\0\x05range\x03\0\x08\x01k\x05\x01j\x01\x0a\x01\x01\x01C\
-\x01\x03keys\0\x0b\x04\0\x03get\x01\x0c\x01j\0\x01\x01\x01C\x03\x03keys\x05value\
-\x02\x03ttl\x03\0\x0d\x04\0\x03set\x01\x0e\x01C\x01\x03keys\0\x0d\x04\0\x06delet\
-e\x01\x0f\x01p\x05\x01j\x01\x10\x01\x01\x01C\x01\x05range\x09\0\x11\x04\0\x04rea\
-d\x01\x12\x01ps\x01j\x01\x13\x01\x01\x01C\x01\x05range\x09\0\x14\x04\0\x04list\x01\
-\x15\x03\0\x1amicro:platform/store@0.1.0\x05\x03\x02\x03\0\0\x05codec\x02\x03\0\0\
-\x08metadata\x01B\x0e\x02\x03\x02\x01\x04\x04\0\x05codec\x03\0\0\x02\x03\x02\x01\
-\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x08metadata\x03\0\x04\x01\
-ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\x07\x04\0\x07options\
-\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08endpoints\x05codec\
-\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\x03\0\x1bmicro:pl\
-atform/client@0.1.0\x05\x06\x01B\x18\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01\
-py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\x01\
-o\x02ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08met\
-adata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\x07\
-\x04\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08meta\
-data\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01p\x0f\x01j\x01\
-\x10\x01\x01\x01C\x01\x04names\0\x11\x04\0\x0bget-service\x01\x12\x01ps\x01j\x01\
-\x13\x01\x01\x01C\0\0\x14\x04\0\x0dlist-services\x01\x15\x03\0\x1dmicro:platform\
-/registry@0.1.0\x05\x07\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\
-\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\0\x05\
-\x01j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\x08\
-\x03\0\x1bmicro:platform/broker@0.1.0\x05\x08\x02\x03\0\0\x07context\x01B\x0a\x02\
-\x03\x02\x01\x09\x04\0\x07context\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05codec\x03\
-\0\x02\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x04\x01p}\x01j\x01\x06\x01\x05\x01\
-C\x04\x07context\x01\x08endpoints\x05codec\x03\x07request\x06\0\x07\x04\0\x06han\
-dle\x01\x08\x04\0\x1cmicro:platform/handler@0.1.0\x05\x0a\x04\0\x1cmicro:platfor\
-m/service@0.1.0\x04\0\x0b\x0d\x01\0\x07service\x03\0\0\0G\x09producers\x01\x0cpr\
-ocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+orm/log@0.1.0\x05\x01\x02\x03\0\0\x05error\x01B,\x02\x03\x02\x01\x02\x04\0\x05er\
+ror\x03\0\0\x01p}\x01kw\x01r\x03\x03keys\x05value\x02\x06expiry\x03\x04\0\x05ent\
+ry\x03\0\x04\x01ks\x01ky\x01r\x05\x06prefix\x06\x06suffix\x06\x05after\x06\x05li\
+mit\x07\x06offsety\x04\0\x05range\x03\0\x08\x01k\x02\x01r\x02\x03keys\x05value\x0a\
+\x04\0\x05check\x03\0\x0b\x01r\x02\x05value\x02\x03ttl\x03\x04\0\x05write\x03\0\x0d\
+\x01q\x02\x03set\x01\x0e\0\x06delete\0\0\x04\0\x06action\x03\0\x0f\x01r\x02\x03k\
+eys\x06action\x10\x04\0\x06change\x03\0\x11\x01k\x05\x01j\x01\x13\x01\x01\x01C\x01\
+\x03keys\0\x14\x04\0\x03get\x01\x15\x01j\0\x01\x01\x01C\x03\x03keys\x05value\x02\
+\x03ttl\x03\0\x16\x04\0\x03set\x01\x17\x01C\x01\x03keys\0\x16\x04\0\x06delete\x01\
+\x18\x01p\x05\x01j\x01\x19\x01\x01\x01C\x01\x05range\x09\0\x1a\x04\0\x04read\x01\
+\x1b\x01ps\x01j\x01\x1c\x01\x01\x01C\x01\x05range\x09\0\x1d\x04\0\x04list\x01\x1e\
+\x01j\x01x\x01\x01\x01C\x03\x03keys\x05deltax\x03ttl\x03\0\x1f\x04\0\x09incremen\
+t\x01\x20\x01p\x0c\x01p\x12\x01j\x01\x7f\x01\x01\x01C\x02\x06checks!\x07changes\"\
+\0#\x04\0\x06commit\x01$\x03\0\x1amicro:platform/store@0.1.0\x05\x03\x02\x03\0\0\
+\x05codec\x02\x03\0\0\x08metadata\x01B\x0e\x02\x03\x02\x01\x04\x04\0\x05codec\x03\
+\0\0\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x08m\
+etadata\x03\0\x04\x01ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\
+\x07\x04\0\x07options\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08\
+endpoints\x05codec\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\
+\x03\0\x1bmicro:platform/client@0.1.0\x05\x06\x01B\x0c\x02\x03\x02\x01\x02\x04\0\
+\x05error\x03\0\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03ge\
+t\x01\x04\x04\0\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07versio\
+n\x01\x06\x01C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform\
+/config@0.1.0\x05\x07\x01B\x18\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01py\x01\
+r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\x01o\x02\
+ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08metadata\
+\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\x07\x04\
+\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08metadata\
+\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01p\x0f\x01j\x01\x10\
+\x01\x01\x01C\x01\x04names\0\x11\x04\0\x0bget-service\x01\x12\x01ps\x01j\x01\x13\
+\x01\x01\x01C\0\0\x14\x04\0\x0dlist-services\x01\x15\x03\0\x1dmicro:platform/reg\
+istry@0.1.0\x05\x08\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02\
+ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\0\x05\x01\
+j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\x08\x03\
+\0\x1bmicro:platform/broker@0.1.0\x05\x09\x02\x03\0\0\x07context\x01B\x0a\x02\x03\
+\x02\x01\x0a\x04\0\x07context\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05codec\x03\0\x02\
+\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x04\x01p}\x01j\x01\x06\x01\x05\x01C\x04\
+\x07context\x01\x08endpoints\x05codec\x03\x07request\x06\0\x07\x04\0\x06handle\x01\
+\x08\x04\0\x1cmicro:platform/handler@0.1.0\x05\x0b\x04\0\x1cmicro:platform/servi\
+ce@0.1.0\x04\0\x0b\x0d\x01\0\x07service\x03\0\0\0G\x09producers\x01\x0cprocessed\
+-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -3846,9 +5222,9 @@ pub use __export_service_impl as __export_service;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1585] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x93\x0b\x01A\x02\x01\
-A\x0f\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1920] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe2\x0d\x01A\x02\x01\
+A\x11\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
 json\x04\0\x05codec\x03\0\x08\x01k\x07\x01r\x05\x07account\x0a\x08metadata\x04\x08\
@@ -3856,35 +5232,44 @@ deadlinew\x0btraceparents\x0arequest-ids\x04\0\x07context\x03\0\x0b\x03\0\x1amic
 ro:platform/types@0.1.0\x05\0\x01B\x06\x01m\x06\x05trace\x05debug\x04info\x04war\
 n\x05error\x05fatal\x04\0\x05level\x03\0\0\x01o\x02ss\x01p\x02\x01@\x03\x05level\
 \x01\x07messages\x06fields\x03\x01\0\x04\0\x05write\x01\x04\x03\0\x18micro:platf\
-orm/log@0.1.0\x05\x01\x02\x03\0\0\x05error\x01B\x1b\x02\x03\x02\x01\x02\x04\0\x05\
-error\x03\0\0\x01p}\x01kw\x01r\x03\x03keys\x05value\x02\x06expiry\x03\x04\0\x05e\
-ntry\x03\0\x04\x01ks\x01ky\x01r\x05\x06prefix\x06\x06suffix\x06\x05after\x06\x05\
-limit\x07\x06offsety\x04\0\x05range\x03\0\x08\x01k\x05\x01j\x01\x0a\x01\x01\x01C\
-\x01\x03keys\0\x0b\x04\0\x03get\x01\x0c\x01j\0\x01\x01\x01C\x03\x03keys\x05value\
-\x02\x03ttl\x03\0\x0d\x04\0\x03set\x01\x0e\x01C\x01\x03keys\0\x0d\x04\0\x06delet\
-e\x01\x0f\x01p\x05\x01j\x01\x10\x01\x01\x01C\x01\x05range\x09\0\x11\x04\0\x04rea\
-d\x01\x12\x01ps\x01j\x01\x13\x01\x01\x01C\x01\x05range\x09\0\x14\x04\0\x04list\x01\
-\x15\x03\0\x1amicro:platform/store@0.1.0\x05\x03\x02\x03\0\0\x05codec\x02\x03\0\0\
-\x08metadata\x01B\x0e\x02\x03\x02\x01\x04\x04\0\x05codec\x03\0\0\x02\x03\x02\x01\
-\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x08metadata\x03\0\x04\x01\
-ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\x07\x04\0\x07options\
-\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08endpoints\x05codec\
-\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\x03\0\x1bmicro:pl\
-atform/client@0.1.0\x05\x06\x01B\x18\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01\
-py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\x01\
-o\x02ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08met\
-adata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\x07\
-\x04\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08meta\
-data\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01p\x0f\x01j\x01\
-\x10\x01\x01\x01C\x01\x04names\0\x11\x04\0\x0bget-service\x01\x12\x01ps\x01j\x01\
-\x13\x01\x01\x01C\0\0\x14\x04\0\x0dlist-services\x01\x15\x03\0\x1dmicro:platform\
-/registry@0.1.0\x05\x07\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\
-\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\0\x05\
-\x01j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\x08\
-\x03\0\x1bmicro:platform/broker@0.1.0\x05\x08\x04\0<micro:platform/service-with-\
-all-of-its-exports-removed@0.1.0\x04\0\x0b-\x01\0'service-with-all-of-its-export\
-s-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.\
-262.0\x10wit-bindgen-rust\x060.63.0";
+orm/log@0.1.0\x05\x01\x02\x03\0\0\x05error\x01B,\x02\x03\x02\x01\x02\x04\0\x05er\
+ror\x03\0\0\x01p}\x01kw\x01r\x03\x03keys\x05value\x02\x06expiry\x03\x04\0\x05ent\
+ry\x03\0\x04\x01ks\x01ky\x01r\x05\x06prefix\x06\x06suffix\x06\x05after\x06\x05li\
+mit\x07\x06offsety\x04\0\x05range\x03\0\x08\x01k\x02\x01r\x02\x03keys\x05value\x0a\
+\x04\0\x05check\x03\0\x0b\x01r\x02\x05value\x02\x03ttl\x03\x04\0\x05write\x03\0\x0d\
+\x01q\x02\x03set\x01\x0e\0\x06delete\0\0\x04\0\x06action\x03\0\x0f\x01r\x02\x03k\
+eys\x06action\x10\x04\0\x06change\x03\0\x11\x01k\x05\x01j\x01\x13\x01\x01\x01C\x01\
+\x03keys\0\x14\x04\0\x03get\x01\x15\x01j\0\x01\x01\x01C\x03\x03keys\x05value\x02\
+\x03ttl\x03\0\x16\x04\0\x03set\x01\x17\x01C\x01\x03keys\0\x16\x04\0\x06delete\x01\
+\x18\x01p\x05\x01j\x01\x19\x01\x01\x01C\x01\x05range\x09\0\x1a\x04\0\x04read\x01\
+\x1b\x01ps\x01j\x01\x1c\x01\x01\x01C\x01\x05range\x09\0\x1d\x04\0\x04list\x01\x1e\
+\x01j\x01x\x01\x01\x01C\x03\x03keys\x05deltax\x03ttl\x03\0\x1f\x04\0\x09incremen\
+t\x01\x20\x01p\x0c\x01p\x12\x01j\x01\x7f\x01\x01\x01C\x02\x06checks!\x07changes\"\
+\0#\x04\0\x06commit\x01$\x03\0\x1amicro:platform/store@0.1.0\x05\x03\x02\x03\0\0\
+\x05codec\x02\x03\0\0\x08metadata\x01B\x0e\x02\x03\x02\x01\x04\x04\0\x05codec\x03\
+\0\0\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x08m\
+etadata\x03\0\x04\x01ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\
+\x07\x04\0\x07options\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08\
+endpoints\x05codec\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\
+\x03\0\x1bmicro:platform/client@0.1.0\x05\x06\x01B\x0c\x02\x03\x02\x01\x02\x04\0\
+\x05error\x03\0\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03ge\
+t\x01\x04\x04\0\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07versio\
+n\x01\x06\x01C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform\
+/config@0.1.0\x05\x07\x01B\x18\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01py\x01\
+r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\x01o\x02\
+ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08metadata\
+\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\x07\x04\
+\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08metadata\
+\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01p\x0f\x01j\x01\x10\
+\x01\x01\x01C\x01\x04names\0\x11\x04\0\x0bget-service\x01\x12\x01ps\x01j\x01\x13\
+\x01\x01\x01C\0\0\x14\x04\0\x0dlist-services\x01\x15\x03\0\x1dmicro:platform/reg\
+istry@0.1.0\x05\x08\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02\
+ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\0\x05\x01\
+j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\x08\x03\
+\0\x1bmicro:platform/broker@0.1.0\x05\x09\x04\0<micro:platform/service-with-all-\
+of-its-exports-removed@0.1.0\x04\0\x0b-\x01\0'service-with-all-of-its-exports-re\
+moved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.\
+0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

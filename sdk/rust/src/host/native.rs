@@ -84,6 +84,37 @@ pub(crate) async fn store_list(range: Range) -> Result<Vec<String>, Error> {
     Ok(with_state(|state| state.store.read(&range).into_iter().map(|record| record.key).collect()))
 }
 
+pub(crate) async fn config_get(path: String) -> Result<Option<String>, Error> {
+    if !path.is_empty() {
+        check_path(&path)?;
+    }
+    Ok(with_state(|state| state.config.get(&path)))
+}
+
+pub(crate) async fn config_secret(path: String) -> Result<Option<String>, Error> {
+    check_path(&path)?;
+    Ok(with_state(|state| state.config.secret(&path)))
+}
+
+pub(crate) async fn config_version() -> Result<u64, Error> {
+    Ok(with_state(|state| state.config.version()))
+}
+
+/// A test has one thread, so nobody could change anything meanwhile: as if the deadline came.
+pub(crate) async fn config_next(_after: u64) -> Result<u64, Error> {
+    config_version().await
+}
+
+fn check_path(path: &str) -> Result<(), Error> {
+    let fine =
+        path.len() <= 256 && !path.chars().any(char::is_control) && !path.split('.').any(str::is_empty);
+    if fine {
+        Ok(())
+    } else {
+        Err(Error::bad_request("go.micro.config", "a path is parts divided by single dots"))
+    }
+}
+
 pub(crate) async fn registry_get(name: String) -> Result<Vec<crate::registry::Service>, Error> {
     let found: Vec<_> =
         with_state(|state| state.registry.iter().filter(|service| service.name == name).cloned().collect());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::bindings::service::micro::platform::{broker, client, log, registry, store, types};
+use crate::bindings::service::micro::platform::{broker, client, config, log, registry, store, types};
 use crate::store::{Change, Check, Range, Record};
 use crate::{Account, Context, Error, Request, Service};
 
@@ -98,6 +98,22 @@ pub(crate) async fn store_read(range: Range) -> Result<Vec<Record>, Error> {
 
 pub(crate) async fn store_list(range: Range) -> Result<Vec<String>, Error> {
     Ok(store::list(range.into()).await?)
+}
+
+pub(crate) async fn config_get(path: String) -> Result<Option<String>, Error> {
+    Ok(config::get(path).await?)
+}
+
+pub(crate) async fn config_secret(path: String) -> Result<Option<String>, Error> {
+    Ok(config::secret(path).await?)
+}
+
+pub(crate) async fn config_version() -> Result<u64, Error> {
+    Ok(config::version().await?)
+}
+
+pub(crate) async fn config_next(after: u64) -> Result<u64, Error> {
+    Ok(config::next(after).await?)
 }
 
 pub(crate) async fn registry_get(name: String) -> Result<Vec<crate::registry::Service>, Error> {

@@ -33,6 +33,7 @@ pub(crate) async fn run(
     };
     if valid.exports.handler.is_some() {
         endpoints::check_subscriptions(&endpoints, &detected.manifest.subscribe)?;
+        endpoints::check_schedules(&endpoints, &detected.manifest.schedule)?;
     }
     let descriptors = valid.descriptors.as_ref().map(|bytes| store.put(bytes)).transpose();
     let mut env: BTreeMap<String, String> = detected.manifest.run.env.clone();

@@ -68,6 +68,16 @@ fn check(inspection: &Inspection, detected: &Detected) -> Result<(), Error> {
             one.topic, one.endpoint
         )));
     }
+    if let Some(one) = detected.manifest.schedule.first()
+        && inspection.exports.handler.is_none()
+    {
+        return Err(Error::source(format!(
+            "[[schedule]] `{}` calls the endpoint `{}`, and the component exports no micro:platform/handler that could \
+             answer",
+            one.name(),
+            one.endpoint
+        )));
+    }
     if inspection.descriptors.as_ref().is_some_and(|bytes| bytes.len() > DESCRIPTORS_BYTES_MAX) {
         return Err(Error::source(format!(
             "the component's descriptors exceed {} MiB",
@@ -123,6 +133,11 @@ mod tests {
             ..Default::default()
         });
         assert!(say(&[], job, subscribed).contains("of the topic `a` calls the endpoint `A.B`, and"));
+        let mut scheduled = Manifest::default();
+        scheduled
+            .schedule
+            .push(micro_api::manifest::Schedule { endpoint: "A.B".to_owned(), ..Default::default() });
+        assert!(say(&[], job, scheduled).contains("[[schedule]] `A.B` calls the endpoint `A.B`, and"));
         assert!(say(&[], Exports::default(), Manifest::default()).starts_with("the component exports foo:"));
     }
 }

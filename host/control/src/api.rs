@@ -10,6 +10,7 @@ pub(crate) mod deployments;
 pub(crate) mod device;
 pub(crate) mod documents;
 pub(crate) mod invitations;
+pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod me;

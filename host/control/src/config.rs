@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use micro_artifact::{Key, Store};
 
-use crate::{BillingProvider, NoBilling, PeopleConfig, Plans};
+use crate::{BillingProvider, Clock, NoBilling, PeopleConfig, Plans};
 
 /// Settings of [`crate::Control`], read once.
 #[derive(Debug, Clone)]
@@ -49,6 +49,10 @@ pub struct Config {
     pub plans: Arc<Plans>,
     /// Who collects what it costs.
     pub billing: Arc<dyn BillingProvider>,
+    /// What tells this process from others on the same rows.
+    pub node_id: String,
+    /// What time it is, for schedules.
+    pub clock: Clock,
     /// How long a revision may take to load and warm.
     pub start_timeout: Duration,
     /// How long a drained revision may finish its calls.
@@ -81,6 +85,8 @@ impl Config {
             people: PeopleConfig::default(),
             plans: Arc::default(),
             billing: Arc::new(NoBilling),
+            node_id: uuid::Uuid::new_v4().to_string(),
+            clock: Clock::default(),
             start_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(60),
             backoff: Duration::from_millis(200),

@@ -41,6 +41,8 @@ pub struct Control {
     /// Deployments that the node routes to. Held while what is routed and what the rows say are brought together.
     pub(crate) routed: Mutex<HashSet<String>>,
     pub(crate) uploads: Semaphore,
+    /// Runs of schedules that this process has.
+    pub(crate) runs: task::schedule::Runs,
 }
 
 /// What the node was told last of services elsewhere.
@@ -77,6 +79,7 @@ impl Control {
             busy: AtomicBool::new(true),
             routed: Mutex::default(),
             uploads: Semaphore::new(UPLOADS_AT_ONCE),
+            runs: task::schedule::Runs::default(),
         })
     }
 
@@ -91,8 +94,9 @@ impl Control {
         let watcher = task::watch::run(Arc::clone(&self), stop.clone());
         let sweeper = task::sweep::run(Arc::clone(&self), stop.clone());
         let usage = task::usage::run(Arc::clone(&self), stop.clone());
+        let schedules = task::schedule::run(Arc::clone(&self), stop.clone());
         let reconciler = task::reconcile::run(Arc::clone(&self), stop);
-        tokio::join!(access, watcher, sweeper, usage, reconciler);
+        tokio::join!(access, watcher, sweeper, usage, schedules, reconciler);
     }
 
     /// Waits until [`Control::run`] has routed what the rows say is active: before that a call of a running service

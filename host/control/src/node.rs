@@ -2,10 +2,12 @@
 //! the runtime nor the gateway nor a capability.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use micro_api::logs::LogRecord;
+use micro_api::manifest::Schedule;
 use micro_api::stats::{NodeHealth, NodeStats};
 use micro_api::{Error, Namespace, ServiceName, broker, registry, store};
 use micro_artifact::Digest;
@@ -51,6 +53,32 @@ pub struct Unservable {
     pub error: Error,
 }
 
+/// A schedule of a revision that serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    pub namespace: Namespace,
+    pub service: ServiceName,
+    pub version: String,
+    /// When its deployment was started, Unix milliseconds.
+    pub started_ms: i64,
+    /// As its manifest says.
+    pub schedule: Schedule,
+}
+
+/// A run of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledCall {
+    pub namespace: Namespace,
+    pub service: ServiceName,
+    pub version: String,
+    /// `Service.Method`.
+    pub endpoint: String,
+    /// What the service is told of the run.
+    pub metadata: Vec<(String, String)>,
+    /// The run's id.
+    pub request_id: String,
+}
+
 /// The node, as control sees it. Errors are for clients: no text from inside the host.
 #[async_trait]
 pub trait Node: Send + Sync + 'static {
@@ -75,6 +103,13 @@ pub trait Node: Send + Sync + 'static {
 
     /// Runs a job to its end; the exit code. Dropping the future ends the job.
     async fn run_job(&self, revision: &ActiveRevision) -> Result<i32, Error>;
+
+    /// The schedules of what is routed to. One that stays is the same `Arc` at each question.
+    async fn schedules(&self) -> Vec<Arc<Scheduled>>;
+
+    /// Calls the endpoint with an empty message and waits for the answer, within the service's own time limit. The call
+    /// is the platform's: of no account, so no rule is asked. Dropping the future ends it.
+    async fn run_schedule(&self, call: ScheduledCall) -> Result<(), Error>;
 
     /// Lines of a log, oldest first. A service without a log has an empty one.
     async fn logs(&self, query: LogQuery) -> Result<BoxStream<'static, LogRecord>, Error>;

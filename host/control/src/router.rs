@@ -14,11 +14,11 @@ use micro_api::deployment::{Deployment, RunRequest, ServiceStatus, Upload};
 use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
 use micro_api::usage::{Billing, Limits, Usage};
-use micro_api::{broker, person, registry, routes, store};
+use micro_api::{broker, jobs, person, registry, routes, store};
 
 use crate::Control;
 use crate::api::{
-    accounts, auth, billing, broker as broker_api, deployments, documents, keys, limits,
+    accounts, auth, billing, broker as broker_api, deployments, documents, jobs as jobs_api, keys, limits,
     registry as registry_api, rules, services, sessions, store as store_api, uploads, usage,
 };
 use crate::error::Error;
@@ -115,6 +115,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     ]
     .into_iter()
     .chain(messages())
+    .chain(schedules())
     .chain(identity())
     .chain(config::endpoints())
     .chain(people::endpoints())
@@ -142,6 +143,22 @@ fn messages() -> Vec<Endpoint> {
         Endpoint::post(&broker("discard"), "Delete them", post(broker_api::dead::discard))
             .reads::<broker::Filter>()
             .answers::<broker::Moved>(200),
+    ]
+}
+
+/// Schedules and their runs.
+fn schedules() -> Vec<Endpoint> {
+    let runs = format!("{}/runs", routes::JOBS);
+    vec![
+        Endpoint::get(routes::JOBS, "Schedules, and when they are due", get(jobs_api::list::handler))
+            .takes::<jobs_api::list::Filter>()
+            .answers::<Vec<jobs::Schedule>>(200),
+        Endpoint::post(&format!("{}/run", routes::JOBS), "Run a schedule now", post(jobs_api::run::handler))
+            .reads::<jobs::Start>()
+            .answers::<jobs::Run>(202),
+        Endpoint::get(&runs, "What became of runs", get(jobs_api::runs::handler))
+            .takes::<jobs_api::runs::Filter>()
+            .answers::<Vec<jobs::Run>>(200),
     ]
 }
 

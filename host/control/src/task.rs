@@ -4,6 +4,7 @@ pub(crate) mod access;
 mod job;
 pub(crate) mod reconcile;
 pub(crate) mod routes;
+pub(crate) mod schedule;
 pub(crate) mod sweep;
 pub(crate) mod usage;
 pub(crate) mod watch;

@@ -10,6 +10,7 @@ mod node;
 mod people;
 mod registry;
 mod routes;
+mod schedules;
 mod uploads;
 mod usage;
 

@@ -49,6 +49,12 @@ const STEPS: &[Step] = &[
         postgres: include_str!("../migrations/postgres/0005_oidc.sql"),
     },
     Step {
+        number: 6,
+        name: "job_runs",
+        sqlite: include_str!("../migrations/sqlite/0006_job_runs.sql"),
+        postgres: include_str!("../migrations/postgres/0006_job_runs.sql"),
+    },
+    Step {
         number: 7,
         name: "config",
         sqlite: include_str!("../migrations/sqlite/0007_config.sql"),

@@ -14,6 +14,7 @@ mod property;
 mod quota;
 mod recompile;
 mod recovery;
+mod runs;
 mod schema;
 mod tables;
 mod team;

@@ -12,6 +12,7 @@ mod health;
 mod node;
 mod people;
 mod process;
+mod schedules;
 mod secrets;
 mod socket;
 mod subscriptions;

@@ -12,13 +12,14 @@ use micro_api::{Error, Namespace, ServiceKey, ServiceName, broker as messages, r
 use micro_artifact::{Key, Store};
 use micro_capability::store::Admin;
 use micro_capability::{Scope, broker, log};
-use micro_control::{ActiveRevision, Load, LogQuery, Plans, Unservable};
+use micro_control::{ActiveRevision, Load, LogQuery, Plans, Scheduled, ScheduledCall, Unservable};
 use micro_gateway::{Entry, Snapshot};
 use micro_runtime::{Context, Revision, Runtime};
 use tokio::sync::{Mutex, Notify, watch};
 
 use crate::directory::{self, Directory};
 use crate::elsewhere::Elsewhere;
+use crate::schedules;
 use crate::subscriptions;
 use crate::tenants;
 use crate::usage::{self, Meters};
@@ -30,6 +31,8 @@ pub(crate) struct Parts {
     pub(crate) store: Admin,
     pub(crate) broker: broker::Admin,
     pub(crate) pumps: Arc<broker::Broker>,
+    /// Calls services on the platform's behalf.
+    pub(crate) caller: Arc<dyn broker::Deliver>,
     /// What tells this process from others on the same data.
     pub(crate) id: String,
     pub(crate) artifacts: Store,
@@ -68,6 +71,7 @@ struct Known {
     revision: Arc<Revision>,
     /// What the gateway routes to; a job has none.
     entry: Option<Arc<Entry>>,
+    schedules: Vec<Arc<Scheduled>>,
     /// `<service>-<uuid>`.
     id: String,
     /// When this node took it up, Unix milliseconds.
@@ -109,7 +113,9 @@ impl Node {
             Some(Arc::new(entry.map_err(|detail| Error::bad_request(&service, detail))?))
         };
         let id = format!("{service}-{}", uuid::Uuid::new_v4());
-        Ok(Known { active: active.clone(), revision, entry, id, started_ms: micro_db::now_ms() })
+        let schedules = schedules::of(active, revision.manifest());
+        let started_ms = micro_db::now_ms();
+        Ok(Known { active: active.clone(), revision, entry, schedules, id, started_ms })
     }
 
     /// Micro's three lines of a service's start, in its own log.
@@ -135,17 +141,26 @@ impl Node {
     }
 
     async fn of_service(&self, namespace: &Namespace, service: &ServiceName) -> Vec<Arc<Known>> {
-        let key = ServiceKey { namespace: namespace.clone(), name: service.clone() };
         let snapshot = Arc::clone(&self.parts.snapshot.borrow());
         let known = self.known.lock().await;
-        let routed = |known: &&Arc<Known>| {
-            let entry = known.entry.as_ref();
-            let current = snapshot.find(&key, Some(&known.active.version));
-            matches!((entry, current), (Some(entry), Some(current)) if Arc::ptr_eq(entry, current))
+        let of = |known: &&Arc<Known>| {
+            known.active.namespace == *namespace
+                && known.active.service == *service
+                && known.is_routed(&snapshot)
         };
-        let mut found: Vec<_> = known.values().filter(routed).map(Arc::clone).collect();
+        let mut found: Vec<_> = known.values().filter(of).map(Arc::clone).collect();
         found.sort_by(|a, b| a.active.version.cmp(&b.active.version));
         found
+    }
+}
+
+impl Known {
+    /// Whether its version's calls go to it.
+    fn is_routed(&self, snapshot: &Snapshot) -> bool {
+        let active = &self.active;
+        let key = ServiceKey { namespace: active.namespace.clone(), name: active.service.clone() };
+        let current = snapshot.find(&key, Some(&active.version));
+        matches!((&self.entry, current), (Some(entry), Some(current)) if Arc::ptr_eq(entry, current))
     }
 }
 
@@ -245,6 +260,17 @@ impl micro_control::Node for Node {
         };
         let ended = self.parts.runtime.run(&known.revision, None, context).await;
         ended.map_err(|fault| fault.error(&active.service.to_string(), &active.deployment))
+    }
+
+    async fn schedules(&self) -> Vec<Arc<Scheduled>> {
+        let snapshot = Arc::clone(&self.parts.snapshot.borrow());
+        let known = self.known.lock().await;
+        let due = known.values().filter(|known| !known.schedules.is_empty() && known.is_routed(&snapshot));
+        due.flat_map(|known| known.schedules.iter().map(Arc::clone)).collect()
+    }
+
+    async fn run_schedule(&self, call: ScheduledCall) -> Result<(), Error> {
+        self.parts.caller.deliver(schedules::call(call)).await.map(drop)
     }
 
     async fn logs(&self, query: LogQuery) -> Result<BoxStream<'static, LogRecord>, Error> {

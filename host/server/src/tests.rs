@@ -55,7 +55,7 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     let (artifacts, key) = (artifacts.clone(), key.clone());
     let address = "127.0.0.1:0".to_owned();
     let (meters, plans, store) = (Meters::new(), Arc::default(), Admin::new(store));
-    let pumps = broker::Broker::new(messages.clone(), dispatcher, Arc::clone(&logs));
+    let pumps = broker::Broker::new(messages.clone(), dispatcher.clone(), Arc::clone(&logs));
     let (broker, id) = (broker::Admin::new(messages), "n1".to_owned());
     let config_changed = Arc::default();
     Node::new(Parts {
@@ -64,6 +64,7 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
         store,
         broker,
         pumps,
+        caller: dispatcher,
         id,
         artifacts,
         key,

@@ -103,7 +103,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     });
     let runtime = Runtime::new(runtime_config(&options), capabilities).context("start the runtime")?;
     dispatcher.bind(&runtime);
-    let pumps = broker::Broker::new(broker.clone(), dispatcher, Arc::clone(&logs));
+    let pumps = broker::Broker::new(broker.clone(), dispatcher.clone(), Arc::clone(&logs));
 
     let artifacts = Store::open(&micro_artifact::Config::Filesystem { folder: data.join("artifacts") })
         .context("open the artifact store")?;
@@ -114,6 +114,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         store: Admin::new(Arc::clone(&store)),
         broker: broker::Admin::new(broker.clone()),
         pumps: Arc::clone(&pumps),
+        caller: dispatcher,
         id: folder.node_id()?,
         artifacts: artifacts.clone(),
         key: key.clone(),
@@ -140,6 +141,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let job = Arc::new(Notify::new());
     let mut control_config =
         micro_control::Config::new(env!("CARGO_PKG_VERSION"), data.join("uploads"), artifacts, key);
+    control_config.node_id = folder.node_id()?;
     control_config.engines = EngineKind::ALL.map(engine_id).to_vec();
     let portal_secret = random_secret("").expose().to_owned();
     control_config.portal_secret.clone_from(&portal_secret);

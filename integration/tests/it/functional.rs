@@ -11,6 +11,7 @@ mod limiter;
 mod oidc;
 mod parity;
 mod portal;
+mod schedules;
 mod sources;
 mod transcripts;
 mod two_servers;

@@ -6,8 +6,10 @@
 pub mod auth;
 pub mod broker;
 pub mod config;
+pub mod cron;
 pub mod deployment;
 pub mod error;
+pub mod jobs;
 pub mod logs;
 pub mod manifest;
 pub mod name;

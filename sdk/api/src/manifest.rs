@@ -6,6 +6,7 @@
 mod config;
 mod grants;
 mod parse;
+mod schedule;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use self::config::SECRET as SECRET_GRANT;
 pub use self::grants::grant_line;
 pub use self::parse::{FILE_BYTES_MAX, ManifestError, parse};
+pub use self::schedule::{Missed, NAME_BYTES_MAX as SCHEDULE_NAME_BYTES_MAX, Overlap, Schedule};
 pub use self::subscribe::{BrokerGrants, Subscribe};
 use crate::name::ServiceType;
 use crate::quantity;
@@ -36,6 +38,8 @@ pub struct Manifest {
     pub grants: Grants,
     /// Routes of the `meta` handler.
     pub route: Vec<Route>,
+    /// Times at which an endpoint is called.
+    pub schedule: Vec<Schedule>,
     /// Topics whose messages call an endpoint.
     pub subscribe: Vec<Subscribe>,
     /// Values that the service reads where its namespace's configuration has none. At most 16 keys deep.

@@ -35,6 +35,9 @@
 //! | `GET /v1/config/diff?from=&to=` | → `[config::Difference]`; `to` absent: now, `from` absent: the one before `to` |
 //! | `POST /v1/config/restore` | `config::Restore` → `config::Change` |
 //! | `POST /v1/config/clone` | `config::CloneTo` → `config::Change` of the other namespace |
+//! | `GET /v1/jobs?service=` | → `[jobs::Schedule]` |
+//! | `POST /v1/jobs/run` | `jobs::Start` → 202 `jobs::Run` |
+//! | `GET /v1/jobs/runs?service=&version=&schedule=&limit=` | → `[jobs::Run]`, newest first |
 //! | `GET /v1/openapi.json` | the OpenAPI 3.1 file |
 //! | `POST /rpc` | GW-13: `{"service","endpoint","request"}` → the reply's JSON |
 //!
@@ -87,6 +90,7 @@ pub const DEREGISTER: &str = "/v1/registry/deregister";
 pub const STORE: &str = "/v1/store";
 pub const BROKER: &str = "/v1/broker";
 pub const CONFIG: &str = "/v1/config";
+pub const JOBS: &str = "/v1/jobs";
 pub const OPENAPI: &str = "/v1/openapi.json";
 pub const RPC: &str = "/rpc";
 

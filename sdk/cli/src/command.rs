@@ -17,6 +17,7 @@ mod get;
 mod health;
 mod invitations;
 mod invite;
+mod jobs;
 mod kill;
 mod limits;
 mod list;
@@ -79,6 +80,7 @@ pub(crate) enum Command {
     Store(store::Args),
     Broker(broker::Args),
     Config(config::Args),
+    Jobs(jobs::Args),
     // Who one is
     Signup(signup::Args),
     Login(login::Args),
@@ -137,6 +139,7 @@ pub(crate) async fn run(command: Command, selection: &Selection) -> Result<()> {
         Command::Stats(args) => stats::run(args, selection).await,
         Command::Store(args) => store::run(args, selection).await,
         Command::Config(args) => config::run(args, selection).await,
+        Command::Jobs(args) => jobs::run(args, selection).await,
         Command::Login(args) => login::run(args, selection).await,
         Command::Logout(args) => logout::run(args, selection).await,
         Command::Whoami(args) => whoami::run(args, selection).await,

@@ -10,6 +10,7 @@ mod call;
 mod config;
 mod deployment;
 mod error;
+mod jobs;
 mod logs;
 mod registry;
 mod store;
@@ -24,6 +25,7 @@ pub use address::{Address, AddressError};
 pub use call::Call;
 pub use deployment::Wait;
 pub use error::Error;
+pub use jobs::RunQuery;
 pub use logs::{LINE_BYTES_MAX, LogQuery};
 pub use transport::{BODY_BYTES_MAX, Client};
 

@@ -84,6 +84,9 @@ async fn paths_and_queries_are_encoded() {
     let filter = Filter { topic: Some("a&b".into()), ..Filter::default() };
     let _ = client.broker_dead(&filter, 7).await;
     client.broker_forget("t", "q&r").await.unwrap();
+    let runs = RunQuery { service: Some("a&b".into()), limit: 7, ..RunQuery::default() };
+    let _ = client.jobs_runs(&runs).await;
+    let _ = client.jobs(Some("a&b")).await;
     let seen = seen.lock().unwrap();
     let lines: Vec<_> = seen.iter().map(|(line, ..)| line.as_str()).collect();
     assert_eq!(
@@ -95,6 +98,8 @@ async fn paths_and_queries_are_encoded() {
             "POST /v1/store/t/read",
             "GET /v1/broker/dead?limit=7&topic=a%26b",
             "DELETE /v1/broker/groups?topic=t&queue=q%26r",
+            "GET /v1/jobs/runs?limit=7&service=a%26b",
+            "GET /v1/jobs?service=a%26b",
         ]
     );
     assert!(

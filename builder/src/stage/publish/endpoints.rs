@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use micro_api::manifest::{Route, Subscribe};
+use micro_api::manifest::{Route, Schedule, Subscribe};
 use micro_api::registry::{Endpoint, Value};
 use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
@@ -88,6 +88,25 @@ pub(super) fn check_subscriptions(endpoints: &[Endpoint], subscribe: &[Subscribe
     Err(Error::source(format!(
         "[[subscribe]] of the topic `{}` names the endpoint `{}`, which the component does not have: it has {}",
         one.topic,
+        one.endpoint,
+        names.join(", ")
+    )))
+}
+
+/// Holds `[[schedule]]` against what the component has, as [`check_subscriptions`] does.
+///
+/// # Errors
+/// The endpoint that is not there, with those that are.
+pub(super) fn check_schedules(endpoints: &[Endpoint], schedules: &[Schedule]) -> Result<(), Error> {
+    if endpoints.is_empty() {
+        return Ok(());
+    }
+    let known = |one: &&Schedule| endpoints.iter().any(|endpoint| endpoint.name == one.endpoint);
+    let Some(one) = schedules.iter().find(|one| !known(one)) else { return Ok(()) };
+    let names: Vec<&str> = endpoints.iter().take(16).map(|endpoint| endpoint.name.as_str()).collect();
+    Err(Error::source(format!(
+        "[[schedule]] `{}` names the endpoint `{}`, which the component does not have: it has {}",
+        one.name(),
         one.endpoint,
         names.join(", ")
     )))

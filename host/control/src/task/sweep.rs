@@ -20,6 +20,8 @@ const ARTIFACT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a node elsewhere that was not registered again is kept, unseen.
 const EXTERNAL_AGE: Duration = Duration::from_secs(60 * 60);
+/// How long runs of schedules can be looked at, of services that are gone too.
+const RUN_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a key that has ended can still be explained.
 const KEY_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -41,6 +43,9 @@ pub(crate) async fn sweep(control: &Control) {
     }
     if let Err(error) = control.db.prune(before(DEPLOYMENT_AGE)).await {
         failed("deployments")(chain(&error));
+    }
+    if let Err(error) = control.db.prune_runs(before(RUN_AGE)).await {
+        failed("runs of schedules")(chain(&error));
     }
     if let Err(error) = artifacts(control).await {
         failed("artifacts")(error);

@@ -1,6 +1,7 @@
 //! A node that notes what it is asked and answers as told.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
@@ -10,7 +11,7 @@ use micro_api::{Error, Namespace, ServiceName, broker, registry, store};
 use micro_db::{External, Tenant};
 use tokio::sync::watch;
 
-use crate::{ActiveRevision, Load, LogQuery, Node, Unservable};
+use crate::{ActiveRevision, Load, LogQuery, Node, Scheduled, ScheduledCall, Unservable};
 
 #[derive(Debug, Default, Clone)]
 pub(super) struct State {
@@ -26,6 +27,12 @@ pub(super) struct State {
     pub(super) jobs: VecDeque<Result<i32, Error>>,
     /// Jobs that were dropped while they ran.
     pub(super) dropped: Vec<String>,
+    /// What is due, and when.
+    pub(super) schedules: Vec<Arc<Scheduled>>,
+    /// Answers of the next runs of schedules; none left: the run goes on until it is dropped.
+    pub(super) runs: VecDeque<Result<(), Error>>,
+    /// Runs of schedules that were begun.
+    pub(super) scheduled: Vec<ScheduledCall>,
     /// Deployments that cannot be routed to.
     pub(super) unservable: HashSet<String>,
     /// Starts that never come to an end.
@@ -125,6 +132,24 @@ impl Node for FakeNode {
         self.set(|state| {
             state.calls.push(format!("job {}", revision.deployment));
             answer = state.jobs.pop_front();
+        });
+        if answer.is_none() {
+            std::future::pending::<()>().await;
+        }
+        running.2 = true;
+        answer.unwrap()
+    }
+
+    async fn schedules(&self) -> Vec<Arc<Scheduled>> {
+        self.state().schedules
+    }
+
+    async fn run_schedule(&self, call: ScheduledCall) -> Result<(), Error> {
+        let mut running = Running(self, call.request_id.clone(), false);
+        let mut answer = None;
+        self.set(|state| {
+            state.scheduled.push(call);
+            answer = state.runs.pop_front();
         });
         if answer.is_none() {
             std::future::pending::<()>().await;

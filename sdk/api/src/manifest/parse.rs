@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Manifest, Route, Subscribe, subscribe};
+use super::{Manifest, Route, Schedule, Subscribe, schedule, subscribe};
 use crate::name::{NameError, ServiceName};
 use crate::quantity;
 
@@ -92,7 +92,8 @@ fn first_line(text: &str) -> String {
 /// Every key of the file as a tree: what the default manifest serialises to. An empty object takes any key.
 fn known_keys() -> Map<String, Value> {
     let route = vec![Route::default()];
-    let all = Manifest { route, subscribe: vec![Subscribe::default()], ..Manifest::default() };
+    let schedule = vec![Schedule::default()];
+    let all = Manifest { route, schedule, subscribe: vec![Subscribe::default()], ..Manifest::default() };
     match serde_json::to_value(all) {
         Ok(Value::Object(map)) => map,
         _ => Map::new(),
@@ -136,7 +137,9 @@ fn unknown_key(
 ) -> Fault {
     let fault = match section {
         "" => Fault::new(span, format!("unknown section or key `{name}`")),
-        "route" | "subscribe" => Fault::new(span, format!("unknown key `{name}` in [[{section}]]")),
+        "route" | "schedule" | "subscribe" => {
+            Fault::new(span, format!("unknown key `{name}` in [[{section}]]"))
+        }
         _ => Fault::new(span, format!("unknown key `{name}` in [{section}]")),
     };
     if let Some(near) = near(name, known.keys().map(String::as_str)) {
@@ -180,7 +183,7 @@ fn wrong_type(error: &toml::de::Error, root: &DeTable<'_>) -> Fault {
         Some("limits.memory" | "limits.request" | "limits.response") => {
             fault.hint("write a size as text, such as \"128MiB\"")
         }
-        Some("limits.cpu" | "limits.wall" | "subscribe.ack_wait" | "subscribe.delay") => {
+        Some("limits.cpu" | "limits.wall" | "schedule.jitter" | "subscribe.ack_wait" | "subscribe.delay") => {
             fault.hint("write a time as text, such as \"5s\"")
         }
         _ => fault,
@@ -258,6 +261,7 @@ fn check_values(manifest: &Manifest, table: &DeTable<'_>) -> Result<(), Fault> {
     check_env(manifest, table)?;
     check_limits(manifest, &places)?;
     check_grants(manifest, &places)?;
+    schedule::check(manifest, &places)?;
     subscribe::check(manifest, &places)?;
     if let Some(config) = table.get("config") {
         super::config::check_defaults(config).map_err(|(span, text)| Fault::new(span, text))?;

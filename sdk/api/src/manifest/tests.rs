@@ -48,6 +48,16 @@ host = ["example.com"]
 body = "*"
 stream = false
 
+[[schedule]]
+name = "nightly"
+cron = "30 2 * * *"
+zone = "Europe/Berlin"
+jitter = "30s"
+overlap = "allow"
+missed = "once"
+retry = true
+endpoint = "Say.Hello"
+
 [[subscribe]]
 topic = "orders.created"
 endpoint = "Say.Hello"
@@ -244,7 +254,7 @@ fn the_schema_and_the_parser_know_the_same_keys() {
         used.sort();
         keys.sort();
         assert_eq!(keys, used, "[{section}]");
-        let head = if matches!(section.as_str(), "route" | "subscribe") {
+        let head = if matches!(section.as_str(), "route" | "schedule" | "subscribe") {
             format!("[[{section}]]")
         } else {
             format!("[{section}]")

@@ -23,6 +23,7 @@ const COMMANDS: &[&str] = &[
     "store",
     "broker",
     "config",
+    "jobs",
     "signup",
     "login",
     "logout",

@@ -192,6 +192,39 @@ const CASES: &[Case] = &[
     (&["broker", "redrive", "--topic", "event"], "1 message sent again\n", "", 0),
     (&["broker", "discard", "a", "b"], "2 messages deleted\n", "", 0),
     (&["broker", "discard", "--all", "--json"], "{\n  \"messages\": 1\n}\n", "", 0),
+    // Schedules
+    (
+        &["jobs", "list", "other"],
+        "",
+        "no schedules: a service has them with [[schedule]] in its micro.toml\n",
+        0,
+    ),
+    (&["jobs", "list", "other", "--json"], "[]\n", "", 0),
+    (
+        &["jobs", "list"],
+        "SERVICE\t\tVERSION\tNAME\tCRON\tZONE\tENDPOINT\tNEXT\tLAST\n\
+         helloworld\tlatest\tnightly\t@daily\tUTC\tHelloworld.Call\tn/a\tn/a\n",
+        "",
+        0,
+    ),
+    (&["jobs", "run", "helloworld", "nightly"], "Run r1 of nightly started\n", "", 0),
+    (&["jobs", "run", "busy"], "", "a run of nightly is still under way, and its schedule allows one\n", 1),
+    (&["jobs", "runs"], "", "no schedule has run yet\n", 0),
+    (
+        &["jobs", "runs", "helloworld"],
+        "ID\tSERVICE\t\tVERSION\tNAME\tSTATE\tBY\t\tSTARTED\tTOOK\tERROR\n\
+         r1\thelloworld\tlatest\tnightly\tok\tschedule\tunknown\t250ms\tn/a\n",
+        "",
+        0,
+    ),
+    (&["jobs", "logs", "helloworld"], "", "the run r1 logged nothing\n", 0),
+    (
+        &["jobs", "logs", "helloworld", "r9"],
+        "",
+        "helloworld has no run r9: see `micro jobs runs helloworld`\n",
+        1,
+    ),
+    (&["jobs", "logs", "other"], "", "no schedule of other has run yet\n", 1),
     // Deployments
     (
         &["run", "busy"],

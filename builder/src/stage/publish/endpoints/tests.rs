@@ -122,3 +122,20 @@ fn a_subscription_names_an_endpoint_that_is_there() {
     // A component that describes nothing may have it.
     check_subscriptions(&[], &[subscribe("a", "Any.Thing")]).unwrap();
 }
+
+#[test]
+fn a_schedule_names_an_endpoint_that_is_there() {
+    let endpoints = from_descriptors(&set()).unwrap();
+    let named = |endpoint: &str| {
+        let (name, endpoint) = (Some("nightly".to_owned()), endpoint.to_owned());
+        [Schedule { name, endpoint, ..Schedule::default() }]
+    };
+    check_schedules(&endpoints, &named("Helloworld.Call")).unwrap();
+    let refused = check_schedules(&endpoints, &named("Helloworld.Cal")).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "[[schedule]] `nightly` names the endpoint `Helloworld.Cal`, which the component does not have: it has \
+         Helloworld.Call, Helloworld.Stream"
+    );
+    check_schedules(&[], &named("Any.Thing")).unwrap();
+}

@@ -1,0 +1,137 @@
+//! The runs that this process has: each a task, a place of a bounded number, and a lease.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use micro_db::HeldRun;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
+
+use crate::error::chain;
+use crate::{Control, Scheduled, ScheduledCall};
+
+/// Runs at once on one node.
+const RUNS_AT_ONCE: usize = 64;
+/// How often the end of a run is tried to be written down, and the pause between: then it counts as lost.
+const END_TRIES: u32 = 20;
+const END_RETRY: Duration = Duration::from_millis(500);
+/// Tells the service which schedule it is.
+const SCHEDULE: &str = "Micro-Schedule";
+/// Tells it the tick: Unix milliseconds.
+const TICK: &str = "Micro-Tick";
+
+/// A place for one run.
+pub(super) type Place = OwnedSemaphorePermit;
+
+/// The runs of this process.
+pub(crate) struct Runs {
+    places: Arc<Semaphore>,
+    /// By id.
+    held: Mutex<HashMap<String, (HeldRun, Option<AbortHandle>)>>,
+    ended: Notify,
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(RUNS_AT_ONCE)), held: Mutex::default(), ended: Notify::new() }
+    }
+}
+
+impl Runs {
+    /// A free place, if there is one.
+    pub(super) fn place(&self) -> Option<Place> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// Waits until a run has ended since the last call.
+    pub(super) async fn ended(&self) {
+        self.ended.notified().await;
+    }
+
+    /// All of them.
+    pub(super) fn held(&self) -> Vec<HeldRun> {
+        self.held.lock().values().map(|(run, _)| run.clone()).collect()
+    }
+
+    /// Ends one that is not ours any more.
+    pub(super) fn stop(&self, run: &HeldRun) {
+        let held = self.held.lock();
+        let same = held.get(&run.id).filter(|(held, _)| held.attempt == run.attempt);
+        if let Some(handle) = same.and_then(|(_, handle)| handle.as_ref()) {
+            tracing::warn!(run = run.id, "A run is another node's by now: it is ended here");
+            handle.abort();
+        }
+    }
+
+    /// Ends all; what they were.
+    pub(super) fn stop_all(&self) -> Vec<HeldRun> {
+        let held = self.held.lock();
+        for handle in held.values().filter_map(|(_, handle)| handle.as_ref()) {
+            handle.abort();
+        }
+        held.values().map(|(run, _)| run.clone()).collect()
+    }
+}
+
+/// Lets go of a run, however its task ends.
+struct Ending {
+    control: Arc<Control>,
+    run: HeldRun,
+    place: Option<Place>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut held = self.control.runs.held.lock();
+        if held.get(&self.run.id).is_some_and(|(held, _)| held.attempt == self.run.attempt) {
+            held.remove(&self.run.id);
+        }
+        drop(held);
+        // A place is free before others are told.
+        drop(self.place.take());
+        self.control.runs.ended.notify_one();
+    }
+}
+
+/// Begins a run in a task of its own.
+pub(super) fn start(control: &Arc<Control>, spec: Arc<Scheduled>, run: HeldRun, place: Place) {
+    // Before the task begins: its lease is to be renewed from now on.
+    control.runs.held.lock().insert(run.id.clone(), (run.clone(), None));
+    let ending = Ending { control: Arc::clone(control), run: run.clone(), place: Some(place) };
+    let task = tokio::spawn(go(ending, spec));
+    if let Some((held, handle)) = control.runs.held.lock().get_mut(&run.id)
+        && held.attempt == run.attempt
+    {
+        *handle = Some(task.abort_handle());
+    }
+}
+
+async fn go(ending: Ending, spec: Arc<Scheduled>) {
+    let (control, run) = (&ending.control, &ending.run);
+    let name = spec.schedule.name();
+    let call = ScheduledCall {
+        namespace: spec.namespace.clone(),
+        service: spec.service.clone(),
+        version: spec.version.clone(),
+        endpoint: spec.schedule.endpoint.clone(),
+        metadata: vec![(SCHEDULE.to_owned(), name.to_owned()), (TICK.to_owned(), run.tick_ms.to_string())],
+        request_id: run.id.clone(),
+    };
+    let error =
+        control.node.run_schedule(call).await.err().map(|error| format!("{} {}", error.code, error.detail));
+    for _ in 0..END_TRIES {
+        match control.db.end_run(run, error.as_deref(), control.config.clock.now_ms()).await {
+            Ok(true) => return,
+            Ok(false) => {
+                tracing::warn!(schedule = name, run = run.id, "A run ended after it had been lost");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(run = run.id, error = chain(&error), "The end of a run waits to be written")
+            }
+        }
+        tokio::time::sleep(END_RETRY).await;
+    }
+}

@@ -21,6 +21,16 @@ use crate::registry::Directory;
 use crate::store::Memory;
 use crate::{Capabilities, Context, Guest, Handle, Scope, broker, config};
 
+/// Notes that this test ran on a backend, for the matrix that `cargo xtask test` prints.
+pub(crate) fn ran(capability: &str, backend: &str) {
+    use std::io::Write as _;
+    let Some(path) = std::env::var_os("MICRO_TEST_MATRIX") else { return };
+    let thread = std::thread::current();
+    let line = format!("{capability}\t{backend}\t{}\n", thread.name().unwrap_or_default());
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(line.as_bytes()).unwrap();
+}
+
 pub(crate) fn scope() -> Scope {
     Scope {
         namespace: Namespace::default(),

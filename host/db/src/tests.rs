@@ -40,10 +40,23 @@ struct Fixture {
 /// One of each kind that is there.
 async fn each() -> Vec<Fixture> {
     let mut all = vec![sqlite().await];
+    runs_on("SQLite");
     if let Ok(server) = std::env::var("MICRO_TEST_POSTGRES") {
         all.push(postgres(&server).await);
+        runs_on("PostgreSQL");
     }
     all
+}
+
+/// Notes that this test runs on a database, for the matrix that `cargo xtask test` prints.
+fn runs_on(database: &str) {
+    use std::io::Write as _;
+    let Some(path) = std::env::var_os("MICRO_TEST_MATRIX") else { return };
+    let thread = std::thread::current();
+    let case = thread.name().unwrap_or_default();
+    let capability = if case.contains("::config::") { "config" } else { "control data" };
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(format!("{capability}\t{database}\t{case}\n").as_bytes()).unwrap();
 }
 
 async fn sqlite() -> Fixture {

@@ -6,6 +6,7 @@ mod docs;
 mod guests;
 #[cfg(test)]
 mod layers;
+mod matrix;
 mod paths;
 mod postgres;
 mod process;

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::matrix::Matrix;
 use crate::postgres::Postgres;
 use crate::redis::Redis;
 use crate::setup::{self, GuestToolchain, Level};
@@ -25,9 +26,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     examples(&toolchain)?;
     let postgres = Postgres::start()?;
     let redis = Redis::start()?;
+    let matrix = Matrix::start()?;
     let mut nextest = paths::cargo()?;
     nextest.args(["nextest", "run", "--locked", "--workspace"]).args(&options.nextest);
-    process::run(nextest.env("MICRO_TEST_POSTGRES", &postgres.url).env("MICRO_TEST_REDIS", &redis.url))
+    nextest.env("MICRO_TEST_POSTGRES", &postgres.url).env("MICRO_TEST_REDIS", &redis.url);
+    process::run(nextest.env("MICRO_TEST_MATRIX", matrix.file()))?;
+    // Whoever names tests runs some of them.
+    matrix.finish(options.nextest.iter().all(|arg| arg == "--no-fail-fast"))
 }
 
 /// The unit tests of the examples: native, without a server, as their authors would run them.

@@ -9,6 +9,7 @@ use micro_api::name::Namespace;
 
 use super::*;
 use crate::client::Codec;
+use crate::tests::ran;
 
 /// Small bounds, so that they are reached.
 fn config() -> MemoryConfig {
@@ -28,6 +29,7 @@ fn config() -> MemoryConfig {
 fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
     runtime.block_on(check(Arc::new(Memory::new(config()))));
+    ran("broker", "memory");
 }
 
 fn namespace(name: &str) -> Namespace {

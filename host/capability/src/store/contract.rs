@@ -13,6 +13,7 @@ use micro_api::name::Namespace;
 
 use super::*;
 use crate::redis::server;
+use crate::tests::ran;
 
 /// Runs a check on each backend, a fresh one each.
 fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>) -> F) {
@@ -24,6 +25,7 @@ fn on_each_with<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>, Arc<Boo
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
     let books = Arc::<Books>::default();
     runtime.block_on(check(Arc::new(Memory::with_books(1 << 30, Arc::clone(&books))), books));
+    ran("store", "memory");
     let folder = tempfile::tempdir().unwrap();
     let config = SqliteConfig { threads: 2, ..SqliteConfig::new(folder.path().to_owned()) };
     runtime.block_on(check(Sqlite::open(&config).unwrap(), Arc::clone(&config.books)));
@@ -31,11 +33,14 @@ fn on_each_with<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>, Arc<Boo
     let folder = tempfile::tempdir().unwrap();
     let config = SqliteConfig { cache_bytes_max: 0, ..SqliteConfig::new(folder.path().to_owned()) };
     runtime.block_on(check(Sqlite::open(&config).unwrap(), Arc::clone(&config.books)));
+    ran("store", "SQLite");
     if let Ok(url) = std::env::var("MICRO_TEST_POSTGRES") {
         runtime.block_on(on_postgres(&url, &check));
+        ran("store", "PostgreSQL");
     }
     if let Some(url) = server::shared() {
         runtime.block_on(on_redis(&url, &check));
+        ran("store", "Redis");
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Ctx {
     next: u64,
     tap: Arc<Tap>,
     pub(crate) outbound: Arc<Outbound>,
+    /// Compare-and-swap handles of `wasi:keyvalue`.
+    pub(crate) swaps: crate::store::wasi::Swaps,
 }
 
 /// Outbound HTTP of one instance.
@@ -60,7 +62,7 @@ impl Ctx {
         let tap = Tap::new(Arc::clone(&guest));
         let permits = Arc::new(Semaphore::new(guest.outbound_instance_max));
         let outbound = Arc::new(Outbound { permits, said: AtomicBool::new(false) });
-        Self { guest, calls: Vec::new(), next: 0, tap, outbound }
+        Self { guest, calls: Vec::new(), next: 0, tap, outbound, swaps: Default::default() }
     }
 
     /// A call starts: host calls from now on are made in its name and end by its deadline. Log budgets start anew.

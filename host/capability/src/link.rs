@@ -48,6 +48,7 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
     }
     if granted.store {
         wit_sync::store::add_to_linker::<T, HasCapability>(linker, get)?;
+        crate::store::wasi::add_to_linker(linker)?;
     }
     if granted.client {
         wit_sync::client::add_to_linker::<T, HasCapability>(linker, get)?;

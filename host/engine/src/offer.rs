@@ -86,6 +86,10 @@ impl Offer {
         if path == "wasi:config/store" && version == "0.2.0-rc.1" {
             return Self::Grant { key: "config", line: "config = [\"own\"]" };
         }
+        let keyvalue = ["store", "atomics", "batch"].map(|name| format!("wasi:keyvalue/{name}"));
+        if keyvalue.iter().any(|known| known == path) && matches!(version, "0.2.0-draft" | "0.2.0-draft2") {
+            return Self::Grant { key: "store", line: "store = [\"own\"]" };
+        }
         if let Some(path) = path.strip_prefix("wasi:") {
             let known = match version {
                 v if v.starts_with("0.2.") => WASI_P2,

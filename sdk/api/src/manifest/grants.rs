@@ -16,6 +16,9 @@ fn interface(import: &str) -> Option<&str> {
     if import.starts_with("wasi:config/") {
         return Some("config");
     }
+    if import.starts_with("wasi:keyvalue/") {
+        return Some("store");
+    }
     let rest =
         import.strip_prefix("micro:platform/").or_else(|| import.strip_prefix("micro:platform-sync/"))?;
     Some(rest.split_once('@').map_or(rest, |(name, _)| name))

@@ -295,6 +295,10 @@ fn the_grant_of_the_configuration_is_own_all_or_secrets() {
     assert!(
         !denied.allow("micro:platform-sync/config@0.1.0") && !denied.allow("wasi:config/store@0.2.0-rc.1")
     );
+    let store = parse("[grants]\nstore = [\"own\"]\n").unwrap().grants;
+    assert!(
+        store.allow("wasi:keyvalue/atomics@0.2.0-draft2") && !denied.allow("wasi:keyvalue/store@0.2.0-draft")
+    );
     assert_eq!(grant_line("wasi:config/store@0.2.0-rc.1").unwrap(), "[grants]\nconfig = [\"own\"]");
     for wrong in ["all", "secret:", "secret:a..b", "own.x"] {
         let error = parse(&format!("[grants]\nconfig = [\"{wrong}\"]\n")).unwrap_err();

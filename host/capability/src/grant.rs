@@ -32,6 +32,8 @@ pub struct Granted {
     pub config: bool,
     /// Reading the registry.
     pub registry: bool,
+    /// The service's own locks.
+    pub sync: bool,
 }
 
 impl Granted {
@@ -54,6 +56,7 @@ impl Granted {
             client: !grants.call.is_empty(),
             config: !grants.config.is_empty(),
             registry: grants.registry.is_some(),
+            sync: grants.sync,
         })
     }
 }

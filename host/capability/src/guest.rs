@@ -6,7 +6,9 @@ use micro_api::manifest::Manifest;
 use tokio::sync::Semaphore;
 
 use crate::grant::Rules;
-use crate::{GrantError, Granted, Scope, Tallies, Tally, broker, client, config, http, log, registry, store};
+use crate::{
+    GrantError, Granted, Scope, Tallies, Tally, broker, client, config, http, log, registry, store, sync,
+};
 
 /// Outbound HTTP calls that one instance may have open at once, unless the manifest lowers it.
 const OUTBOUND_PER_INSTANCE: usize = 16;
@@ -25,6 +27,8 @@ pub struct Capabilities {
     pub config: Arc<dyn config::Source>,
     /// What runs.
     pub registry: Arc<dyn registry::Directory>,
+    /// Locks and leaders.
+    pub sync: Arc<dyn sync::Backend>,
     /// Outbound HTTP.
     pub egress: Arc<http::Egress>,
     /// What services use.

@@ -20,10 +20,12 @@ pub mod http;
 mod line;
 mod link;
 pub mod log;
+mod postgres;
 mod redis;
 pub mod registry;
 mod scope;
 pub mod store;
+pub mod sync;
 mod tally;
 #[cfg(test)]
 mod tests;

@@ -60,6 +60,9 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
     if granted.registry {
         wit_sync::registry::add_to_linker::<T, HasCapability>(linker, get)?;
     }
+    if granted.sync {
+        wit_sync::locks::add_to_linker::<T, HasCapability>(linker, get)?;
+    }
     if kind == Kind::PlatformSync {
         return Ok(());
     }
@@ -77,6 +80,9 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
     }
     if granted.registry {
         wit::registry::add_to_linker::<T, HasCapability>(linker, get)?;
+    }
+    if granted.sync {
+        wit::locks::add_to_linker::<T, HasCapability>(linker, get)?;
     }
     Ok(())
 }

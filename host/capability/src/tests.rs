@@ -19,7 +19,7 @@ use crate::http::{Connector, Egress, EgressConfig, Io, Resolver};
 use crate::log::{Logs, LogsConfig};
 use crate::registry::Directory;
 use crate::store::Memory;
-use crate::{Capabilities, Context, Guest, Handle, Scope, broker, config};
+use crate::{Capabilities, Context, Guest, Handle, Scope, broker, config, sync};
 
 /// Notes that this test ran on a backend, for the matrix that `cargo xtask test` prints.
 pub(crate) fn ran(capability: &str, backend: &str) {
@@ -75,6 +75,7 @@ impl World {
             client: Arc::new(Echo { calls: Arc::clone(&calls) }),
             config: Arc::<config::Memory>::default(),
             registry: Arc::new(OneService),
+            sync: Arc::<sync::Memory>::default(),
             egress,
         };
         Self { capabilities: Arc::new(capabilities), calls, _folder: folder }

@@ -109,6 +109,7 @@ impl Offer {
             Some("store") => Self::Grant { key: "store", line: "store = [\"own\"]" },
             Some("client") => Self::Grant { key: "call", line: "call = [\"*\"]" },
             Some("config") => Self::Grant { key: "config", line: "config = [\"own\"]" },
+            Some("locks") => Self::Grant { key: "sync", line: "sync = true" },
             Some("registry") => Self::Grant { key: "registry", line: "registry = \"read\"" },
             _ => Self::Unknown,
         }

@@ -105,6 +105,12 @@ pub(crate) struct Options {
         default_value = "micro"
     )]
     pub(crate) store_prefix: String,
+    /// Backend of locks and elections: `memory` or `postgres`.
+    #[arg(long, env = "MICRO_SYNC", default_value = "memory")]
+    pub(crate) sync: String,
+    /// Where the locks' server is, `postgres://…`. Default: that of `--db`.
+    #[arg(long = "sync_address", alias = "sync-address", env = "MICRO_SYNC_ADDRESS", hide_env_values = true)]
+    pub(crate) sync_address: Option<String>,
     /// Let services with a grant reach loopback addresses. For development.
     #[arg(long = "allow_loopback", alias = "allow-loopback", env = "MICRO_ALLOW_LOOPBACK")]
     pub(crate) allow_loopback: bool,
@@ -249,6 +255,7 @@ impl Options {
                 );
             }
         }
+        self.check_sync()?;
         match (self.store.as_str(), &self.store_address) {
             ("sqlite" | "memory", None) => Ok(()),
             (embedded @ ("sqlite" | "memory"), Some(_)) => {
@@ -267,6 +274,25 @@ impl Options {
             }
             (other, _) => bail!("--store {other}: choose sqlite, memory, postgres or redis"),
         }
+    }
+
+    fn check_sync(&self) -> Result<()> {
+        match (self.sync.as_str(), self.sync_url()) {
+            ("memory", _) if self.sync_address.is_none() => Ok(()),
+            ("memory", _) => {
+                bail!("--sync_address names a server, and --sync memory has none: choose --sync postgres")
+            }
+            ("postgres", Some(url)) if is_postgres(url) => Ok(()),
+            ("postgres", _) => {
+                bail!("--sync postgres: say where with --sync_address postgres://user@host/database")
+            }
+            (other, _) => bail!("--sync {other}: choose memory or postgres"),
+        }
+    }
+
+    /// Where the locks' server is.
+    pub(crate) fn sync_url(&self) -> Option<&str> {
+        self.sync_address.as_deref().or(self.db.as_deref())
     }
 
     /// Where the store's server is.
@@ -347,5 +373,19 @@ mod tests {
         assert!(!error.contains("secret"), "{error}");
         assert_eq!(options(&[]).store_prefix, "micro");
         assert_eq!(options(&["--store-prefix", "staging"]).store_prefix, "staging");
+    }
+
+    #[test]
+    fn locks_on_a_server_have_an_address() {
+        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
+        let (db, address) = ("postgres://db.example/micro", "postgres://locks.example/micro");
+        assert_eq!((options(&[]).sync.as_str(), check(&[])), ("memory", Ok(())));
+        assert_eq!(check(&["--sync", "etcd"]).unwrap_err(), "--sync etcd: choose memory or postgres");
+        assert!(check(&["--sync", "postgres"]).unwrap_err().contains("say where with --sync_address"));
+        assert!(check(&["--sync", "postgres", "--db", "sqlite:///x.db"]).is_err());
+        assert_eq!(options(&["--sync", "postgres", "--db", db]).sync_url(), Some(db));
+        let both = ["--sync", "postgres", "--db", db, "--sync-address", address];
+        assert_eq!((check(&both), options(&both).sync_url()), (Ok(()), Some(address)));
+        assert!(check(&["--sync_address", address]).unwrap_err().contains("choose --sync postgres"));
     }
 }

@@ -48,6 +48,7 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
         client: dispatcher.clone(),
         config: Arc::<micro_capability::config::Memory>::default(),
         registry: directory.clone(),
+        sync: Arc::<micro_capability::sync::Memory>::default(),
         egress: Arc::clone(&egress),
     });
     let runtime = Runtime::new(micro_runtime::Config::default(), capabilities).unwrap();

@@ -16,7 +16,7 @@ use micro_auth::{PasswordConfig, Passwords, random_secret};
 use micro_capability::store::{
     Admin, Backend, Memory, Postgres, PostgresConfig, Redis, RedisStoreConfig, Sqlite, SqliteConfig,
 };
-use micro_capability::{Capabilities, broker, http, log};
+use micro_capability::{Capabilities, broker, http, log, sync};
 use micro_client::{Address, Client};
 use micro_control::{Control, Credentials, Plans};
 use micro_db::Db;
@@ -90,6 +90,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         http::Egress::new(http::EgressConfig { loopback: options.allow_loopback, ..Default::default() })
             .context("set up outbound TLS")?;
     let broker = Arc::new(broker::Memory::new(broker::MemoryConfig::default()));
+    let sync = locks(&options).await?;
     let configs = Configs::open(db.clone(), sealer).await.context("read the configuration's counter")?;
     let capabilities = Arc::new(Capabilities {
         broker: broker.clone(),
@@ -99,6 +100,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         logs: Arc::clone(&logs),
         client: dispatcher.clone(),
         registry: directory.clone(),
+        sync: Arc::clone(&sync),
         egress: Arc::clone(&egress),
     });
     let runtime = Runtime::new(runtime_config(&options), capabilities).context("start the runtime")?;
@@ -177,6 +179,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         gateway: Arc::clone(&gateway),
         runtime,
         store,
+        sync,
         broker,
         builder: condition,
     });
@@ -239,6 +242,15 @@ async fn store(options: &Options, data: &std::path::Path, meters: &Meters) -> Re
             let config = SqliteConfig { books, ..SqliteConfig::new(data.join("store")) };
             Sqlite::open(&config).context("open the store")?
         }
+    })
+}
+
+async fn locks(options: &Options) -> Result<Arc<dyn sync::Backend>> {
+    Ok(match (options.sync.as_str(), options.sync_url()) {
+        ("postgres", Some(url)) => {
+            sync::Postgres::open(&sync::PostgresConfig::new(url)).await.context("open the locks")?
+        }
+        _ => Arc::<sync::Memory>::default(),
     })
 }
 
@@ -361,6 +373,7 @@ struct Platform {
     gateway: Arc<Gateway>,
     runtime: Arc<Runtime>,
     store: Arc<dyn Backend>,
+    sync: Arc<dyn sync::Backend>,
     broker: Arc<dyn broker::Backend>,
     /// `None`: this process has none to start.
     builder: Option<Condition>,
@@ -379,7 +392,11 @@ impl Probe for Platform {
                 Ok(()) => Check { name: "store", ok: true, detail: String::new() },
                 Err(error) => Check { name: "store", ok: false, detail: error.to_string() },
             };
-            let mut checks = vec![database, store, routes];
+            let sync = match self.sync.check().await {
+                Ok(()) => Check { name: "sync", ok: true, detail: String::new() },
+                Err(error) => Check { name: "sync", ok: false, detail: error.to_string() },
+            };
+            let mut checks = vec![database, store, sync, routes];
             checks.extend(self.builder.as_ref().map(Condition::check));
             checks
         })

@@ -175,6 +175,7 @@ impl Node {
             client: Arc::new(Nobody),
             config: Arc::<micro_capability::config::Memory>::default(),
             registry: Arc::new(Nobody),
+            sync: Arc::<micro_capability::sync::Memory>::default(),
             egress: Egress::new(EgressConfig::default())?,
         };
         Ok(Self {

@@ -130,6 +130,8 @@ pub struct Grants {
     pub call: Vec<String>,
     /// `own`: the namespace's configuration below the service's name; `*`: all of it; `secret:PATH`: one secret.
     pub config: Vec<String>,
+    /// `true`: its own locks and elections.
+    pub sync: bool,
     /// Outbound hosts, `host:port` or `host` (443).
     pub http: Vec<String>,
 }

@@ -37,6 +37,7 @@ pub mod log;
 pub mod registry;
 mod service;
 pub mod store;
+pub mod sync;
 pub mod time;
 #[cfg(feature = "http")]
 pub mod web;

@@ -27,12 +27,14 @@ use crate::{Context, Error, LocalFuture, Request, Service};
 
 mod broker;
 mod config;
+mod locks;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use broker::Published;
 pub(crate) use broker::check as check_message;
+pub(crate) use locks::take as take_lock;
 
 #[cfg(feature = "http")]
 type HttpAnswer = Rc<dyn Fn(crate::http::Request) -> Result<crate::http::Response, Error>>;
@@ -44,6 +46,7 @@ pub(crate) struct State {
     services: HashMap<String, Answer>,
     pub(crate) published: Vec<Published>,
     pub(crate) config: config::Document,
+    pub(crate) locks: locks::Locks,
     pub(crate) store: store::Table,
     pub(crate) registry: Vec<crate::registry::Service>,
     pub(crate) logs: Vec<String>,
@@ -133,6 +136,11 @@ impl World {
     /// Sets a secret.
     pub fn set_secret(&self, path: &str, text: &str) {
         with_state(|state| state.config.set_secret(path, text));
+    }
+
+    /// Lets go of all locks, as if their time were over: their tokens hold nothing any more.
+    pub fn expire_locks(&self) {
+        with_state(|state| state.locks.expire_all());
     }
 
     /// Puts a service into the registry.

@@ -6,23 +6,19 @@
 //! not the same, to add and to commit, is tried once (`atomic.rs`).
 
 mod atomic;
-mod failure;
-mod setup;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::ops::{Bound, ControlFlow};
-use std::str::FromStr;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use micro_api::name::Namespace;
-use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::PgPool;
 
 use super::backend::check_key;
 use super::books::Books;
@@ -31,17 +27,15 @@ use super::transaction::{Change, Check};
 use super::writes::Writes;
 use super::{BATCH_RECORDS_MAX, Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
-use atomic::{ASKED_AFTER_IDLE, answers};
-use failure::{failed, is_broken, silent};
-use setup::set_up;
+use crate::postgres::{Server, ServerConfig};
 
 /// Keys that a scan reads at once.
 const WINDOW: usize = BATCH_RECORDS_MAX + 24;
 /// Records that one sweep removes.
 const SWEEP: i64 = 1_000;
 const TABLES_MAX: i64 = 10_000;
-/// A call is not tried again after so long.
-const RETRY: Duration = Duration::from_secs(3);
+/// What each version of the schema adds.
+const VERSIONS: [&str; 2] = [include_str!("postgres/schema.sql"), include_str!("postgres/atomic.sql")];
 
 /// Where the store is, and its bounds.
 #[derive(Clone)]
@@ -87,8 +81,8 @@ impl std::fmt::Debug for PostgresConfig {
 /// Key-value records in PostgreSQL.
 #[derive(Debug)]
 pub struct Postgres {
+    server: Server,
     pool: PgPool,
-    connections_max: u32,
     call_timeout: Duration,
     books: Arc<Books>,
     writes: Writes,
@@ -100,38 +94,20 @@ impl Postgres {
     /// # Errors
     /// When the server cannot be reached, refuses, or holds a newer schema than this program knows.
     pub async fn open(config: &PostgresConfig) -> Result<Arc<Self>, Error> {
-        let named = !config.schema.is_empty()
-            && config.schema.len() <= 63
-            && !config.schema.starts_with(|first: char| first.is_ascii_digit())
-            && config.schema.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        if !named {
-            return Err(Error::Backend(format!("`{}` is no name for a schema", config.schema)));
-        }
-        let timeout_ms = config.call_timeout.as_millis().to_string();
-        let options = PgConnectOptions::from_str(&config.url)
-            .map_err(|_| Error::Backend("the address of the store is not a PostgreSQL URL".to_owned()))?
-            .application_name("micro-store")
-            .options([("search_path", config.schema.as_str()), ("statement_timeout", timeout_ms.as_str())]);
-        // The pool would try until its time is over, and not say why.
-        let first = PgConnection::connect_with(&options);
-        let first = tokio::time::timeout(config.acquire_timeout, first).await;
-        first.map_err(|_| silent(config.acquire_timeout))?.map_err(failed)?.close().await.map_err(failed)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(config.connections_max)
-            .acquire_timeout(config.acquire_timeout)
-            // It would cost each call a round trip; a connection that broke is found by its use.
-            .test_before_acquire(false)
-            .before_acquire(|connection, idle| {
-                Box::pin(async move { Ok(idle.idle_for < ASKED_AFTER_IDLE || answers(connection).await) })
-            })
-            .connect_with(options)
-            .await
-            .map_err(failed)?;
-        set_up(&pool, &config.schema).await?;
-        let store = Arc::new(Self {
-            pool,
+        let server = ServerConfig {
+            url: &config.url,
+            schema: &config.schema,
+            versions: &VERSIONS,
+            application: "micro-store",
             connections_max: config.connections_max,
+            acquire_timeout: config.acquire_timeout,
             call_timeout: config.call_timeout,
+        };
+        let server = Server::open(&server).await?;
+        let store = Arc::new(Self {
+            pool: server.pool.clone(),
+            call_timeout: server.call_timeout,
+            server,
             books: Arc::clone(&config.books),
             writes: Writes::default(),
         });
@@ -139,32 +115,11 @@ impl Postgres {
         Ok(store)
     }
 
-    /// Tries again on another connection while the one that was used turns out to be broken.
     async fn retried<T, F>(&self, call: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, sqlx::Error>>,
     {
-        let since = Instant::now();
-        let mut tries = 0;
-        let calls = async {
-            loop {
-                match call().await {
-                    Ok(done) => return Ok(done),
-                    // Each connection of the pool may be as broken as this one, and the pool is smaller by each.
-                    Err(error)
-                        if is_broken(&error) && since.elapsed() < RETRY && tries <= self.connections_max =>
-                    {
-                        tries += 1;
-                    }
-                    // Room for another connection, and none was made: nobody is there to answer.
-                    Err(sqlx::Error::PoolTimedOut) if self.pool.size() < self.connections_max => {
-                        return Err(Error::Away("it cannot be reached".to_owned()));
-                    }
-                    Err(error) => return Err(failed(error)),
-                }
-            }
-        };
-        tokio::time::timeout(self.call_timeout, calls).await.map_err(|_| silent(self.call_timeout))?
+        self.server.retried(call).await
     }
 
     /// Makes a write, whose answer ends with what the table holds then, and tells the books; less than 0: nothing changed.

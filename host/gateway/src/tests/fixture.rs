@@ -83,6 +83,7 @@ impl Server {
             client: dispatcher.clone(),
             config: Arc::<micro_capability::config::Memory>::default(),
             registry: Arc::new(Nothing),
+            sync: Arc::<micro_capability::sync::Memory>::default(),
             egress: Egress::new(EgressConfig::default()).unwrap(),
         });
         let mut limits = micro_runtime::Config { memory_budget_bytes: Some(1 << 30), ..Default::default() };

@@ -1,9 +1,12 @@
 use std::fmt::Debug;
+use std::time::Duration;
 
 use micro_sdk::broker::Publisher;
-use micro_sdk::{Client, Context, Error, config, http, registry, store};
+use micro_sdk::{Client, Context, Error, config, http, registry, store, sync};
 
 use crate::{ProberHandler, Request, Response};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 pub struct Prober;
 
@@ -18,6 +21,23 @@ impl ProberHandler for Prober {
             // No version is known to whoever asks, so this does not wait.
             "config.version" => told(config::version().await),
             "config.next" => told(config::next(u64::MAX).await),
+            // Fences and tokens differ each time; nothing stays held, so that one answer is like the other.
+            "locks.acquire" => match sync::Lock::acquire(name, MINUTE, Duration::ZERO).await {
+                Ok(lock) => told(lock.release().await),
+                Err(error) => told::<bool>(Err(error)),
+            },
+            "locks.campaign" => match sync::Election::new(name, "prober").campaign(Duration::ZERO).await {
+                Ok(leader) => told(leader.resign().await),
+                Err(error) => told::<bool>(Err(error)),
+            },
+            // Of whoever plants something: the namespace is the leader's id.
+            "locks.lead" => {
+                let election = sync::Election::new(name, request.namespace.as_str()).ttl(60 * MINUTE);
+                told(election.campaign(Duration::ZERO).await.map(|leader| leader.fence() > 0))
+            }
+            "locks.leader" => told(sync::Election::new(name, "prober").leader().await),
+            "locks.renew" => told(sync::Lock::from_token(name, "guessed").renew(MINUTE).await),
+            "locks.release" => told(sync::Lock::from_token(name, "guessed").release().await),
             "log.write" => {
                 micro_sdk::info!("{name}");
                 "written".to_owned()

@@ -72,7 +72,7 @@ impl Prober<'_> {
         let (api, control) = (self.platform.api(), self.platform.control());
         let manifest = format!(
             "[service]\nname = \"prober\"\n[grants]\n\
-             broker = {{ publish = [\"*\"] }}\nstore = [\"own\"]\nregistry = \"read\"\ncall = [\"*\"]\n\
+             broker = {{ publish = [\"*\"] }}\nstore = [\"own\"]\nregistry = \"read\"\ncall = [\"*\"]\nsync = true\n\
              config = [\"*\", \"secret:{KEY}\", \"secret:{SERVICE}\", \"secret:{NOWHERE}\"]\n\
              http = [\"{api}\", \"{control}\"]\n"
         );
@@ -133,10 +133,13 @@ async fn a_guest_finds_nothing_of_another_tenants_by_any_import() -> Result<()> 
     ensure!(own.probe("config.get", KEY, "").await?.contains(VALUE));
     ensure!(own.probe("config.secret", SERVICE, "").await?.contains(VALUE));
     ensure!(own.probe("config.version", "", "").await?.contains('2'));
-    // Nine requests came from outside.
+    // She leads now, for longer than the test takes.
+    ensure!(own.probe("locks.lead", KEY, VALUE).await?.contains("true"));
+    ensure!(own.probe("locks.leader", KEY, "").await?.contains(VALUE));
+    // Eleven requests came from outside.
     let before = eventually("what was used is written down", Duration::from_secs(10), async || {
         let used = used(&platform, &ann).await?;
-        ensure!(used.contains(&("requests_per_month".to_owned(), 9)), "{used:?}");
+        ensure!(used.contains(&("requests_per_month".to_owned(), 11)), "{used:?}");
         Ok(used)
     })
     .await?;

@@ -7,6 +7,7 @@ const GRANTED: &[(&str, &str)] = &[
     ("broker", "broker = { publish = [\"*\"] }"),
     ("client", "call = [\"*\"]"),
     ("config", "config = [\"own\"]"),
+    ("locks", "sync = true"),
     ("registry", "registry = \"read\""),
     ("store", "store = [\"own\"]"),
 ];
@@ -47,6 +48,7 @@ impl Grants {
         match interface(import) {
             Some("broker") => !self.broker.publish.is_empty(),
             Some("config") => !self.config.is_empty(),
+            Some("locks") => self.sync,
             Some("store") => !self.store.is_empty(),
             Some("registry") => self.registry.is_some(),
             Some("client") => !self.call.is_empty(),

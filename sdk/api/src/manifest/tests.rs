@@ -37,6 +37,7 @@ store = ["own"]
 registry = "read"
 call = ["*", "greeter", "api.greeter"]
 config = ["own", "secret:stripe.key"]
+sync = true
 http = ["api.example.com:8443", "example.com", "[::1]:80", "127.0.0.1:80"]
 
 [[route]]
@@ -304,4 +305,14 @@ fn the_grant_of_the_configuration_is_own_all_or_secrets() {
         let error = parse(&format!("[grants]\nconfig = [\"{wrong}\"]\n")).unwrap_err();
         assert_eq!((error.line, error.column), (2, 11), "{wrong}: {error}");
     }
+}
+
+#[test]
+fn the_grant_of_locks_is_yes_or_no() {
+    let granted = parse("[grants]\nsync = true\n").unwrap().grants;
+    assert!(granted.allow("micro:platform/locks@0.1.0"));
+    assert!(!Grants::default().allow("micro:platform-sync/locks@0.1.0"));
+    assert_eq!(grant_line("micro:platform/locks@0.1.0").unwrap(), "[grants]\nsync = true");
+    assert!(!parse("[grants]\nsync = false\n").unwrap().grants.sync);
+    assert!(parse("[grants]\nsync = \"own\"\n").is_err());
 }

@@ -4632,6 +4632,1040 @@ pub mod micro {
                 }
             }
         }
+        /// Locks and leaders of a service, shared by all its instances. Granted by `sync`.
+        /// A lock is a lease: it ends with its time even if its holder still works, so only the fence protects what it guards.
+        /// Limits: a name is 1 to 256 bytes, a holder's id 1 to 256 bytes, a time to live 1 s to 1 h. A
+        /// namespace holds at most 1 000 locks at once, and as many of its calls wait on a node: 429 beyond.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod locks {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Error = super::super::super::micro::platform::types::Error;
+            /// What holds a lock.
+            #[derive(Clone)]
+            pub struct Lock {
+                /// Proves who holds it, to `renew` and `release`. Keep it to yourself.
+                pub token: _rt::String,
+                /// Greater than that of whoever held the lock of this name before. Write it along with what the lock guards and
+                /// refuse a smaller one there.
+                pub fence: u64,
+                /// The time left in milliseconds.
+                pub expires_in: u64,
+            }
+            impl ::core::fmt::Debug for Lock {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Lock")
+                        .field("token", &self.token)
+                        .field("fence", &self.fence)
+                        .field("expires-in", &self.expires_in)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Takes the lock of a name for `ttl-ms`, and waits up to `wait-ms` while another holds it; 0 does not wait. Shortly
+            /// before the call's deadline the wait is over too. 408 `lock timeout` when it is still held then.
+            #[allow(async_fn_in_trait)]
+            pub async fn acquire(
+                name: _rt::String,
+                ttl_ms: u64,
+                wait_ms: u64,
+            ) -> ::core::result::Result<Lock, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8, usize, i64, i64);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String, u64, u64);
+                        type Results = ::core::result::Result<Lock, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (16 + 6 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/locks@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]acquire"]
+                                fn call(
+                                    _: *mut u8,
+                                    _: usize,
+                                    _: i64,
+                                    _: i64,
+                                    _: *mut u8,
+                                ) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: *mut u8,
+                                _: usize,
+                                _: i64,
+                                _: i64,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe {
+                                call(_params.0, _params.1, _params.2, _params.3, _results)
+                                    as u32
+                            }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1, _lower2): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                ParamsLower(
+                                    ptr0.cast_mut(),
+                                    len0,
+                                    _rt::as_i64(_lower1),
+                                    _rt::as_i64(_lower2),
+                                )
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len3 = l2;
+                                            let bytes3 = _rt::Vec::from_raw_parts(
+                                                l1.cast(),
+                                                len3,
+                                                len3,
+                                            );
+                                            let l4 = *_ptr
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            let l5 = *_ptr
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            Lock {
+                                                token: _rt::string_lift(bytes3),
+                                                fence: l4 as u64,
+                                                expires_in: l5 as u64,
+                                            }
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l6 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l7 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            let l9 = i32::from(
+                                                *_ptr
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l10 = *_ptr
+                                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l11 = *_ptr
+                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len12 = l11;
+                                            let bytes12 = _rt::Vec::from_raw_parts(
+                                                l10.cast(),
+                                                len12,
+                                                len12,
+                                            );
+                                            let l13 = *_ptr
+                                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l14 = *_ptr
+                                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len15 = l14;
+                                            let bytes15 = _rt::Vec::from_raw_parts(
+                                                l13.cast(),
+                                                len15,
+                                                len15,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes8),
+                                                code: l9 as u16,
+                                                detail: _rt::string_lift(bytes12),
+                                                status: _rt::string_lift(bytes15),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((name, ttl_ms, wait_ms))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Holds it for `ttl-ms` from now. False: the token holds it no longer, stop what it guards.
+            #[allow(async_fn_in_trait)]
+            pub async fn renew(
+                name: _rt::String,
+                token: _rt::String,
+                ttl_ms: u64,
+            ) -> ::core::result::Result<bool, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String, _rt::String, u64);
+                        type Results = ::core::result::Result<bool, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 + 12 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            (8 + 4 * ::core::mem::size_of::<*const u8>())
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/locks@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]renew"]
+                                fn call(_: *mut u8, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = *_params
+                                    .0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l3 = *_params
+                                    .0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l2, l3, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = *_params
+                                    .0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l3 = *_params
+                                    .0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l2, l3, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1, _lower2): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            let _param_ptr = unsafe { _ptr.add(0) };
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((2 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                let vec0 = (_lower1.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((4 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                *_param_ptr.add(0).cast::<i64>() = _rt::as_i64(_lower2);
+                            }
+                            ParamsLower(_ptr)
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = i32::from(
+                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            );
+                                            _rt::bool_lift(l1 as u8)
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l2 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l3 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len4 = l3;
+                                            let bytes4 = _rt::Vec::from_raw_parts(
+                                                l2.cast(),
+                                                len4,
+                                                len4,
+                                            );
+                                            let l5 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l6 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            let l9 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes4),
+                                                code: l5 as u16,
+                                                detail: _rt::string_lift(bytes8),
+                                                status: _rt::string_lift(bytes11),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((name, token, ttl_ms))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Gives it up. False: the token did not hold it any more.
+            #[allow(async_fn_in_trait)]
+            pub async fn release(
+                name: _rt::String,
+                token: _rt::String,
+            ) -> ::core::result::Result<bool, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8, usize, *mut u8, usize);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String, _rt::String);
+                        type Results = ::core::result::Result<bool, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/locks@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]release"]
+                                fn call(
+                                    _: *mut u8,
+                                    _: usize,
+                                    _: *mut u8,
+                                    _: usize,
+                                    _: *mut u8,
+                                ) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: *mut u8,
+                                _: usize,
+                                _: *mut u8,
+                                _: usize,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe {
+                                call(_params.0, _params.1, _params.2, _params.3, _results)
+                                    as u32
+                            }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                                _rt::cabi_dealloc(_params.2, _params.3, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                                _rt::cabi_dealloc(_params.2, _params.3, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                let vec1 = (_lower1.into_bytes()).into_boxed_slice();
+                                let ptr1 = vec1.as_ptr().cast::<u8>();
+                                let len1 = vec1.len();
+                                ::core::mem::forget(vec1);
+                                ParamsLower(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1)
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = i32::from(
+                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            );
+                                            _rt::bool_lift(l1 as u8)
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l2 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l3 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len4 = l3;
+                                            let bytes4 = _rt::Vec::from_raw_parts(
+                                                l2.cast(),
+                                                len4,
+                                                len4,
+                                            );
+                                            let l5 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l6 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            let l9 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes4),
+                                                code: l5 as u16,
+                                                detail: _rt::string_lift(bytes8),
+                                                status: _rt::string_lift(bytes11),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((name, token))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Becomes the leader: takes the lock of this name, as `acquire` does, under an id that `leader` shows. A leader stays
+            /// so by `renew` and resigns by `release`.
+            #[allow(async_fn_in_trait)]
+            pub async fn campaign(
+                name: _rt::String,
+                id: _rt::String,
+                ttl_ms: u64,
+                wait_ms: u64,
+            ) -> ::core::result::Result<Lock, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String, _rt::String, u64, u64);
+                        type Results = ::core::result::Result<Lock, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (32 + 10 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            (16 + 4 * ::core::mem::size_of::<*const u8>())
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/locks@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]campaign"]
+                                fn call(_: *mut u8, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = *_params
+                                    .0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l3 = *_params
+                                    .0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l2, l3, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = *_params
+                                    .0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l3 = *_params
+                                    .0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l2, l3, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1, _lower2, _lower3): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            let _param_ptr = unsafe { _ptr.add(0) };
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((2 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                let vec0 = (_lower1.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((4 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                *_param_ptr.add(0).cast::<i64>() = _rt::as_i64(_lower2);
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((8 + 4 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                *_param_ptr.add(0).cast::<i64>() = _rt::as_i64(_lower3);
+                            }
+                            ParamsLower(_ptr)
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len3 = l2;
+                                            let bytes3 = _rt::Vec::from_raw_parts(
+                                                l1.cast(),
+                                                len3,
+                                                len3,
+                                            );
+                                            let l4 = *_ptr
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            let l5 = *_ptr
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            Lock {
+                                                token: _rt::string_lift(bytes3),
+                                                fence: l4 as u64,
+                                                expires_in: l5 as u64,
+                                            }
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l6 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l7 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            let l9 = i32::from(
+                                                *_ptr
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l10 = *_ptr
+                                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l11 = *_ptr
+                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len12 = l11;
+                                            let bytes12 = _rt::Vec::from_raw_parts(
+                                                l10.cast(),
+                                                len12,
+                                                len12,
+                                            );
+                                            let l13 = *_ptr
+                                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l14 = *_ptr
+                                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len15 = l14;
+                                            let bytes15 = _rt::Vec::from_raw_parts(
+                                                l13.cast(),
+                                                len15,
+                                                len15,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes8),
+                                                code: l9 as u16,
+                                                detail: _rt::string_lift(bytes12),
+                                                status: _rt::string_lift(bytes15),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((name, id, ttl_ms, wait_ms))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The id of who leads, none if nobody does or whoever holds the lock gave no id.
+            #[allow(async_fn_in_trait)]
+            pub async fn leader(
+                name: _rt::String,
+            ) -> ::core::result::Result<::core::option::Option<_rt::String>, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8, usize);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String,);
+                        type Results = ::core::result::Result<
+                            ::core::option::Option<_rt::String>,
+                            Error,
+                        >;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/locks@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]leader"]
+                                fn call(_: *mut u8, _: usize, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: *mut u8,
+                                _: usize,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _params.1, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0,): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                ParamsLower(ptr0.cast_mut(), len0)
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = i32::from(
+                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            );
+                                            match l1 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l2 = *_ptr
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l3 = *_ptr
+                                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len4 = l3;
+                                                        let bytes4 = _rt::Vec::from_raw_parts(
+                                                            l2.cast(),
+                                                            len4,
+                                                            len4,
+                                                        );
+                                                        _rt::string_lift(bytes4)
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            }
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l5 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            let l8 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l9 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            let l12 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes7),
+                                                code: l8 as u16,
+                                                detail: _rt::string_lift(bytes11),
+                                                status: _rt::string_lift(bytes14),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((name,))
+                        .await
+                }
+            }
+        }
     }
 }
 #[rustfmt::skip]
@@ -5158,10 +6192,10 @@ macro_rules! __export_service_impl {
         =
         "component-type:wit-bindgen:0.63.0:micro:platform@0.1.0:service:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2014] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2297] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe0\x0e\x01A\x02\x01\
-A\x14\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfb\x10\x01A\x02\x01\
+A\x16\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
 json\x04\0\x05codec\x03\0\x08\x01k\x07\x01r\x05\x07account\x0a\x08metadata\x04\x08\
@@ -5203,13 +6237,20 @@ ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08metadata
 istry@0.1.0\x05\x08\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02\
 ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\0\x05\x01\
 j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\x08\x03\
-\0\x1bmicro:platform/broker@0.1.0\x05\x09\x02\x03\0\0\x07context\x01B\x0a\x02\x03\
-\x02\x01\x0a\x04\0\x07context\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05codec\x03\0\x02\
-\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x04\x01p}\x01j\x01\x06\x01\x05\x01C\x04\
-\x07context\x01\x08endpoints\x05codec\x03\x07request\x06\0\x07\x04\0\x06handle\x01\
-\x08\x04\0\x1cmicro:platform/handler@0.1.0\x05\x0b\x04\0\x1cmicro:platform/servi\
-ce@0.1.0\x04\0\x0b\x0d\x01\0\x07service\x03\0\0\0G\x09producers\x01\x0cprocessed\
--by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+\0\x1bmicro:platform/broker@0.1.0\x05\x09\x01B\x12\x02\x03\x02\x01\x02\x04\0\x05\
+error\x03\0\0\x01r\x03\x05tokens\x05fencew\x0aexpires-inw\x04\0\x04lock\x03\0\x02\
+\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06ttl-msw\x07wait-msw\0\x04\x04\0\x07ac\
+quire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\x04names\x05tokens\x06ttl-msw\0\x06\x04\
+\0\x05renew\x01\x07\x01C\x02\x04names\x05tokens\0\x06\x04\0\x07release\x01\x08\x01\
+C\x04\x04names\x02ids\x06ttl-msw\x07wait-msw\0\x04\x04\0\x08campaign\x01\x09\x01\
+ks\x01j\x01\x0a\x01\x01\x01C\x01\x04names\0\x0b\x04\0\x06leader\x01\x0c\x03\0\x1a\
+micro:platform/locks@0.1.0\x05\x0a\x02\x03\0\0\x07context\x01B\x0a\x02\x03\x02\x01\
+\x0b\x04\0\x07context\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05codec\x03\0\x02\x02\x03\
+\x02\x01\x02\x04\0\x05error\x03\0\x04\x01p}\x01j\x01\x06\x01\x05\x01C\x04\x07con\
+text\x01\x08endpoints\x05codec\x03\x07request\x06\0\x07\x04\0\x06handle\x01\x08\x04\
+\0\x1cmicro:platform/handler@0.1.0\x05\x0c\x04\0\x1cmicro:platform/service@0.1.0\
+\x04\0\x0b\x0d\x01\0\x07service\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
+wit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -5222,9 +6263,9 @@ pub use __export_service_impl as __export_service;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1920] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe2\x0d\x01A\x02\x01\
-A\x11\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2203] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfd\x0f\x01A\x02\x01\
+A\x13\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
 json\x04\0\x05codec\x03\0\x08\x01k\x07\x01r\x05\x07account\x0a\x08metadata\x04\x08\
@@ -5266,10 +6307,17 @@ ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08metadata
 istry@0.1.0\x05\x08\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02\
 ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\0\x05\x01\
 j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\x08\x03\
-\0\x1bmicro:platform/broker@0.1.0\x05\x09\x04\0<micro:platform/service-with-all-\
-of-its-exports-removed@0.1.0\x04\0\x0b-\x01\0'service-with-all-of-its-exports-re\
-moved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.\
-0\x10wit-bindgen-rust\x060.63.0";
+\0\x1bmicro:platform/broker@0.1.0\x05\x09\x01B\x12\x02\x03\x02\x01\x02\x04\0\x05\
+error\x03\0\0\x01r\x03\x05tokens\x05fencew\x0aexpires-inw\x04\0\x04lock\x03\0\x02\
+\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06ttl-msw\x07wait-msw\0\x04\x04\0\x07ac\
+quire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\x04names\x05tokens\x06ttl-msw\0\x06\x04\
+\0\x05renew\x01\x07\x01C\x02\x04names\x05tokens\0\x06\x04\0\x07release\x01\x08\x01\
+C\x04\x04names\x02ids\x06ttl-msw\x07wait-msw\0\x04\x04\0\x08campaign\x01\x09\x01\
+ks\x01j\x01\x0a\x01\x01\x01C\x01\x04names\0\x0b\x04\0\x06leader\x01\x0c\x03\0\x1a\
+micro:platform/locks@0.1.0\x05\x0a\x04\0<micro:platform/service-with-all-of-its-\
+exports-removed@0.1.0\x04\0\x0b-\x01\0'service-with-all-of-its-exports-removed\x03\
+\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-\
+bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

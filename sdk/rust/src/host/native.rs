@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::store::{Change, Check, Range, Record};
+use crate::sync::Held;
 use crate::test::with_state;
 use crate::{Error, LocalFuture, Request};
 
@@ -113,6 +114,31 @@ fn check_path(path: &str) -> Result<(), Error> {
     } else {
         Err(Error::bad_request("go.micro.config", "a path is parts divided by single dots"))
     }
+}
+
+pub(crate) async fn lock_acquire(name: String, ttl: Duration, wait: Duration) -> Result<Held, Error> {
+    crate::test::take_lock(name, None, ttl, wait)
+}
+
+pub(crate) async fn lock_campaign(
+    name: String,
+    id: String,
+    ttl: Duration,
+    wait: Duration,
+) -> Result<Held, Error> {
+    crate::test::take_lock(name, Some(id), ttl, wait)
+}
+
+pub(crate) async fn lock_renew(name: String, token: String, ttl: Duration) -> Result<bool, Error> {
+    with_state(|state| state.locks.renew(&name, &token, ttl))
+}
+
+pub(crate) async fn lock_release(name: String, token: String) -> Result<bool, Error> {
+    with_state(|state| state.locks.release(&name, &token))
+}
+
+pub(crate) async fn lock_leader(name: String) -> Result<Option<String>, Error> {
+    with_state(|state| state.locks.leader(&name))
 }
 
 pub(crate) async fn registry_get(name: String) -> Result<Vec<crate::registry::Service>, Error> {

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::bindings::service::micro::platform::{broker, client, config, log, registry, store, types};
+use crate::bindings::service::micro::platform::{broker, client, config, locks, log, registry, store, types};
 use crate::store::{Change, Check, Range, Record};
+use crate::sync::Held;
 use crate::{Account, Context, Error, Request, Service};
 
 #[cfg(feature = "http")]
@@ -114,6 +115,35 @@ pub(crate) async fn config_version() -> Result<u64, Error> {
 
 pub(crate) async fn config_next(after: u64) -> Result<u64, Error> {
     Ok(config::next(after).await?)
+}
+
+pub(crate) async fn lock_acquire(name: String, ttl: Duration, wait: Duration) -> Result<Held, Error> {
+    Ok(held(locks::acquire(name, millis(ttl), millis(wait)).await?))
+}
+
+pub(crate) async fn lock_campaign(
+    name: String,
+    id: String,
+    ttl: Duration,
+    wait: Duration,
+) -> Result<Held, Error> {
+    Ok(held(locks::campaign(name, id, millis(ttl), millis(wait)).await?))
+}
+
+pub(crate) async fn lock_renew(name: String, token: String, ttl: Duration) -> Result<bool, Error> {
+    Ok(locks::renew(name, token, millis(ttl)).await?)
+}
+
+pub(crate) async fn lock_release(name: String, token: String) -> Result<bool, Error> {
+    Ok(locks::release(name, token).await?)
+}
+
+pub(crate) async fn lock_leader(name: String) -> Result<Option<String>, Error> {
+    Ok(locks::leader(name).await?)
+}
+
+fn held(lock: locks::Lock) -> Held {
+    Held { token: lock.token, fence: lock.fence, left: Duration::from_millis(lock.expires_in) }
 }
 
 pub(crate) async fn registry_get(name: String) -> Result<Vec<crate::registry::Service>, Error> {

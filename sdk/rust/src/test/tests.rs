@@ -184,3 +184,39 @@ async fn pages_come_one_after_the_other() -> Result<(), Error> {
     assert_eq!(pages.next().await?, None);
     Ok(())
 }
+
+#[test]
+fn locks_are_held_once_and_leaders_are_known() {
+    use std::time::Duration;
+
+    use crate::sync::{Election, Lock};
+
+    const TTL: Duration = Duration::from_secs(30);
+    let world = World::new();
+    world.block_on(async {
+        let first = Lock::acquire("a", TTL, Duration::ZERO).await.unwrap();
+        let taken = Lock::acquire("a", TTL, Duration::from_secs(1)).await.unwrap_err();
+        assert_eq!((taken.code, taken.detail.as_str()), (408, "lock timeout"));
+        let other = Lock::acquire("b", TTL, Duration::ZERO).await.unwrap();
+        assert!(!Lock::from_token("a", other.token()).release().await.unwrap(), "a foreign token");
+        assert!(first.renew(TTL).await.unwrap());
+        world.expire_locks();
+        assert!(!first.renew(TTL).await.unwrap());
+        let second = Election::new("a", "two").campaign(Duration::ZERO).await.unwrap();
+        assert!(second.fence() > first.fence());
+        assert!(!first.release().await.unwrap());
+        let election = Election::new("a", "three");
+        assert_eq!(election.leader().await.unwrap().as_deref(), Some("two"));
+        assert!(second.resign().await.unwrap());
+        assert_eq!(election.leader().await.unwrap(), None);
+        // It expires while another waits.
+        let short = Lock::acquire("a", Duration::from_secs(1), Duration::ZERO).await.unwrap();
+        let third = election.campaign(Duration::from_secs(2)).await.unwrap();
+        assert!(third.fence() > short.fence() && !short.renew(TTL).await.unwrap());
+        for (name, ttl) in
+            [("", TTL), ("a\0", TTL), (&*"a".repeat(257), TTL), ("a", Duration::from_millis(999))]
+        {
+            assert_eq!(Lock::acquire(name, ttl, Duration::ZERO).await.unwrap_err().code, 400, "{name:?}");
+        }
+    });
+}

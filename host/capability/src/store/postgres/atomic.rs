@@ -1,20 +1,14 @@
 //! Calls that must not be made twice: `increment` and `commit`.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use sqlx::Connection as _;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnection;
 
 use super::super::transaction::{self, Change, Check};
 use super::super::{Error, TableKey};
-use super::failure::{failed, is_broken, silent};
 use super::{Postgres, to_sql};
-
-/// A connection that was idle for so long is asked whether it still is one, before a call goes over it.
-pub(super) const ASKED_AFTER_IDLE: Duration = Duration::from_secs(1);
-/// It must answer within.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+use crate::postgres::{failed, is_broken, silent};
 
 /// What the server's functions say of a change.
 const DONE: i32 = 0;
@@ -112,10 +106,4 @@ impl Postgres {
             }
         }
     }
-}
-
-/// Whether an idle connection still is one. A broken one is found by its use, too; but a call that must not be made
-/// twice has only this one use.
-pub(super) async fn answers(connection: &mut PgConnection) -> bool {
-    matches!(tokio::time::timeout(ANSWERS_WITHIN, connection.ping()).await, Ok(Ok(())))
 }

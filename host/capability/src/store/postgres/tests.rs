@@ -5,6 +5,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::line::Line;
+use std::time::Instant;
 
 /// A store of its own schema at the end of a line; none without a server.
 async fn at_the_end_of_a_line(adjust: impl FnOnce(&mut PostgresConfig)) -> Option<(Line, Arc<Postgres>)> {

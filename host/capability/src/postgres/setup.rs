@@ -1,20 +1,20 @@
-//! The schema of the store: made at the first start, and refused when it is newer than this program.
+//! A schema of ours: made at the first start, and refused when it is newer than this program.
 
 use sqlx::postgres::PgPool;
 
-use super::super::Error;
 use super::failure::failed;
+use crate::store::Error;
 
-/// What each version adds; the last statement of each says which one it is.
-const VERSIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("atomic.sql")];
-/// The newest.
-const VERSION: i64 = VERSIONS.len() as i64;
 /// Guards the making of the schema against another node that starts.
 const SETUP_LOCK: i64 = 7_234_017;
 
 /// Makes the schema where there is none, and brings an older one up to date. A role that may only read and write needs it
-/// to be there and new.
-pub(super) async fn set_up(pool: &PgPool, schema: &str) -> Result<(), Error> {
+/// to be there and new. `versions` says what each version adds; the last statement of each says which one it is.
+pub(super) async fn set_up(
+    pool: &PgPool,
+    schema: &str,
+    versions: &'static [&'static str],
+) -> Result<(), Error> {
     let mut tx = pool.begin().await.map_err(failed)?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(SETUP_LOCK)
@@ -34,12 +34,13 @@ pub(super) async fn set_up(pool: &PgPool, schema: &str) -> Result<(), Error> {
         let make = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&mut *tx).await.map_err(failed)?;
     }
-    if found > VERSION {
+    let newest = i64::try_from(versions.len()).unwrap_or(i64::MAX);
+    if found > newest {
         return Err(Error::Backend(format!(
-            "the store's schema {schema} has version {found}, newer than this program's {VERSION}: update the program"
+            "the schema {schema} has version {found}, newer than this program's {newest}: update the program"
         )));
     }
-    for version in VERSIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+    for version in versions.iter().skip(usize::try_from(found).unwrap_or(0)) {
         sqlx::raw_sql(*version).execute(&mut *tx).await.map_err(failed)?;
     }
     tx.commit().await.map_err(failed)

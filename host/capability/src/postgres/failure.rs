@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::Error;
+use crate::store::Error;
 
 /// The connection is of no use any more; the statement may or may not have been done.
-pub(super) fn is_broken(error: &sqlx::Error) -> bool {
+pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
         // The server is going down, or came back.
@@ -16,11 +16,11 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-pub(super) fn silent(time: Duration) -> Error {
+pub(crate) fn silent(time: Duration) -> Error {
     Error::Away(format!("no answer within {time:?}"))
 }
 
-pub(super) fn failed(error: sqlx::Error) -> Error {
+pub(crate) fn failed(error: sqlx::Error) -> Error {
     match &error {
         sqlx::Error::PoolTimedOut => Error::Busy,
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed => Error::Away(error.to_string()),

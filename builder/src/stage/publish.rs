@@ -32,7 +32,8 @@ pub(crate) async fn run(
         None => Vec::new(),
     };
     if valid.exports.handler.is_some() {
-        endpoints::check_subscriptions(&endpoints, &detected.manifest.subscribe)?;
+        let (subscribe, consume) = (&detected.manifest.subscribe, &detected.manifest.consume);
+        endpoints::check_subscriptions(&endpoints, subscribe, consume)?;
         endpoints::check_schedules(&endpoints, &detected.manifest.schedule)?;
     }
     let descriptors = valid.descriptors.as_ref().map(|bytes| store.put(bytes)).transpose();

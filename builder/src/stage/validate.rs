@@ -59,13 +59,15 @@ fn check(inspection: &Inspection, detected: &Detected) -> Result<(), Error> {
              wasi:http/handler or wasi:cli/run"
         )));
     }
-    if let Some(one) = detected.manifest.subscribe.first()
+    let (subscribe, consume) = (detected.manifest.subscribe.first(), detected.manifest.consume.first());
+    let subscribe = subscribe.map(|one| ("subscribe", &one.topic, &one.endpoint));
+    let consume = consume.map(|one| ("consume", &one.topic, &one.endpoint));
+    if let Some((section, topic, endpoint)) = subscribe.or(consume)
         && inspection.exports.handler.is_none()
     {
         return Err(Error::source(format!(
-            "[[subscribe]] of the topic `{}` calls the endpoint `{}`, and the component exports no \
-             micro:platform/handler that could answer",
-            one.topic, one.endpoint
+            "[[{section}]] of the topic `{topic}` calls the endpoint `{endpoint}`, and the component exports no \
+             micro:platform/handler that could answer"
         )));
     }
     if let Some(one) = detected.manifest.schedule.first()

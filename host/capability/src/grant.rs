@@ -30,6 +30,8 @@ pub struct Granted {
     pub client: bool,
     /// Configuration and secrets; which is checked at each read. `wasi:config` too.
     pub config: bool,
+    /// Events; of which topics is checked at each call.
+    pub events: bool,
     /// Reading the registry.
     pub registry: bool,
     /// The service's own locks.
@@ -55,6 +57,7 @@ impl Granted {
             store: !grants.store.is_empty(),
             client: !grants.call.is_empty(),
             config: !grants.config.is_empty(),
+            events: !(grants.events.publish.is_empty() && grants.events.consume.is_empty()),
             registry: grants.registry.is_some(),
             sync: grants.sync,
         })
@@ -66,6 +69,7 @@ impl Granted {
 pub(crate) struct Rules {
     pub(crate) granted: Granted,
     pub(crate) publish: Topics,
+    pub(crate) events: EventRules,
     pub(crate) call: Callees,
     pub(crate) http: AllowedHosts,
 }
@@ -74,11 +78,22 @@ impl Rules {
     pub(crate) fn new(grants: &Grants) -> Result<Self, GrantError> {
         Ok(Self {
             granted: Granted::new(grants)?,
-            publish: Topics::new(&grants.broker.publish)?,
+            publish: Topics::new("broker", &grants.broker.publish)?,
+            events: EventRules {
+                publish: Topics::new("events", &grants.events.publish)?,
+                consume: Topics::new("events", &grants.events.consume)?,
+            },
             call: Callees::new(&grants.call)?,
             http: AllowedHosts::new(&grants.http)?,
         })
     }
+}
+
+/// The topics of events that may be used.
+#[derive(Debug, Clone)]
+pub(crate) struct EventRules {
+    pub(crate) publish: Topics,
+    pub(crate) consume: Topics,
 }
 
 /// The services that may be called.

@@ -7,7 +7,8 @@ use tokio::sync::Semaphore;
 
 use crate::grant::Rules;
 use crate::{
-    GrantError, Granted, Scope, Tallies, Tally, broker, client, config, http, log, registry, store, sync,
+    GrantError, Granted, Scope, Tallies, Tally, broker, client, config, events, http, log, registry, store,
+    sync,
 };
 
 /// Outbound HTTP calls that one instance may have open at once, unless the manifest lowers it.
@@ -25,6 +26,8 @@ pub struct Capabilities {
     pub client: Arc<dyn client::Caller>,
     /// Configuration and secrets.
     pub config: Arc<dyn config::Source>,
+    /// Events of namespaces.
+    pub events: Arc<dyn events::Backend>,
     /// What runs.
     pub registry: Arc<dyn registry::Directory>,
     /// Locks and leaders.

@@ -13,6 +13,7 @@ pub mod client;
 pub mod config;
 mod context;
 mod ctx;
+pub mod events;
 mod grant;
 mod guest;
 pub mod http;

@@ -57,6 +57,9 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
         wit_sync::config::add_to_linker::<T, HasCapability>(linker, get)?;
         crate::config::add_wasi_to_linker(linker)?;
     }
+    if granted.events {
+        wit_sync::events::add_to_linker::<T, HasCapability>(linker, get)?;
+    }
     if granted.registry {
         wit_sync::registry::add_to_linker::<T, HasCapability>(linker, get)?;
     }
@@ -77,6 +80,9 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
     }
     if granted.config {
         wit::config::add_to_linker::<T, HasCapability>(linker, get)?;
+    }
+    if granted.events {
+        wit::events::add_to_linker::<T, HasCapability>(linker, get)?;
     }
     if granted.registry {
         wit::registry::add_to_linker::<T, HasCapability>(linker, get)?;

@@ -19,7 +19,7 @@ use crate::http::{Connector, Egress, EgressConfig, Io, Resolver};
 use crate::log::{Logs, LogsConfig};
 use crate::registry::Directory;
 use crate::store::Memory;
-use crate::{Capabilities, Context, Guest, Handle, Scope, broker, config, sync};
+use crate::{Capabilities, Context, Guest, Handle, Scope, broker, config, events, sync};
 
 /// Notes that this test ran on a backend, for the matrix that `cargo xtask test` prints.
 pub(crate) fn ran(capability: &str, backend: &str) {
@@ -74,6 +74,7 @@ impl World {
             logs: Logs::open(LogsConfig::new(folder.path().to_owned())).unwrap(),
             client: Arc::new(Echo { calls: Arc::clone(&calls) }),
             config: Arc::<config::Memory>::default(),
+            events: events::Sqlite::open(&events::SqliteConfig::memory()).unwrap(),
             registry: Arc::new(OneService),
             sync: Arc::<sync::Memory>::default(),
             egress,

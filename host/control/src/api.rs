@@ -9,6 +9,7 @@ pub(crate) mod config;
 pub(crate) mod deployments;
 pub(crate) mod device;
 pub(crate) mod documents;
+pub(crate) mod events;
 pub(crate) mod invitations;
 pub(crate) mod jobs;
 pub(crate) mod keys;

@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use micro_api::logs::LogRecord;
 use micro_api::manifest::Schedule;
 use micro_api::stats::{NodeHealth, NodeStats};
-use micro_api::{Error, Namespace, ServiceName, broker, registry, store};
+use micro_api::{Error, Namespace, ServiceName, broker, events, registry, store};
 use micro_artifact::Digest;
 use micro_db::{External, Tenant};
 
@@ -192,4 +192,41 @@ pub trait Node: Send + Sync + 'static {
         namespace: &Namespace,
         filter: broker::Filter,
     ) -> Result<broker::Moved, Error>;
+
+    /// Appends an event.
+    async fn events_publish(
+        &self,
+        namespace: &Namespace,
+        publish: events::Publish,
+    ) -> Result<events::Published, Error>;
+
+    /// A page of a topic's history.
+    async fn events_read(
+        &self,
+        namespace: &Namespace,
+        topic: &str,
+        from: events::Offset,
+        limit: usize,
+    ) -> Result<Vec<events::Event>, Error>;
+
+    /// A topic's history, then what comes. An error is the last item.
+    async fn events_stream(
+        &self,
+        namespace: &Namespace,
+        topic: &str,
+        from: events::Offset,
+    ) -> Result<BoxStream<'static, Result<events::Event, Error>>, Error>;
+
+    /// Takes events in a group's name.
+    async fn events_consume(
+        &self,
+        namespace: &Namespace,
+        consume: events::Consume,
+    ) -> Result<events::Consumed, Error>;
+
+    /// Settles a delivery; 404 when it is over.
+    async fn events_ack(&self, namespace: &Namespace, ack: events::Ack) -> Result<(), Error>;
+
+    /// A topic's groups.
+    async fn events_groups(&self, namespace: &Namespace, topic: &str) -> Result<Vec<events::Group>, Error>;
 }

@@ -1,6 +1,7 @@
 //! All routes, on one page. The OpenAPI file is made from this table, so neither can say what the other doesn't.
 
 mod config;
+mod events;
 mod people;
 
 use std::sync::Arc;
@@ -118,6 +119,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     .chain(schedules())
     .chain(identity())
     .chain(config::endpoints())
+    .chain(events::endpoints())
     .chain(people::endpoints())
     .collect()
 }

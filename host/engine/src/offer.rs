@@ -106,6 +106,9 @@ impl Offer {
         match micro {
             Some("types" | "log") => Self::Always,
             Some("broker") => Self::Grant { key: "broker", line: "broker = { publish = [\"*\"] }" },
+            Some("events") => {
+                Self::Grant { key: "events", line: "events = { publish = [\"*\"], consume = [\"*\"] }" }
+            }
             Some("store") => Self::Grant { key: "store", line: "store = [\"own\"]" },
             Some("client") => Self::Grant { key: "call", line: "call = [\"*\"]" },
             Some("config") => Self::Grant { key: "config", line: "config = [\"own\"]" },

@@ -111,6 +111,9 @@ pub(crate) struct Options {
     /// Where the locks' server is, `postgres://…`. Default: that of `--db`.
     #[arg(long = "sync_address", alias = "sync-address", env = "MICRO_SYNC_ADDRESS", hide_env_values = true)]
     pub(crate) sync_address: Option<String>,
+    /// Where events are kept: `sqlite`, in `<data>/events`, or `memory`, where they are gone with the process.
+    #[arg(long, env = "MICRO_EVENTS", default_value = "sqlite")]
+    pub(crate) events: String,
     /// Let services with a grant reach loopback addresses. For development.
     #[arg(long = "allow_loopback", alias = "allow-loopback", env = "MICRO_ALLOW_LOOPBACK")]
     pub(crate) allow_loopback: bool,
@@ -256,6 +259,9 @@ impl Options {
             }
         }
         self.check_sync()?;
+        if !matches!(self.events.as_str(), "sqlite" | "memory") {
+            bail!("--events {}: choose sqlite or memory", self.events);
+        }
         match (self.store.as_str(), &self.store_address) {
             ("sqlite" | "memory", None) => Ok(()),
             (embedded @ ("sqlite" | "memory"), Some(_)) => {
@@ -344,6 +350,9 @@ mod tests {
     fn an_unknown_store_is_named() {
         let error = options(&["--store", "etcd"]).check().unwrap_err();
         assert_eq!(error.to_string(), "--store etcd: choose sqlite, memory, postgres or redis");
+        let error = options(&["--events", "kafka"]).check().unwrap_err();
+        assert_eq!(error.to_string(), "--events kafka: choose sqlite or memory");
+        assert!(options(&["--events", "memory"]).check().is_ok());
     }
 
     #[test]

@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
-use micro_api::{Error, Namespace, ServiceKey, ServiceName, broker as messages, registry, store};
+use micro_api::{
+    Error, Namespace, ServiceKey, ServiceName, broker as messages, events as logged, registry, store,
+};
 use micro_artifact::{Key, Store};
 use micro_capability::store::Admin;
-use micro_capability::{Scope, broker, log};
+use micro_capability::{Scope, broker, events, log};
 use micro_control::{ActiveRevision, Load, LogQuery, Plans, Scheduled, ScheduledCall, Unservable};
 use micro_gateway::{Entry, Snapshot};
 use micro_runtime::{Context, Revision, Runtime};
@@ -33,6 +35,8 @@ pub(crate) struct Parts {
     pub(crate) pumps: Arc<broker::Broker>,
     /// Calls services on the platform's behalf.
     pub(crate) caller: Arc<dyn broker::Deliver>,
+    pub(crate) events: events::Admin,
+    pub(crate) consumers: Arc<events::Consumers>,
     /// What tells this process from others on the same data.
     pub(crate) id: String,
     pub(crate) artifacts: Store,
@@ -195,7 +199,7 @@ impl micro_control::Node for Node {
 
     async fn publish(&self, active: Vec<ActiveRevision>) -> Vec<Unservable> {
         let (mut entries, mut nodes, mut unservable) = (Vec::new(), Vec::new(), Vec::new());
-        let mut subscribed = HashSet::new();
+        let (mut subscribed, mut consumed) = (HashSet::new(), HashSet::new());
         for revision in &active {
             match self.take_up(revision).await {
                 Ok(known) => {
@@ -207,6 +211,7 @@ impl micro_control::Node for Node {
                             &self.parts.address,
                         ));
                         entries.push(Arc::clone(entry));
+                        consumed.extend(subscriptions::consumers(&known.active, known.revision.manifest()));
                         subscribed.extend(subscriptions::of(
                             &known.active,
                             known.revision.manifest(),
@@ -224,8 +229,10 @@ impl micro_control::Node for Node {
         routed.entries = entries;
         // Nothing new is taken for what goes, before it goes; what comes can be called before it is fed.
         self.parts.pumps.release(&subscribed);
+        self.parts.consumers.release(&consumed);
         self.send(&routed);
         self.parts.pumps.follow(subscribed).await;
+        self.parts.consumers.follow(consumed);
         unservable
     }
 
@@ -393,6 +400,49 @@ impl micro_control::Node for Node {
         filter: messages::Filter,
     ) -> Result<messages::Moved, Error> {
         self.parts.broker.discard(namespace, filter).await
+    }
+
+    async fn events_publish(
+        &self,
+        namespace: &Namespace,
+        publish: logged::Publish,
+    ) -> Result<logged::Published, Error> {
+        self.parts.events.publish(namespace, publish).await
+    }
+
+    async fn events_read(
+        &self,
+        namespace: &Namespace,
+        topic: &str,
+        from: logged::Offset,
+        limit: usize,
+    ) -> Result<Vec<logged::Event>, Error> {
+        self.parts.events.read(namespace, topic, from, limit).await
+    }
+
+    async fn events_stream(
+        &self,
+        namespace: &Namespace,
+        topic: &str,
+        from: logged::Offset,
+    ) -> Result<BoxStream<'static, Result<logged::Event, Error>>, Error> {
+        self.parts.events.stream(namespace, topic, from)
+    }
+
+    async fn events_consume(
+        &self,
+        namespace: &Namespace,
+        consume: logged::Consume,
+    ) -> Result<logged::Consumed, Error> {
+        self.parts.events.consume(namespace, consume).await
+    }
+
+    async fn events_ack(&self, namespace: &Namespace, ack: logged::Ack) -> Result<(), Error> {
+        self.parts.events.ack(namespace, ack).await
+    }
+
+    async fn events_groups(&self, namespace: &Namespace, topic: &str) -> Result<Vec<logged::Group>, Error> {
+        self.parts.events.groups(namespace, topic).await
     }
 }
 

@@ -10,7 +10,7 @@ use micro_api::manifest::Manifest;
 use micro_artifact::{Code, Exports, Key, RevisionManifest, Store, Wasi, publish};
 use micro_auth::{MasterKey, PasswordConfig, Passwords, Sealer};
 use micro_capability::store::{Admin, Memory};
-use micro_capability::{Capabilities, broker, http, log};
+use micro_capability::{Capabilities, broker, events, http, log};
 use micro_control::{Control, Credentials};
 use micro_db::{Action, Db};
 use micro_engine::{EngineKind, engine_id, inspect, precompile};
@@ -40,8 +40,10 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     let store = Arc::new(Memory::new(1 << 20));
     let egress = http::Egress::new(http::EgressConfig::default()).unwrap();
     let messages = Arc::new(broker::Memory::new(broker::MemoryConfig::default()));
+    let log_of_events = events::Sqlite::open(&events::SqliteConfig::memory()).unwrap();
     let capabilities = Arc::new(Capabilities {
         broker: messages.clone(),
+        events: log_of_events.clone(),
         tallies: Arc::default(),
         store: Arc::clone(&store) as Arc<_>,
         logs: Arc::clone(&logs),
@@ -57,6 +59,7 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     let address = "127.0.0.1:0".to_owned();
     let (meters, plans, store) = (Meters::new(), Arc::default(), Admin::new(store));
     let pumps = broker::Broker::new(messages.clone(), dispatcher.clone(), Arc::clone(&logs));
+    let consumers = events::Consumers::new(log_of_events.clone(), dispatcher.clone(), Arc::clone(&logs));
     let (broker, id) = (broker::Admin::new(messages), "n1".to_owned());
     let config_changed = Arc::default();
     Node::new(Parts {
@@ -66,6 +69,8 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
         broker,
         pumps,
         caller: dispatcher,
+        consumers,
+        events: events::Admin::new(log_of_events.clone()),
         id,
         artifacts,
         key,

@@ -16,7 +16,7 @@ use micro_auth::{PasswordConfig, Passwords, random_secret};
 use micro_capability::store::{
     Admin, Backend, Memory, Postgres, PostgresConfig, Redis, RedisStoreConfig, Sqlite, SqliteConfig,
 };
-use micro_capability::{Capabilities, broker, http, log, sync};
+use micro_capability::{Capabilities, broker, events, http, log, sync};
 use micro_client::{Address, Client};
 use micro_control::{Control, Credentials, Plans};
 use micro_db::Db;
@@ -91,9 +91,11 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
             .context("set up outbound TLS")?;
     let broker = Arc::new(broker::Memory::new(broker::MemoryConfig::default()));
     let sync = locks(&options).await?;
+    let events = open_events(&options, &data)?;
     let configs = Configs::open(db.clone(), sealer).await.context("read the configuration's counter")?;
     let capabilities = Arc::new(Capabilities {
         broker: broker.clone(),
+        events: events.clone(),
         config: Arc::clone(&configs) as _,
         tallies: Arc::clone(&meters.tallies),
         store: Arc::clone(&store),
@@ -106,6 +108,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let runtime = Runtime::new(runtime_config(&options), capabilities).context("start the runtime")?;
     dispatcher.bind(&runtime);
     let pumps = broker::Broker::new(broker.clone(), dispatcher.clone(), Arc::clone(&logs));
+    let consumers = events::Consumers::new(Arc::clone(&events), dispatcher.clone(), Arc::clone(&logs));
 
     let artifacts = Store::open(&micro_artifact::Config::Filesystem { folder: data.join("artifacts") })
         .context("open the artifact store")?;
@@ -117,6 +120,8 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         broker: broker::Admin::new(broker.clone()),
         pumps: Arc::clone(&pumps),
         caller: dispatcher,
+        events: events::Admin::new(Arc::clone(&events)),
+        consumers: Arc::clone(&consumers),
         id: folder.node_id()?,
         artifacts: artifacts.clone(),
         key: key.clone(),
@@ -164,6 +169,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     tasks.spawn(configs.run(stop.clone()));
     tasks.spawn(Arc::clone(&control).run(stop.clone()));
     tasks.spawn(pumps.run(stop.clone()));
+    tasks.spawn(consumers.run(stop.clone()));
     let keeper = Keeper::new(db.clone(), meters, folder.node_id()?, Arc::new(micro_db::now_ms));
     let keeping = CancellationToken::new();
     let kept = tokio::spawn(keeper.run(keeping.clone()));
@@ -252,6 +258,15 @@ async fn locks(options: &Options) -> Result<Arc<dyn sync::Backend>> {
         }
         _ => Arc::<sync::Memory>::default(),
     })
+}
+
+fn open_events(options: &Options, data: &std::path::Path) -> Result<Arc<dyn events::Backend>> {
+    let config = match options.events.as_str() {
+        "memory" => events::SqliteConfig::memory(),
+        _ => events::SqliteConfig::new(data.join("events")),
+    };
+    let opened = events::Sqlite::open(&config).context("open the events")?;
+    Ok(opened)
 }
 
 fn runtime_config(options: &Options) -> micro_runtime::Config {

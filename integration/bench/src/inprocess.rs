@@ -169,6 +169,7 @@ impl Node {
         let folder = tempfile::tempdir().context("make a folder")?;
         let capabilities = Capabilities {
             broker: Arc::new(micro_capability::broker::Memory::new(Default::default())),
+            events: micro_capability::events::Sqlite::open(&micro_capability::events::SqliteConfig::memory())?,
             tallies: Arc::default(),
             store: Arc::new(store::Memory::new(1 << 20)),
             logs: Logs::open(LogsConfig::new(folder.path().join("logs")))?,

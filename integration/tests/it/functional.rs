@@ -5,6 +5,7 @@ mod bad_input;
 mod broker;
 mod config;
 mod crash;
+mod events;
 mod external;
 mod git_servers;
 mod limiter;

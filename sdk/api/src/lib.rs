@@ -9,6 +9,7 @@ pub mod config;
 pub mod cron;
 pub mod deployment;
 pub mod error;
+pub mod events;
 pub mod jobs;
 pub mod logs;
 pub mod manifest;

@@ -4,6 +4,7 @@
 //! and column. The JSON Schema of the file is `micro.schema.json` beside this crate's `Cargo.toml`.
 
 mod config;
+mod consume;
 mod grants;
 mod parse;
 mod schedule;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::config::SECRET as SECRET_GRANT;
+pub use self::consume::{Consume, EventsGrants};
 pub use self::grants::grant_line;
 pub use self::parse::{FILE_BYTES_MAX, ManifestError, parse};
 pub use self::schedule::{Missed, NAME_BYTES_MAX as SCHEDULE_NAME_BYTES_MAX, Overlap, Schedule};
@@ -42,6 +44,8 @@ pub struct Manifest {
     pub schedule: Vec<Schedule>,
     /// Topics whose messages call an endpoint.
     pub subscribe: Vec<Subscribe>,
+    /// Topics of events that call an endpoint, in order.
+    pub consume: Vec<Consume>,
     /// Values that the service reads where its namespace's configuration has none. At most 16 keys deep.
     pub config: crate::config::Document,
 }
@@ -121,6 +125,8 @@ pub struct Limits {
 pub struct Grants {
     /// Topics that it may publish to.
     pub broker: BrokerGrants,
+    /// Topics of events that it may publish to and read.
+    pub events: EventsGrants,
     /// `["own"]`: its own table.
     pub store: Vec<String>,
     /// `"read"`.

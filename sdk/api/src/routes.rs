@@ -26,6 +26,12 @@
 //! | `DELETE /v1/broker/groups?topic=&queue=` | → 204; the group and its messages go, until somebody subscribes again |
 //! | `GET /v1/broker/dead?topic=&queue=&limit=` | → `[broker::Dead]`, oldest first |
 //! | `POST /v1/broker/redrive`, `POST /v1/broker/discard` | `broker::Filter` → `broker::Moved` |
+//! | `POST /v1/events/publish` | `events::Publish` → `events::Published` |
+//! | `GET /v1/events/read?topic=&after=&limit=` | → `[events::Event]`, oldest first |
+//! | `GET /v1/events/stream?topic=&after=` | → NDJSON of `events::Event`: history, then what comes |
+//! | `POST /v1/events/consume` | `events::Consume` → `events::Consumed` |
+//! | `POST /v1/events/ack` | `events::Ack` → 204; 404 when that delivery is over |
+//! | `GET /v1/events/groups?topic=` | → `[events::Group]` |
 //! | `GET /v1/config?path=` | → `config::Entry`, secrets masked; 404 `not found` |
 //! | `GET /v1/config/list` | → `[config::Entry]`: every value, secrets masked |
 //! | `POST /v1/config/set` | `config::SetValue` → `config::Change` |
@@ -89,6 +95,7 @@ pub const REGISTRY: &str = "/v1/registry/services";
 pub const DEREGISTER: &str = "/v1/registry/deregister";
 pub const STORE: &str = "/v1/store";
 pub const BROKER: &str = "/v1/broker";
+pub const EVENTS: &str = "/v1/events";
 pub const CONFIG: &str = "/v1/config";
 pub const JOBS: &str = "/v1/jobs";
 pub const OPENAPI: &str = "/v1/openapi.json";

@@ -12,6 +12,7 @@ mod config;
 mod deregister;
 mod doctor;
 mod env;
+mod events;
 mod external;
 mod get;
 mod health;
@@ -79,6 +80,7 @@ pub(crate) enum Command {
     Stats(stats::Args),
     Store(store::Args),
     Broker(broker::Args),
+    Events(events::Args),
     Config(config::Args),
     Jobs(jobs::Args),
     // Who one is
@@ -131,6 +133,7 @@ pub(crate) async fn run(command: Command, selection: &Selection) -> Result<()> {
         Command::Call(args) => call::run(args, selection).await,
         Command::Publish(args) => publish::run(args, selection).await,
         Command::Broker(args) => broker::run(args, selection).await,
+        Command::Events(args) => events::run(args, selection).await,
         Command::List(args) => list::run(args, selection).await,
         Command::Get(args) => get::run(args, selection).await,
         Command::Register(args) => register::run(args, selection).await,

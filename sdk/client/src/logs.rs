@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use futures::stream::{BoxStream, Stream, StreamExt, try_unfold};
+use futures::stream::Stream;
 use micro_api::ServiceName;
 use micro_api::logs::LogRecord;
 use micro_api::routes::SERVICES;
 use reqwest::Method;
 
+use crate::lines::lines;
 use crate::{Client, Result};
 
 /// A longer line of the stream is an error. The platform cuts messages far below it.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// A year: a followed log has no end of its own.
-const FOLLOW_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
+pub(crate) const FOLLOW_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
 
 /// Which records to send.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,14 +30,6 @@ pub struct LogQuery {
     pub follow: bool,
     /// The output of the build instead of the service's.
     pub build: bool,
-}
-
-struct Lines {
-    body: BoxStream<'static, reqwest::Result<Bytes>>,
-    buffer: BytesMut,
-    /// How much of `buffer` is known to hold no line end.
-    scanned: usize,
-    client: Client,
 }
 
 impl Client {
@@ -67,58 +59,6 @@ impl Client {
             request = request.timeout(FOLLOW_TIMEOUT);
         }
         let response = self.send(request).await?;
-        let lines = Lines {
-            body: response.bytes_stream().boxed(),
-            buffer: BytesMut::new(),
-            scanned: 0,
-            client: self.clone(),
-        };
-        Ok(try_unfold(lines, |mut lines| async move {
-            Ok(lines.next_record().await?.map(|record| (record, lines)))
-        }))
-    }
-}
-
-impl Lines {
-    async fn next_record(&mut self) -> Result<Option<LogRecord>> {
-        loop {
-            while let Some(line) = self.take_line() {
-                if !line.trim_ascii().is_empty() {
-                    return self.parse(&line).map(Some);
-                }
-            }
-            match self.body.next().await {
-                Some(Ok(chunk)) => self.buffer.extend_from_slice(&chunk),
-                Some(Err(error)) => return Err(self.client.broken(&error)),
-                None if self.buffer.trim_ascii().is_empty() => return Ok(None),
-                None => {
-                    let line = self.buffer.split();
-                    return self.parse(&line).map(Some);
-                }
-            }
-            if self.buffer.len() > LINE_BYTES_MAX && !self.buffer.contains(&b'\n') {
-                return Err(self.client.protocol("a line of the log is too long"));
-            }
-        }
-    }
-
-    fn take_line(&mut self) -> Option<BytesMut> {
-        let end = self.buffer.iter().skip(self.scanned).position(|byte| *byte == b'\n');
-        let Some(end) = end else {
-            self.scanned = self.buffer.len();
-            return None;
-        };
-        let line = self.buffer.split_to(self.scanned + end);
-        self.buffer.advance(1);
-        self.scanned = 0;
-        Some(line)
-    }
-
-    /// A record, or the error object with which the server ends a stream that broke.
-    fn parse(&self, line: &[u8]) -> Result<LogRecord> {
-        serde_json::from_slice(line).map_err(|error| match serde_json::from_slice::<micro_api::Error>(line) {
-            Ok(told) if told.code != 0 => crate::Error::Api(told),
-            _ => self.client.protocol(error.to_string()),
-        })
+        Ok(lines(self, response, LINE_BYTES_MAX))
     }
 }

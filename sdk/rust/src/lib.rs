@@ -30,6 +30,7 @@ pub mod client;
 pub mod config;
 mod context;
 mod error;
+pub mod events;
 #[cfg(feature = "http")]
 pub mod http;
 mod job;

@@ -27,6 +27,7 @@ use crate::{Context, Error, LocalFuture, Request, Service};
 
 mod broker;
 mod config;
+mod events;
 mod locks;
 mod store;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub(crate) struct State {
     pub(crate) published: Vec<Published>,
     pub(crate) config: config::Document,
     pub(crate) locks: locks::Locks,
+    pub(crate) events: events::Log,
     pub(crate) store: store::Table,
     pub(crate) registry: Vec<crate::registry::Service>,
     pub(crate) logs: Vec<String>,
@@ -152,6 +154,11 @@ impl World {
     /// would.
     pub fn published(&self) -> Vec<Published> {
         with_state(|state| state.published.clone())
+    }
+
+    /// The events of a topic, oldest first. No group gets them: deliver one with [`World::call`], as the platform would.
+    pub fn events(&self, topic: &str) -> Vec<crate::events::Event> {
+        with_state(|state| state.events.all(topic).to_vec())
     }
 
     /// The lines logged so far, without their level.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use micro_api::manifest::{Route, Schedule, Subscribe};
+use micro_api::manifest::{Consume, Route, Schedule, Subscribe};
 use micro_api::registry::{Endpoint, Value};
 use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
@@ -74,21 +74,27 @@ pub(super) fn with_routes(mut endpoints: Vec<Endpoint>, routes: &[Route]) -> Vec
     endpoints
 }
 
-/// Holds `[[subscribe]]` against what the component has. A component without descriptors may have any endpoint.
+/// Holds `[[subscribe]]` and `[[consume]]` against what the component has. A component without descriptors may have any
+/// endpoint.
 ///
 /// # Errors
 /// The endpoint that is not there, with those that are.
-pub(super) fn check_subscriptions(endpoints: &[Endpoint], subscribe: &[Subscribe]) -> Result<(), Error> {
+pub(super) fn check_subscriptions(
+    endpoints: &[Endpoint],
+    subscribe: &[Subscribe],
+    consume: &[Consume],
+) -> Result<(), Error> {
     if endpoints.is_empty() {
         return Ok(());
     }
-    let known = |one: &&Subscribe| endpoints.iter().any(|endpoint| endpoint.name == one.endpoint);
-    let Some(one) = subscribe.iter().find(|one| !known(one)) else { return Ok(()) };
+    let subscribed = subscribe.iter().map(|one| ("subscribe", &one.topic, &one.endpoint));
+    let mut all = subscribed.chain(consume.iter().map(|one| ("consume", &one.topic, &one.endpoint)));
+    let unknown = all.find(|(_, _, named)| endpoints.iter().all(|endpoint| endpoint.name != **named));
+    let Some((section, topic, endpoint)) = unknown else { return Ok(()) };
     let names: Vec<&str> = endpoints.iter().take(16).map(|endpoint| endpoint.name.as_str()).collect();
     Err(Error::source(format!(
-        "[[subscribe]] of the topic `{}` names the endpoint `{}`, which the component does not have: it has {}",
-        one.topic,
-        one.endpoint,
+        "[[{section}]] of the topic `{topic}` names the endpoint `{endpoint}`, which the component does not have: it has \
+         {}",
         names.join(", ")
     )))
 }

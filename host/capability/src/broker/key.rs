@@ -86,19 +86,19 @@ pub struct GroupKey {
     pub group: Group,
 }
 
-/// The topics that a service may publish to.
+/// The topics that a service may publish to, or read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topics(Vec<String>);
 
 impl Topics {
-    /// Those that `patterns` name: a topic, `orders.*` for all below `orders`, `*` for all.
+    /// Those that `patterns` name, of the line `key` in `[grants]`: a topic, `orders.*` for all below `orders`, `*` for all.
     ///
     /// # Errors
     /// A pattern that is none.
-    pub fn new(patterns: &[String]) -> Result<Self, GrantError> {
+    pub fn new(key: &'static str, patterns: &[String]) -> Result<Self, GrantError> {
         match patterns.iter().find(|pattern| !is_pattern(pattern)) {
             Some(value) => Err(GrantError {
-                key: "broker",
+                key,
                 value: value.clone(),
                 hint: "use a topic, `orders.*` for all below `orders`, or `*`",
             }),
@@ -124,7 +124,8 @@ mod tests {
     #[test]
     fn grants_cover_what_they_name_and_no_neighbour() {
         let topics = |patterns: &[&str]| {
-            Topics::new(&patterns.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()).unwrap()
+            Topics::new("broker", &patterns.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+                .unwrap()
         };
         let some = topics(&["orders.*", "audit"]);
         for yes in ["orders.created", "orders.eu.paid", "audit"] {
@@ -134,7 +135,7 @@ mod tests {
             assert!(!some.allow(no), "{no}");
         }
         assert!(topics(&["*"]).allow("any.thing") && !topics(&[]).allow("a"));
-        assert!(Topics::new(&["a*".to_owned()]).is_err());
+        assert!(Topics::new("broker", &["a*".to_owned()]).is_err());
     }
 
     #[test]

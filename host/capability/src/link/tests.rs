@@ -112,7 +112,15 @@ async fn what_was_not_granted_does_not_exist() {
 
 #[test]
 fn everything_links_on_both_engines() {
-    let all = Granted { broker: true, store: true, client: true, config: true, registry: true, sync: true };
+    let all = Granted {
+        broker: true,
+        store: true,
+        client: true,
+        config: true,
+        events: true,
+        registry: true,
+        sync: true,
+    };
     for kind in [Kind::PlatformSync, Kind::Platform] {
         add_to_linker(&mut Linker::<State>::new(&engine(kind)), kind, all).unwrap();
     }

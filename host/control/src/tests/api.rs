@@ -161,6 +161,56 @@ async fn the_broker() {
 }
 
 #[tokio::test]
+async fn the_events() {
+    let fixture = Fixture::without_tasks().await;
+    let send =
+        async |what: &str, body: Value| fixture.send("POST", &format!("/v1/events/{what}"), Some(body)).await;
+    for number in 1..=3 {
+        let event = json!({"topic": "audit", "message": {"n": number}, "metadata": {"K": "v"}});
+        let (status, published) = send("publish", event).await;
+        assert_eq!((status, &published["position"]), (StatusCode::OK, &json!(number)));
+    }
+    for (query, count) in [("", 3), ("&after=start", 3), ("&after=1", 2), ("&after=end", 0), ("&limit=1", 1)]
+    {
+        let (_, read) = fixture.get(&format!("/v1/events/read?topic=audit{query}")).await;
+        assert_eq!(read.as_array().unwrap().len(), count, "{query}: {read}");
+    }
+    let (_, taken) = send("consume", json!({"topic": "audit", "group": "g", "max": 2})).await;
+    assert_eq!((&taken["group"], taken["events"].as_array().unwrap().len()), (&json!("g"), 2));
+    assert_eq!(taken["events"][0]["event"]["metadata"], json!({"K": "v"}));
+    let ack = json!({"topic": "audit", "group": "g", "id": "e", "attempt": 1, "success": true});
+    assert_eq!(send("ack", ack.clone()).await.0, StatusCode::NO_CONTENT);
+    let mut over = ack;
+    over["id"] = json!("f");
+    assert_eq!(error(&send("ack", over).await).0, 404);
+    let (_, groups) = fixture.get("/v1/events/groups?topic=audit").await;
+    assert_eq!(groups[0]["group"], "g");
+
+    for query in ["read?topic=audit&after=soon", "read?topic=audit&limit=0", "read?topic=audit&limit=1001"] {
+        assert_eq!(error(&fixture.get(&format!("/v1/events/{query}")).await).0, 400, "{query}");
+    }
+    for query in ["read", "read?topic=", "stream", "groups"] {
+        let refused = error(&fixture.get(&format!("/v1/events/{query}")).await);
+        assert_eq!((refused.0, refused.1.as_str()), (400, "Missing topic"), "{query}");
+    }
+    for (what, body) in [
+        ("publish", json!({"message": {}})),
+        ("consume", json!({"group": "g"})),
+        ("ack", json!({"group": "g", "id": "e", "attempt": 1, "success": true})),
+    ] {
+        assert_eq!(error(&send(what, body).await).1, "Missing topic", "{what}");
+    }
+    for (what, body) in [
+        ("publish", json!({"topic": "a b", "message": {}})),
+        ("publish", json!({"topic": "a", "message": []})),
+        ("publish", json!({"topic": "a", "message": {}, "payload": ""})),
+        ("consume", json!({"topic": "a", "groups": "g"})),
+    ] {
+        assert_eq!(error(&send(what, body.clone()).await).0, 400, "{what} {body}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_has_limits() {
     let fixture = Fixture::without_tasks().await;
     let refuse = async |change: &dyn Fn(&mut RunRequest)| {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
-use micro_api::{Error, Namespace, ServiceName, broker, registry, store};
+use micro_api::{Error, Namespace, ServiceName, broker, events, registry, store};
 use micro_db::{External, Tenant};
 use tokio::sync::watch;
 
@@ -45,6 +45,7 @@ pub(super) struct State {
     pub(super) externals: Vec<External>,
     pub(super) records: BTreeMap<String, BTreeMap<String, store::Record>>,
     pub(super) published: Vec<broker::Publish>,
+    pub(super) events: Vec<events::Event>,
 }
 
 pub(super) struct FakeNode(watch::Sender<State>);
@@ -272,5 +273,64 @@ impl Node for FakeNode {
 
     async fn broker_discard(&self, _: &Namespace, filter: broker::Filter) -> Result<broker::Moved, Error> {
         Ok(broker::Moved { messages: 10 + filter.ids.len() as u64 })
+    }
+
+    async fn events_publish(
+        &self,
+        _: &Namespace,
+        publish: events::Publish,
+    ) -> Result<events::Published, Error> {
+        let position = self.state().events.len() as u64 + 1;
+        let events::Publish { topic, message, metadata } = publish;
+        let payload = serde_json::Value::Object(message).to_string();
+        let event = events::Event { id: "e".to_owned(), topic, position, timestamp_ms: 7, metadata, payload };
+        self.set(|state| state.events.push(event));
+        Ok(events::Published { id: "e".to_owned(), position, timestamp_ms: 7 })
+    }
+
+    async fn events_read(
+        &self,
+        _: &Namespace,
+        topic: &str,
+        from: events::Offset,
+        limit: usize,
+    ) -> Result<Vec<events::Event>, Error> {
+        let after = match from {
+            events::Offset::Start => 0,
+            events::Offset::After(position) => position,
+            events::Offset::End | events::Offset::Since(_) => u64::MAX,
+        };
+        let found = self.state().events.into_iter();
+        Ok(found.filter(|event| event.topic == topic && event.position > after).take(limit).collect())
+    }
+
+    async fn events_stream(
+        &self,
+        namespace: &Namespace,
+        topic: &str,
+        from: events::Offset,
+    ) -> Result<BoxStream<'static, Result<events::Event, Error>>, Error> {
+        let past = self.events_read(namespace, topic, from, 1_000).await?;
+        let broken = Err(Error::new("events", 503, "the log broke"));
+        Ok(stream::iter(past.into_iter().map(Ok).chain([broken])).boxed())
+    }
+
+    async fn events_consume(
+        &self,
+        namespace: &Namespace,
+        consume: events::Consume,
+    ) -> Result<events::Consumed, Error> {
+        let from = consume.offset.parse().unwrap();
+        let found = self.events_read(namespace, &consume.topic, from, consume.max as usize).await?;
+        let events = found.into_iter().map(|event| events::Delivery { event, attempt: 1 }).collect();
+        Ok(events::Consumed { group: consume.group, events })
+    }
+
+    async fn events_ack(&self, _: &Namespace, ack: events::Ack) -> Result<(), Error> {
+        if ack.id == "e" { Ok(()) } else { Err(Error::not_found("events", "that delivery is over")) }
+    }
+
+    async fn events_groups(&self, _: &Namespace, topic: &str) -> Result<Vec<events::Group>, Error> {
+        Ok(vec![events::Group { topic: topic.to_owned(), group: "g".to_owned(), ..Default::default() }])
     }
 }

@@ -77,6 +77,8 @@ impl Server {
         let dispatcher = Dispatcher::new(receiver.clone());
         let capabilities = Arc::new(Capabilities {
             broker: Arc::new(micro_capability::broker::Memory::new(Default::default())),
+            events: micro_capability::events::Sqlite::open(&micro_capability::events::SqliteConfig::memory())
+                .unwrap(),
             tallies: Arc::default(),
             store: Arc::new(store::Memory::new(1 << 20)),
             logs: Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap(),

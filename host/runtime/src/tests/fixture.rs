@@ -47,6 +47,8 @@ impl Fixture {
         let logs = Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap();
         let capabilities = Arc::new(Capabilities {
             broker: Arc::new(micro_capability::broker::Memory::new(Default::default())),
+            events: micro_capability::events::Sqlite::open(&micro_capability::events::SqliteConfig::memory())
+                .unwrap(),
             tallies: Arc::default(),
             store: Arc::new(micro_capability::store::Memory::new(1 << 20)),
             logs: Arc::clone(&logs),

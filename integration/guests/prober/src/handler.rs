@@ -2,7 +2,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use micro_sdk::broker::Publisher;
-use micro_sdk::{Client, Context, Error, config, http, registry, store, sync};
+use micro_sdk::{Client, Context, Error, config, events, http, registry, store, sync};
 
 use crate::{ProberHandler, Request, Response};
 
@@ -38,6 +38,12 @@ impl ProberHandler for Prober {
             "locks.leader" => told(sync::Election::new(name, "prober").leader().await),
             "locks.renew" => told(sync::Lock::from_token(name, "guessed").renew(MINUTE).await),
             "locks.release" => told(sync::Lock::from_token(name, "guessed").release().await),
+            "events.publish" => {
+                let noted = events::Publisher::new(name).metadata("Note", request.namespace.as_str());
+                // The id is a new one each time.
+                told(noted.publish_json("{}").await.map(drop))
+            }
+            "events.read" => told(events::read(name, 0, 1_000).await),
             "log.write" => {
                 micro_sdk::info!("{name}");
                 "written".to_owned()

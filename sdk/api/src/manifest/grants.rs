@@ -8,6 +8,7 @@ const GRANTED: &[(&str, &str)] = &[
     ("client", "call = [\"*\"]"),
     ("config", "config = [\"own\"]"),
     ("locks", "sync = true"),
+    ("events", "events = { publish = [\"*\"], consume = [\"*\"] }"),
     ("registry", "registry = \"read\""),
     ("store", "store = [\"own\"]"),
 ];
@@ -49,6 +50,7 @@ impl Grants {
             Some("broker") => !self.broker.publish.is_empty(),
             Some("config") => !self.config.is_empty(),
             Some("locks") => self.sync,
+            Some("events") => !(self.events.publish.is_empty() && self.events.consume.is_empty()),
             Some("store") => !self.store.is_empty(),
             Some("registry") => self.registry.is_some(),
             Some("client") => !self.call.is_empty(),

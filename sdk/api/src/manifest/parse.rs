@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Manifest, Route, Schedule, Subscribe, schedule, subscribe};
+use super::{Consume, Manifest, Route, Schedule, Subscribe, consume, schedule, subscribe};
 use crate::name::{NameError, ServiceName};
 use crate::quantity;
 
@@ -92,8 +92,9 @@ fn first_line(text: &str) -> String {
 /// Every key of the file as a tree: what the default manifest serialises to. An empty object takes any key.
 fn known_keys() -> Map<String, Value> {
     let route = vec![Route::default()];
+    let (subscribe, consume) = (vec![Subscribe::default()], vec![Consume::default()]);
     let schedule = vec![Schedule::default()];
-    let all = Manifest { route, schedule, subscribe: vec![Subscribe::default()], ..Manifest::default() };
+    let all = Manifest { route, schedule, subscribe, consume, ..Manifest::default() };
     match serde_json::to_value(all) {
         Ok(Value::Object(map)) => map,
         _ => Map::new(),
@@ -137,7 +138,7 @@ fn unknown_key(
 ) -> Fault {
     let fault = match section {
         "" => Fault::new(span, format!("unknown section or key `{name}`")),
-        "route" | "schedule" | "subscribe" => {
+        "consume" | "route" | "schedule" | "subscribe" => {
             Fault::new(span, format!("unknown key `{name}` in [[{section}]]"))
         }
         _ => Fault::new(span, format!("unknown key `{name}` in [{section}]")),
@@ -183,9 +184,10 @@ fn wrong_type(error: &toml::de::Error, root: &DeTable<'_>) -> Fault {
         Some("limits.memory" | "limits.request" | "limits.response") => {
             fault.hint("write a size as text, such as \"128MiB\"")
         }
-        Some("limits.cpu" | "limits.wall" | "schedule.jitter" | "subscribe.ack_wait" | "subscribe.delay") => {
-            fault.hint("write a time as text, such as \"5s\"")
-        }
+        Some(
+            "consume.ack_wait" | "schedule.jitter" | "limits.cpu" | "limits.wall" | "subscribe.ack_wait"
+            | "subscribe.delay",
+        ) => fault.hint("write a time as text, such as \"5s\""),
         _ => fault,
     }
 }
@@ -263,6 +265,7 @@ fn check_values(manifest: &Manifest, table: &DeTable<'_>) -> Result<(), Fault> {
     check_grants(manifest, &places)?;
     schedule::check(manifest, &places)?;
     subscribe::check(manifest, &places)?;
+    consume::check(manifest, &places)?;
     if let Some(config) = table.get("config") {
         super::config::check_defaults(config).map_err(|(span, text)| Fault::new(span, text))?;
     }
@@ -367,6 +370,7 @@ fn check_limits(manifest: &Manifest, places: &Places<'_, '_>) -> Result<(), Faul
 fn check_grants(manifest: &Manifest, places: &Places<'_, '_>) -> Result<(), Fault> {
     let grants = &manifest.grants;
     subscribe::check_grants(&grants.broker, places)?;
+    consume::check_grants(&grants.events, places)?;
     for (index, table) in grants.store.iter().enumerate() {
         one_of(table, &["own"], places.span("grants", "store", Some(index)))?;
     }

@@ -33,6 +33,7 @@ outbound = 16
 
 [grants]
 broker = { publish = ["orders.*"] }
+events = { publish = ["audit"], consume = ["orders.*"] }
 store = ["own"]
 registry = "read"
 call = ["*", "greeter", "api.greeter"]
@@ -68,6 +69,14 @@ retries = 5
 ack_wait = "10s"
 delay = "1s"
 dead_letter = false
+
+[[consume]]
+topic = "audit"
+endpoint = "Say.Hello"
+group = "greeters"
+offset = "2026-01-31T08:00:00Z"
+ack_wait = "10s"
+retries = 5
 "#;
 
 #[test]
@@ -255,7 +264,7 @@ fn the_schema_and_the_parser_know_the_same_keys() {
         used.sort();
         keys.sort();
         assert_eq!(keys, used, "[{section}]");
-        let head = if matches!(section.as_str(), "route" | "schedule" | "subscribe") {
+        let head = if matches!(section.as_str(), "consume" | "route" | "schedule" | "subscribe") {
             format!("[[{section}]]")
         } else {
             format!("[{section}]")

@@ -6,6 +6,7 @@
 pub(crate) mod accounts;
 mod broker;
 mod config;
+mod events;
 mod jobs;
 mod teams;
 
@@ -102,6 +103,7 @@ fn router(seen: Shared) -> Router {
         .route("/v1/registry/services/{name}", get(registry))
         .merge(broker::router())
         .merge(jobs::router())
+        .merge(events::router())
         .route("/v1/store/{table}/{action}", post(store))
         .route("/v1/store/databases", get(|| async { Json(["default"]) }))
         .route("/v1/store/tables", get(|| async { Json(["helloworld", "micro"]) }))

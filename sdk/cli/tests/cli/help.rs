@@ -22,6 +22,7 @@ const COMMANDS: &[&str] = &[
     "stats",
     "store",
     "broker",
+    "events",
     "config",
     "jobs",
     "signup",

@@ -225,6 +225,24 @@ const CASES: &[Case] = &[
         1,
     ),
     (&["jobs", "logs", "other"], "", "no schedule of other has run yet\n", 1),
+    (&["events", "publish", "audit", "{\"did\":", "\"login\"}", "--metadata", "k=v"], "e1\n", "", 0),
+    (
+        &["events", "publish", "audit.dead", "{}"],
+        "",
+        "topics that end in `.dead` are the platform's: nobody else publishes to them\n",
+        1,
+    ),
+    (&["events", "read", "audit", "--after", "1"], "", "no event is there\n", 0),
+    (&["events", "read", "other", "--json"], "[]\n", "", 0),
+    (&["events", "tail", "audit", "--after", "start"], "1 {}\n", "the log broke\n", 1),
+    (&["events", "groups", "audit"], "GROUP\tPOSITION\tPENDING\tBEHIND\ncounter\t1\t\t0\t2\n", "", 0),
+    (
+        &["events", "groups", "other"],
+        "",
+        "nobody consumes it: a service does with [[consume]] in its micro.toml\n",
+        0,
+    ),
+    (&["events", "dead", "audit"], "", "no event was given up\n", 0),
     // Deployments
     (
         &["run", "busy"],

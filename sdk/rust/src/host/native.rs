@@ -30,6 +30,22 @@ pub(crate) async fn broker_publish(
     Ok(())
 }
 
+pub(crate) async fn events_publish(
+    topic: String,
+    metadata: Vec<(String, String)>,
+    payload: Vec<u8>,
+) -> Result<String, Error> {
+    with_state(|state| state.events.append(topic, metadata, payload))
+}
+
+pub(crate) async fn events_read(
+    topic: String,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<crate::events::Event>, Error> {
+    with_state(|state| state.events.read(&topic, after, limit))
+}
+
 pub(crate) async fn store_get(key: String) -> Result<Option<Record>, Error> {
     check_key(&key)?;
     Ok(with_state(|state| state.store.get(&key)))

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::bindings::service::micro::platform::{broker, client, config, locks, log, registry, store, types};
+use crate::bindings::service::micro::platform::{
+    broker, client, config, events, locks, log, registry, store, types,
+};
 use crate::store::{Change, Check, Range, Record};
 use crate::sync::Held;
 use crate::{Account, Context, Error, Request, Service};
@@ -63,6 +65,35 @@ pub(crate) async fn broker_publish(
     body: Vec<u8>,
 ) -> Result<(), Error> {
     Ok(broker::publish(topic, broker::Message { header, body }).await?)
+}
+
+pub(crate) async fn events_publish(
+    topic: String,
+    metadata: Vec<(String, String)>,
+    payload: Vec<u8>,
+) -> Result<String, Error> {
+    Ok(events::publish(topic, metadata, payload).await?)
+}
+
+pub(crate) async fn events_read(
+    topic: String,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<crate::events::Event>, Error> {
+    let page = events::read(topic, Some(after.to_string()), limit).await?;
+    Ok(page.into_iter().map(Into::into).collect())
+}
+
+impl From<events::Event> for crate::events::Event {
+    fn from(event: events::Event) -> Self {
+        Self {
+            id: event.id,
+            position: event.position,
+            timestamp: UNIX_EPOCH + Duration::from_millis(event.timestamp_ms),
+            metadata: event.metadata.into_iter().collect(),
+            payload: event.payload,
+        }
+    }
 }
 
 pub(crate) async fn store_get(key: String) -> Result<Option<Record>, Error> {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::api::{Pair, Response};
-use crate::{Builder, Client, ClientNext, Endpoints, Next, broker, store};
+use crate::{Builder, Client, ClientNext, Endpoints, Next, broker, events, store};
 
 /// `Echo.Call` answers with the key it got; `Echo.Fail` fails.
 struct Echo;
@@ -126,6 +126,31 @@ async fn what_is_published_is_noted() -> Result<(), Error> {
     assert_eq!((published[1].topic.as_str(), published[1].body.as_slice()), ("audit", &b"{}"[..]));
     assert_eq!(published[1].header("Content-Type"), Some("application/json"));
     assert_eq!(published[1].header("shop"), Some("berlin"));
+    Ok(())
+}
+
+#[crate::test]
+async fn events_are_kept_in_order() -> Result<(), Error> {
+    let world = World::new();
+    let id = events::publish("audit", &pair("a")).await?;
+    let publisher =
+        events::Publisher::new("audit").metadata("Shop", "berlin").metadata("Micro-Position", "9");
+    assert_ne!(publisher.publish_json("{}").await?, id);
+    let all = events::read("audit", 0, 1_000).await?;
+    assert_eq!(all, world.events("audit"));
+    assert_eq!(all.iter().map(|event| event.position).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!((&all[0].id, all[0].message::<Pair>()?), (&id, pair("a")));
+    assert_eq!(all[0].metadata["Content-Type"], "application/protobuf");
+    let keys: Vec<_> = all[1].metadata.keys().map(String::as_str).collect();
+    assert_eq!((keys, all[1].payload.as_slice()), (vec!["Content-Type", "Shop"], &b"{}"[..]));
+    assert!(all[0].timestamp < all[1].timestamp);
+    assert_eq!(events::read("audit", 0, 1).await?, all[..1]);
+    assert_eq!(events::read("audit", 1, 9).await?, all[1..]);
+    assert!(events::read("other", 0, 9).await?.is_empty());
+    for (topic, code) in [("", 400), ("a b", 400), ("a.*", 400), ("audit.dead", 403)] {
+        assert_eq!(events::publish(topic, &pair("a")).await.unwrap_err().code, code, "{topic}");
+    }
+    assert_eq!(events::read("audit", 0, 0).await.unwrap_err().code, 400);
     Ok(())
 }
 

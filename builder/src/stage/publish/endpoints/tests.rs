@@ -112,15 +112,21 @@ fn subscriptions_become_metadata() {
 #[test]
 fn a_subscription_names_an_endpoint_that_is_there() {
     let endpoints = from_descriptors(&set()).unwrap();
-    check_subscriptions(&endpoints, &[subscribe("a", "Helloworld.Call")]).unwrap();
-    let refused = check_subscriptions(&endpoints, &[subscribe("a", "Helloworld.Cal")]).unwrap_err();
+    check_subscriptions(&endpoints, &[subscribe("a", "Helloworld.Call")], &[]).unwrap();
+    let refused = check_subscriptions(&endpoints, &[subscribe("a", "Helloworld.Cal")], &[]).unwrap_err();
     assert_eq!(
         refused.to_string(),
         "[[subscribe]] of the topic `a` names the endpoint `Helloworld.Cal`, which the component does not have: it has \
          Helloworld.Call, Helloworld.Stream"
     );
     // A component that describes nothing may have it.
-    check_subscriptions(&[], &[subscribe("a", "Any.Thing")]).unwrap();
+    let any = Consume { topic: "b".to_owned(), endpoint: "Any.Thing".to_owned(), ..Consume::default() };
+    let refused = check_subscriptions(&endpoints, &[], std::slice::from_ref(&any)).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("[[consume]] of the topic `b` names the endpoint `Any.Thing`, which"),
+        "{refused}"
+    );
+    check_subscriptions(&[], &[subscribe("a", "Any.Thing")], &[any]).unwrap();
 }
 
 #[test]

@@ -1,0 +1,233 @@
+//! Events in SQLite: one file a namespace, so that a tenant's data is bounded, backed up and deleted by itself.
+//!
+//! A few threads of our own do all file work, each namespace always on the same one, so whatever a topic is asked
+//! happens one after the other: positions are given and become visible in one order.
+
+mod file;
+mod groups;
+#[cfg(test)]
+mod model;
+mod trim;
+mod worker;
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use micro_api::name::Namespace;
+use moka::sync::Cache;
+use tokio::sync::{Semaphore, oneshot, watch};
+use uuid::Uuid;
+
+use super::backend::check_events;
+use super::bells::Bells;
+use super::{
+    Appended, Backend, Delivery, Error, From, GroupInfo, GroupKey, Lease, Nack, New, Page, Plans, TopicInfo,
+    TopicKey,
+};
+use crate::context::unix_ms;
+use file::EventFile;
+use groups::Taken;
+use worker::{Task, Worker};
+
+/// Bounds of the events.
+#[derive(Debug, Clone)]
+pub struct SqliteConfig {
+    /// Folder of the files, `<namespace>.db`; none: all is in memory and gone with the process.
+    pub folder: Option<PathBuf>,
+    /// Largest file of one namespace.
+    pub namespace_bytes_max: u64,
+    /// Files open at once, over all threads; in memory, namespaces that may have events.
+    pub open_files_max: usize,
+    /// Threads that do file work.
+    pub threads: usize,
+    /// Calls that wait for one thread.
+    pub queue_max: usize,
+    /// Calls of one namespace that wait or run; more wait their turn outside the queue.
+    pub calls_per_namespace_max: usize,
+    /// How often old events are looked for where nobody appends.
+    pub sweep_every: Duration,
+    /// How long each namespace's events are kept.
+    pub plans: Arc<Plans>,
+}
+
+impl SqliteConfig {
+    /// The defaults, in `folder`: 1 GiB a namespace, 256 files open, a sweep each minute.
+    pub fn new(folder: PathBuf) -> Self {
+        Self {
+            folder: Some(folder),
+            namespace_bytes_max: 1 << 30,
+            open_files_max: 256,
+            threads: 2,
+            queue_max: 4_096,
+            calls_per_namespace_max: 512,
+            sweep_every: Duration::from_secs(60),
+            plans: Arc::default(),
+        }
+    }
+
+    /// The same in memory, for at most 10 000 namespaces: for tests, and for platforms that keep nothing.
+    pub fn memory() -> Self {
+        Self { folder: None, open_files_max: 10_000, ..Self::new(PathBuf::new()) }
+    }
+}
+
+/// A log of events in SQLite files.
+#[derive(Debug)]
+pub struct Sqlite {
+    queues: Vec<SyncSender<Task>>,
+    turns: Cache<Namespace, Arc<Semaphore>>,
+    calls_per_namespace_max: usize,
+    bells: Bells,
+}
+
+impl Sqlite {
+    /// Makes the folder and starts the threads.
+    ///
+    /// # Errors
+    /// When the folder or a thread cannot be made.
+    pub fn open(config: &SqliteConfig) -> Result<Arc<Self>, Error> {
+        if let Some(folder) = &config.folder {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| Error::Backend(format!("make {}: {error}", folder.display())))?;
+        }
+        let threads = config.threads.max(1);
+        let start = |index: usize| {
+            let (queue, tasks) = sync_channel(config.queue_max);
+            let worker = Worker::new(config, index, threads);
+            let thread = std::thread::Builder::new().name(format!("micro-events-{index}"));
+            thread
+                .spawn(move || worker.run(&tasks))
+                .map_err(|error| Error::Backend(format!("start an events thread: {error}")))?;
+            Ok(queue)
+        };
+        let queues = (0..threads).map(start).collect::<Result<_, Error>>()?;
+        let turns = Cache::builder().max_capacity(65_536).time_to_idle(Duration::from_secs(600)).build();
+        let calls_per_namespace_max = config.calls_per_namespace_max;
+        Ok(Arc::new(Self { queues, turns, calls_per_namespace_max, bells: Bells::default() }))
+    }
+
+    /// Waits for the namespace's turn, has its thread do the job and waits for the answer. A read of a namespace that
+    /// never wrote makes no file: the job gets none.
+    async fn ask<R: Send + 'static>(
+        &self,
+        namespace: &Namespace,
+        create: bool,
+        job: impl FnOnce(Option<&mut EventFile>) -> Result<R, Error> + Send + 'static,
+    ) -> Result<R, Error> {
+        let calls_max = self.calls_per_namespace_max;
+        let turns = self.turns.get_with_by_ref(namespace, || Arc::new(Semaphore::new(calls_max)));
+        let turn = turns.acquire_owned().await.map_err(|_| stopped())?;
+        let (reply, answer) = oneshot::channel();
+        let queue = self.queues.get(shard(namespace, self.queues.len())).ok_or_else(stopped)?;
+        let job = Box::new(move |file: Result<Option<&mut EventFile>, Error>| {
+            let result = file.and_then(job);
+            let broken = matches!(result, Err(Error::Backend(_)));
+            // The turn was kept until here: a caller that gave up leaves the place taken until the work is done.
+            drop(turn);
+            // A caller whose deadline passed is gone.
+            drop(reply.send(result));
+            broken
+        });
+        let task = Task { namespace: namespace.clone(), create, job };
+        queue.try_send(task).map_err(|error| match error {
+            TrySendError::Full(_) => Error::Busy,
+            TrySendError::Disconnected(_) => stopped(),
+        })?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+/// The thread that a namespace belongs to.
+fn shard(namespace: &Namespace, threads: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    namespace.hash(&mut hasher);
+    usize::try_from(hasher.finish() % threads as u64).unwrap_or(0)
+}
+
+fn stopped() -> Error {
+    Error::Backend("the thread of the events has stopped".to_owned())
+}
+
+#[async_trait]
+impl Backend for Sqlite {
+    async fn append(&self, topic: &TopicKey, events: Vec<New>) -> Result<Vec<Appended>, Error> {
+        if topic.dead().is_none() {
+            return Err(Error::Reserved);
+        }
+        check_events(&events)?;
+        let key = topic.clone();
+        let append =
+            move |file: Option<&mut EventFile>| file.ok_or_else(stopped)?.append(&key, &events, unix_ms());
+        let appended = self.ask(topic.namespace(), true, append).await?;
+        self.bells.ring(topic);
+        Ok(appended)
+    }
+
+    async fn read(&self, topic: &TopicKey, from: From, limit: usize) -> Result<Page, Error> {
+        let key = topic.clone();
+        let read = move |file: Option<&mut EventFile>| {
+            file.map_or_else(|| Ok(Page::default()), |file| file.read(&key, from, limit, unix_ms()))
+        };
+        self.ask(topic.namespace(), false, read).await
+    }
+
+    async fn next(&self, group: &GroupKey, lease: Lease) -> Result<Vec<Delivery>, Error> {
+        if lease.ack_wait_ms == 0 {
+            return Err(Error::AckWait);
+        }
+        let key = group.clone();
+        let next = move |file: Option<&mut EventFile>| {
+            file.map_or_else(|| Ok(Taken::default()), |file| file.next(&key, &lease, unix_ms()))
+        };
+        let taken = self.ask(group.topic().namespace(), false, next).await?;
+        if taken.died
+            && let Some(dead) = group.topic().dead()
+        {
+            self.bells.ring(&dead);
+        }
+        Ok(taken.deliveries)
+    }
+
+    async fn ack(&self, group: &GroupKey, id: Uuid) -> Result<bool, Error> {
+        let key = group.clone();
+        let was = self.ask(group.topic().namespace(), false, move |file| {
+            file.map_or(Ok(false), |file| file.ack(&key, id))
+        });
+        let was = was.await?;
+        // A place in flight is free again.
+        self.bells.ring(group.topic());
+        Ok(was)
+    }
+
+    async fn nack(&self, group: &GroupKey, id: Uuid, nack: Nack) -> Result<bool, Error> {
+        let key = group.clone();
+        let was = self.ask(group.topic().namespace(), false, move |file| {
+            file.map_or(Ok(false), |file| file.nack(&key, id, &nack, unix_ms()))
+        });
+        let was = was.await?;
+        self.bells.ring(group.topic());
+        if let Some(dead) = group.topic().dead() {
+            self.bells.ring(&dead);
+        }
+        Ok(was)
+    }
+
+    async fn topics(&self, namespace: &Namespace) -> Result<Vec<TopicInfo>, Error> {
+        self.ask(namespace, false, |file| file.map_or_else(|| Ok(Vec::new()), |file| file.topics())).await
+    }
+
+    async fn groups(&self, topic: &TopicKey) -> Result<Vec<GroupInfo>, Error> {
+        let key = topic.clone();
+        let groups =
+            move |file: Option<&mut EventFile>| file.map_or_else(|| Ok(Vec::new()), |file| file.groups(&key));
+        self.ask(topic.namespace(), false, groups).await
+    }
+
+    fn bell(&self, topic: &TopicKey) -> watch::Receiver<u64> {
+        self.bells.of(topic)
+    }
+}

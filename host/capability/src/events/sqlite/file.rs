@@ -1,0 +1,340 @@
+//! One namespace's file: the log.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use micro_api::name::Namespace;
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, params,
+};
+use uuid::Uuid;
+
+use crate::events::backend::EVENT_BYTES;
+use crate::events::key::DEAD;
+use crate::events::{
+    Appended, Error, Event, From, New, Page, Plans, READ_BYTES_MAX, READ_EVENTS_MAX, TOPICS_MAX, TopicInfo,
+    TopicKey,
+};
+
+const PAGE_BYTES: u64 = 4_096;
+
+/// `seq` is the order of the whole file. Times never go back in it, so what is old lies at its beginning. Names are
+/// ASCII, and are compared bytewise.
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS topics (
+    topic TEXT NOT NULL PRIMARY KEY,
+    last INTEGER NOT NULL,
+    lost INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    topic TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    timestamp INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    metadata TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    UNIQUE (topic, position),
+    UNIQUE (topic, id)
+);
+CREATE INDEX IF NOT EXISTS times ON events (topic, timestamp, position);
+CREATE TABLE IF NOT EXISTS groups (
+    topic TEXT NOT NULL,
+    name TEXT NOT NULL,
+    cursor INTEGER NOT NULL,
+    retries INTEGER,
+    asked INTEGER NOT NULL,
+    PRIMARY KEY (topic, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pending (
+    topic TEXT NOT NULL,
+    name TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    leased INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (topic, name, position)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS pending_events ON pending (topic, position);
+CREATE TABLE IF NOT EXISTS held (bytes INTEGER NOT NULL);
+INSERT INTO held SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM held);
+CREATE TRIGGER IF NOT EXISTS held_more AFTER INSERT ON events BEGIN
+    UPDATE held SET bytes = bytes + NEW.bytes;
+END;
+CREATE TRIGGER IF NOT EXISTS held_less AFTER DELETE ON events BEGIN
+    UPDATE held SET bytes = bytes - OLD.bytes;
+END;
+";
+
+#[derive(Debug)]
+pub(crate) struct EventFile {
+    namespace: Namespace,
+    connection: Connection,
+    plans: Arc<Plans>,
+}
+
+impl EventFile {
+    /// The file's size is bounded by SQLite itself: a write beyond it fails as one on a full disk does. No path: in
+    /// memory.
+    pub(crate) fn open(
+        namespace: &Namespace,
+        path: Option<&Path>,
+        bytes_max: u64,
+        plans: Arc<Plans>,
+    ) -> Result<Self, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || {
+            let connection = match path {
+                Some(path) => Connection::open_with_flags(path, flags)?,
+                None => Connection::open_in_memory_with_flags(flags)?,
+            };
+            connection.execute_batch(&format!(
+                "PRAGMA page_size = {PAGE_BYTES};
+                 PRAGMA journal_mode = WAL;
+                 PRAGMA synchronous = FULL;
+                 PRAGMA busy_timeout = 5000;
+                 PRAGMA cache_size = -512;
+                 PRAGMA journal_size_limit = 4194304;
+                 PRAGMA max_page_count = {};",
+                (bytes_max / PAGE_BYTES).max(32),
+            ))?;
+            connection.execute_batch(SCHEMA)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|error| failed("open a namespace's events", &error))?;
+        Ok(Self { namespace: namespace.clone(), connection, plans })
+    }
+
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    pub(crate) fn retention(&self) -> crate::events::Retention {
+        self.plans.of(&self.namespace)
+    }
+
+    /// One transaction, durable when this returns; none of it on an error.
+    pub(crate) fn transact<R>(
+        &mut self,
+        doing: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<R, Fault>,
+    ) -> Result<R, Error> {
+        let wrong = |error: rusqlite::Error| failed(doing, &error);
+        let begin = TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(begin).map_err(wrong)?;
+        let done = work(&transaction).map_err(|fault| fault.shown(doing))?;
+        transaction.commit().map_err(wrong)?;
+        Ok(done)
+    }
+
+    pub(crate) fn append(
+        &mut self,
+        topic: &TopicKey,
+        events: &[New],
+        now_ms: u64,
+    ) -> Result<Vec<Appended>, Error> {
+        let (retention, namespace) = (self.retention(), self.namespace.clone());
+        self.transact("append events", |transaction| {
+            let appended = append(transaction, topic.topic(), events, now_ms)?;
+            super::trim::trim(transaction, &namespace, retention, now_ms, usize::MAX)?;
+            Ok(appended)
+        })
+    }
+
+    /// Events beyond the retention's age are not shown, though they may not be removed yet.
+    pub(crate) fn read(
+        &mut self,
+        topic: &TopicKey,
+        from: From,
+        limit: usize,
+        now_ms: u64,
+    ) -> Result<Page, Error> {
+        let oldest = now_ms.saturating_sub(self.retention().age_ms);
+        let read = || {
+            let after = after(&self.connection, topic.topic(), from)?;
+            read_after(&self.connection, topic.topic(), after, oldest, limit)
+        };
+        read().map_err(|error| failed("read events", &error))
+    }
+
+    pub(crate) fn topics(&mut self) -> Result<Vec<TopicInfo>, Error> {
+        let topics = || {
+            let sql = "SELECT topic, (SELECT count(*) FROM events e WHERE e.topic = t.topic), last, lost
+                       FROM topics t ORDER BY topic LIMIT ?1";
+            let mut select = self.connection.prepare_cached(sql)?;
+            let rows = select.query_map([TOPICS_MAX.saturating_mul(2) as i64], |row| {
+                Ok(TopicInfo {
+                    topic: row.get(0)?,
+                    events: from_sql(row.get(1)?),
+                    last: from_sql(row.get(2)?),
+                    lost: from_sql(row.get(3)?),
+                })
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        };
+        topics().map_err(|error| failed("list topics", &error))
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+/// Appends within a transaction; the topic's row holds its last position.
+pub(crate) fn append(
+    file: &Connection,
+    topic: &str,
+    events: &[New],
+    now_ms: u64,
+) -> Result<Vec<Appended>, Fault> {
+    let mut last = last(file, topic)?;
+    if last.is_none() {
+        let topics: i64 =
+            file.prepare_cached("SELECT count(*) FROM topics")?.query_row([], |row| row.get(0))?;
+        // A dead letter has to go somewhere; its topic is beside another one, so there are at most twice as many.
+        if from_sql(topics) >= TOPICS_MAX as u64 && !topic.ends_with(DEAD) {
+            return Err(Fault::Refused(Error::Topics));
+        }
+        file.prepare_cached("INSERT INTO topics VALUES (?1, 0, 0)")?.execute([topic])?;
+    }
+    let newest: Option<i64> = file
+        .prepare_cached("SELECT timestamp FROM events ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let timestamp = to_sql(now_ms).max(newest.unwrap_or(0));
+    let mut position = last.take().unwrap_or(0);
+    let mut appended = Vec::with_capacity(events.len());
+    let known = "SELECT position, timestamp FROM events WHERE topic = ?1 AND id = ?2";
+    let insert = "INSERT INTO events (topic, position, id, timestamp, bytes, metadata, payload)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    for event in events {
+        let id = event.id.as_bytes().as_slice();
+        let found: Option<(i64, i64)> = file
+            .prepare_cached(known)?
+            .query_row(params![topic, id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let (at, timestamp) = if let Some(found) = found {
+            found
+        } else {
+            position += 1;
+            let metadata = serde_json::to_string(&event.metadata)
+                .map_err(|error| Fault::Refused(Error::Backend(format!("write metadata: {error}"))))?;
+            let bytes = (event.bytes() + EVENT_BYTES) as i64;
+            let values = params![topic, position, id, timestamp, bytes, metadata, &event.payload[..]];
+            file.prepare_cached(insert)?.execute(values)?;
+            (position, timestamp)
+        };
+        appended.push(Appended { id: event.id, position: from_sql(at), timestamp_ms: from_sql(timestamp) });
+    }
+    file.prepare_cached("UPDATE topics SET last = ?2 WHERE topic = ?1")?.execute(params![topic, position])?;
+    Ok(appended)
+}
+
+pub(crate) fn last(file: &Connection, topic: &str) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT last FROM topics WHERE topic = ?1";
+    file.prepare_cached(sql)?.query_row([topic], |row| row.get(0)).optional()
+}
+
+/// The position before the first event to read.
+pub(crate) fn after(file: &Connection, topic: &str, from: From) -> rusqlite::Result<i64> {
+    let end = || Ok(last(file, topic)?.unwrap_or(0));
+    match from {
+        From::Start => Ok(0),
+        From::End => end(),
+        From::After(position) => Ok(to_sql(position)),
+        From::Since(time_ms) => {
+            let sql = "SELECT position - 1 FROM events WHERE topic = ?1 AND timestamp >= ?2
+                       ORDER BY timestamp, position LIMIT 1";
+            let first =
+                file.prepare_cached(sql)?.query_row(params![topic, to_sql(time_ms)], |row| row.get(0));
+            first.optional()?.map_or_else(end, Ok)
+        }
+    }
+}
+
+/// A page of the events after a position that are not older than a time.
+pub(crate) fn read_after(
+    file: &Connection,
+    topic: &str,
+    after: i64,
+    oldest_ms: u64,
+    limit: usize,
+) -> rusqlite::Result<Page> {
+    let sql = "SELECT position, id, timestamp, metadata, payload, bytes FROM events
+               WHERE topic = ?1 AND position > ?2 AND timestamp >= ?3 ORDER BY position LIMIT ?4";
+    let mut select = file.prepare_cached(sql)?;
+    let limit = limit.min(READ_EVENTS_MAX) as i64;
+    let mut rows = select.query(params![topic, after, to_sql(oldest_ms), limit])?;
+    let mut page = Page { events: Vec::new(), after: from_sql(after) };
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        bytes += usize::try_from(row.get::<_, i64>(5)?).unwrap_or(usize::MAX) - EVENT_BYTES;
+        if bytes > READ_BYTES_MAX && !page.events.is_empty() {
+            break;
+        }
+        let event = event(row)?;
+        page.after = event.position;
+        page.events.push(event);
+    }
+    Ok(page)
+}
+
+/// Of the columns position, id, timestamp, metadata and payload.
+pub(crate) fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let wrong = |column, error: Box<dyn std::error::Error + Send + Sync>| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, error)
+    };
+    let id = Uuid::from_slice(&row.get::<_, Vec<u8>>(1)?).map_err(|error| wrong(1, Box::new(error)))?;
+    let metadata: BTreeMap<_, _> =
+        serde_json::from_str(&row.get::<_, String>(3)?).map_err(|error| wrong(3, Box::new(error)))?;
+    Ok(Event {
+        id,
+        position: from_sql(row.get(0)?),
+        timestamp_ms: from_sql(row.get(2)?),
+        metadata,
+        payload: row.get::<_, Vec<u8>>(4)?.into(),
+    })
+}
+
+/// Why a transaction is undone.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Refused(Error),
+    Sqlite(rusqlite::Error),
+}
+
+impl std::convert::From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Fault {
+    fn shown(self, doing: &str) -> Error {
+        match self {
+            Self::Refused(error) => error,
+            Self::Sqlite(error) => failed(doing, &error),
+        }
+    }
+}
+
+pub(crate) fn failed(doing: &str, error: &rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::Full,
+        _ => Error::Backend(format!("{doing}: {error}")),
+    }
+}
+
+/// SQLite's integers have a sign; no time or position comes near it.
+pub(crate) fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn from_sql(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

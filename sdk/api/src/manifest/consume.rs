@@ -1,0 +1,191 @@
+//! `[[consume]]`, and the grant to use events.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Manifest;
+use super::parse::{Fault, Places};
+use crate::broker::{TOPIC_BYTES_MAX, is_pattern, is_topic};
+use crate::events::Offset;
+use crate::quantity;
+
+/// Most consumed topics of one service.
+const CONSUMERS_MAX: usize = 64;
+/// Most repetitions of a delivery.
+const RETRIES_MAX: u32 = 100;
+/// Longest name of a group, bytes.
+const GROUP_BYTES_MAX: usize = 128;
+/// Longest `ack_wait`.
+const ACK_WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// Topics of events that a service may use by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EventsGrants {
+    /// Topics it may publish to: one, all below one (`orders.*`), or all (`*`).
+    pub publish: Vec<String>,
+    /// Topics it may read.
+    pub consume: Vec<String>,
+}
+
+/// One topic whose events call an endpoint of the service, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Consume {
+    /// Letters, digits, `_` and `-`, joined by dots; required.
+    pub topic: String,
+    /// `Service.Method`; required.
+    pub endpoint: String,
+    /// Consumers of one group share events, and a group's place is kept; the service's own name when absent.
+    pub group: Option<String>,
+    /// Where a new group begins: `"start"` (when absent), `"end"`, or a time such as `"2026-01-31T08:00:00Z"`.
+    pub offset: Option<String>,
+    /// How long an answer may take, such as `"30s"`, at most 5 minutes; `"30s"` when absent.
+    pub ack_wait: Option<String>,
+    /// How often an event is delivered again after a try that failed, 0 to 100; 3 when absent.
+    pub retries: Option<u32>,
+}
+
+/// Values of a parsed manifest are valid, so each accessor falls back only where the key is absent.
+impl Consume {
+    /// Where a new group begins.
+    pub fn offset(&self) -> Offset {
+        self.offset.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    /// How long an answer may take.
+    pub fn ack_wait(&self) -> Duration {
+        let time = self.ack_wait.as_deref().and_then(|text| quantity::duration(text).ok());
+        time.unwrap_or(Duration::from_secs(30)).min(ACK_WAIT_MAX)
+    }
+
+    /// Deliveries after the first.
+    pub fn retries(&self) -> u32 {
+        self.retries.unwrap_or(3).min(RETRIES_MAX)
+    }
+}
+
+pub(super) fn check_grants(grants: &EventsGrants, places: &Places<'_, '_>) -> Result<(), Fault> {
+    match grants.publish.iter().chain(&grants.consume).find(|pattern| !is_pattern(pattern)) {
+        Some(pattern) => {
+            let fault = Fault::new(places.span("grants", "events", None), format!("`{pattern}` is no topic"));
+            Err(fault.hint("write `orders.created`, `orders.*` for all below `orders`, or `*`"))
+        }
+        None => Ok(()),
+    }
+}
+
+pub(super) fn check(manifest: &Manifest, places: &Places<'_, '_>) -> Result<(), Fault> {
+    let all = &manifest.consume;
+    if all.len() > CONSUMERS_MAX {
+        let span = places.listed("consume", CONSUMERS_MAX, "topic", None);
+        return Err(Fault::new(span, format!("a service consumes at most {CONSUMERS_MAX} topics")));
+    }
+    for (number, one) in all.iter().enumerate() {
+        check_one(one, |key| places.listed("consume", number, key, None))?;
+        let same = |other: &&Consume| other.topic == one.topic && other.group == one.group;
+        if all.iter().take(number).any(|other| same(&other)) {
+            let span = places.listed("consume", number, "topic", None);
+            let fault = Fault::new(span, format!("`{}` is consumed twice by one group", one.topic));
+            return Err(fault.hint("give one of them a `group` of its own"));
+        }
+    }
+    Ok(())
+}
+
+fn check_one(one: &Consume, span: impl Fn(&str) -> std::ops::Range<usize>) -> Result<(), Fault> {
+    if !is_topic(&one.topic) {
+        let fault = match one.topic.as_str() {
+            "" => Fault::new(span("topic"), "this [[consume]] has no `topic`"),
+            topic => Fault::new(span("topic"), format!("`{topic}` is no topic")),
+        };
+        let hint =
+            format!("use letters, digits, `_` and `-`, joined by dots: at most {TOPIC_BYTES_MAX} bytes");
+        return Err(fault.hint(hint));
+    }
+    if one.endpoint.is_empty() {
+        let fault = Fault::new(span("endpoint"), "this [[consume]] has no `endpoint`");
+        return Err(fault.hint("add `endpoint = \"Service.Method\"`"));
+    }
+    if let Some(group) = &one.group
+        && (group.len() > GROUP_BYTES_MAX || !is_topic(group))
+    {
+        let fault = Fault::new(span("group"), format!("`{group}` is no name of a group"));
+        return Err(fault.hint("use letters, digits, `_` and `-`, joined by dots"));
+    }
+    if let Some(text) = &one.offset
+        && !matches!(text.parse(), Ok(Offset::Start | Offset::End | Offset::Since(_)))
+    {
+        let fault = Fault::new(span("offset"), format!("`{text}` is no `offset`"));
+        return Err(fault.hint("use `start`, `end`, or a time such as `2026-01-31T08:00:00Z`"));
+    }
+    if one.retries.is_some_and(|count| count > RETRIES_MAX) {
+        return Err(Fault::new(span("retries"), format!("`retries` is at most {RETRIES_MAX}")));
+    }
+    let Some(text) = &one.ack_wait else { return Ok(()) };
+    let time = quantity::duration(text).map_err(|error| Fault::new(span("ack_wait"), error.to_string()))?;
+    if time > ACK_WAIT_MAX || time.is_zero() {
+        let message = format!("`ack_wait` is more than nothing and at most {} s", ACK_WAIT_MAX.as_secs());
+        return Err(Fault::new(span("ack_wait"), message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    fn fault(text: &str) -> String {
+        parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_absent_has_defaults_and_what_is_set_counts() {
+        let text = "[[consume]]\ntopic = \"a\"\nendpoint = \"A.B\"\n\
+                    [[consume]]\ntopic = \"a\"\nendpoint = \"A.B\"\ngroup = \"g\"\noffset = \"1970-01-01T00:00:01Z\"\n\
+                    ack_wait = \"2s\"\nretries = 0\n";
+        let manifest = parse(text).unwrap();
+        let [one, two] = &manifest.consume[..] else { panic!("{manifest:?}") };
+        assert_eq!(
+            (one.offset(), one.retries(), one.ack_wait()),
+            (Offset::Start, 3, Duration::from_secs(30))
+        );
+        assert_eq!(
+            (two.offset(), two.retries(), two.ack_wait()),
+            (Offset::Since(1_000), 0, Duration::from_secs(2))
+        );
+    }
+
+    #[test]
+    fn faults_say_where_and_what() {
+        let one = |more: &str| format!("[[consume]]\ntopic = \"a\"\nendpoint = \"A.B\"\n{more}");
+        for (text, wanted) in [
+            (
+                "[[consume]]\nendpoint = \"A.B\"\n".to_owned(),
+                "micro.toml:1:1: this [[consume]] has no `topic`",
+            ),
+            ("[[consume]]\ntopic = \"a\"\n".to_owned(), "micro.toml:1:1: this [[consume]] has no `endpoint`"),
+            ("[[consume]]\ntopic = \"a.*\"\n".to_owned(), "micro.toml:2:9: `a.*` is no topic"),
+            (one("group = \"\"\n"), "micro.toml:4:9: `` is no name of a group"),
+            (one("offset = \"5\"\n"), "micro.toml:4:10: `5` is no `offset`"),
+            (one("retries = 101\n"), "micro.toml:4:11: `retries` is at most 100"),
+            (one("ack_wait = \"0s\"\n"), "micro.toml:4:12: `ack_wait` is more than nothing"),
+            (
+                one("ack_wait = \"6m\"\n"),
+                "micro.toml:4:12: `ack_wait` is more than nothing and at most 300 s",
+            ),
+            (
+                one("groups = \"b\"\n"),
+                "micro.toml:4:1: unknown key `groups` in [[consume]]; did you mean `group`?",
+            ),
+            (one("") + &one(""), "micro.toml:5:9: `a` is consumed twice by one group"),
+            ("[grants]\nevents = { publish = [\"a*\"] }\n".to_owned(), "micro.toml:2:10: `a*` is no topic"),
+            ("[grants]\nevents = { consume = [\"a*\"] }\n".to_owned(), "micro.toml:2:10: `a*` is no topic"),
+        ] {
+            let said = fault(&text);
+            assert!(said.starts_with(wanted), "{text}\n{said}");
+        }
+    }
+}

@@ -136,6 +136,7 @@ pub(crate) fn sentence(text: &str) -> String {
 pub(crate) fn limit_title(name: &str) -> String {
     match name {
         "cpu_seconds" => "CPU time".to_owned(),
+        "blob_bytes" => "Blobs".to_owned(),
         "store_bytes" => "Store".to_owned(),
         "egress_bytes" => "Outgoing traffic".to_owned(),
         "log_days" => "Logs are kept".to_owned(),

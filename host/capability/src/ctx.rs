@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use wasmtime::AsContextMut;
 use wasmtime::component::{Access, GuestTaskId};
 
+use crate::blob::Handles;
 use crate::log::{Output, Stream, Tap};
 use crate::{Context, Guest, HasCapability, View};
 
@@ -26,6 +27,7 @@ pub struct Ctx {
     pub(crate) outbound: Arc<Outbound>,
     /// Compare-and-swap handles of `wasi:keyvalue`.
     pub(crate) swaps: crate::store::wasi::Swaps,
+    pub(crate) blobs: Arc<Handles>,
 }
 
 /// Outbound HTTP of one instance.
@@ -62,7 +64,8 @@ impl Ctx {
         let tap = Tap::new(Arc::clone(&guest));
         let permits = Arc::new(Semaphore::new(guest.outbound_instance_max));
         let outbound = Arc::new(Outbound { permits, said: AtomicBool::new(false) });
-        Self { guest, calls: Vec::new(), next: 0, tap, outbound, swaps: Default::default() }
+        let (swaps, blobs) = (Default::default(), Arc::default());
+        Self { guest, calls: Vec::new(), next: 0, tap, outbound, swaps, blobs }
     }
 
     /// A call starts: host calls from now on are made in its name and end by its deadline. Log budgets start anew.
@@ -83,11 +86,13 @@ impl Ctx {
         }
     }
 
-    /// The call is over. What it wrote to stdout without a newline is logged as a line.
+    /// The call is over. What it wrote to stdout without a newline is logged as a line; blobs that it left open are closed,
+    /// unless another call runs that may be the one who opened them.
     pub fn end(&mut self, call: CallId) {
         self.calls.retain(|active| active.id != call);
         if self.calls.is_empty() {
             self.tap.flush();
+            self.blobs.clear();
         }
     }
 
@@ -116,13 +121,17 @@ impl Ctx {
             [only] => Arc::clone(&only.context),
             calls => Arc::new(nobodys(calls)),
         };
-        Handle { guest: Arc::clone(&self.guest), context }
+        self.handle_in(context)
+    }
+
+    fn handle_in(&self, context: Arc<Context>) -> Handle {
+        Handle { guest: Arc::clone(&self.guest), context, blobs: Arc::clone(&self.blobs) }
     }
 
     fn handle_of(&self, stack: impl Iterator<Item = GuestTaskId>) -> Handle {
         for task in stack {
             if let Some(active) = self.calls.iter().find(|active| active.task == Some(task)) {
-                return Handle { guest: Arc::clone(&self.guest), context: Arc::clone(&active.context) };
+                return self.handle_in(Arc::clone(&active.context));
             }
         }
         self.handle()
@@ -156,12 +165,13 @@ pub(crate) fn handle<T: View>(access: &mut Access<'_, T, HasCapability>) -> Hand
 pub struct Handle {
     pub(crate) guest: Arc<Guest>,
     pub(crate) context: Arc<Context>,
+    pub(crate) blobs: Arc<Handles>,
 }
 
 impl Handle {
     /// A handle for a call that no instance makes, as tests and the platform's own services need it.
     pub fn new(guest: Arc<Guest>, context: Arc<Context>) -> Self {
-        Self { guest, context }
+        Self { guest, context, blobs: Arc::default() }
     }
 
     /// Runs one host call no longer than its caller waits.

@@ -22,6 +22,8 @@ pub struct GrantError {
 /// set. `log` and `types` are always there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Granted {
+    /// The service's own blobs.
+    pub blob: bool,
     /// Publishing; to which topics is checked at each call.
     pub broker: bool,
     /// The service's own table.
@@ -53,6 +55,7 @@ impl Granted {
             return Err(GrantError { key: "registry", value: value.to_owned(), hint: "use \"read\"" });
         }
         Ok(Self {
+            blob: grants.blob,
             broker: !grants.broker.publish.is_empty(),
             store: !grants.store.is_empty(),
             client: !grants.call.is_empty(),

@@ -7,8 +7,8 @@ use tokio::sync::Semaphore;
 
 use crate::grant::Rules;
 use crate::{
-    GrantError, Granted, Scope, Tallies, Tally, broker, client, config, events, http, log, registry, store,
-    sync,
+    GrantError, Granted, Scope, Tallies, Tally, blob, broker, client, config, events, http, log, registry,
+    store, sync,
 };
 
 /// Outbound HTTP calls that one instance may have open at once, unless the manifest lowers it.
@@ -16,6 +16,8 @@ const OUTBOUND_PER_INSTANCE: usize = 16;
 
 /// The backends, wired once per process.
 pub struct Capabilities {
+    /// Files.
+    pub blobs: Arc<blob::Blobs>,
     /// Messages between services.
     pub broker: Arc<dyn broker::Backend>,
     /// Key-value store.

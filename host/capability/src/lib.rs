@@ -8,6 +8,7 @@
 //! instance's store.
 
 mod bindings;
+pub mod blob;
 pub mod broker;
 pub mod client;
 pub mod config;

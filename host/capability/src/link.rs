@@ -43,6 +43,9 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
     wit_sync::types::add_to_linker::<T, HasCapability>(linker, get)?;
     wit_sync::log::add_to_linker::<T, HasCapability>(linker, get)?;
     crate::log::wasi::add_to_linker(linker)?;
+    if granted.blob {
+        wit_sync::blob::add_to_linker::<T, HasCapability>(linker, get)?;
+    }
     if granted.broker {
         wit_sync::broker::add_to_linker::<T, HasCapability>(linker, get)?;
     }
@@ -68,6 +71,9 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
     }
     if kind == Kind::PlatformSync {
         return Ok(());
+    }
+    if granted.blob {
+        wit::blob::add_to_linker::<T, HasCapability>(linker, get)?;
     }
     if granted.broker {
         wit::broker::add_to_linker::<T, HasCapability>(linker, get)?;

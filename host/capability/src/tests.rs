@@ -19,7 +19,7 @@ use crate::http::{Connector, Egress, EgressConfig, Io, Resolver};
 use crate::log::{Logs, LogsConfig};
 use crate::registry::Directory;
 use crate::store::Memory;
-use crate::{Capabilities, Context, Guest, Handle, Scope, broker, config, events, sync};
+use crate::{Capabilities, Context, Guest, Handle, Scope, blob, broker, config, events, sync};
 
 /// Notes that this test ran on a backend, for the matrix that `cargo xtask test` prints.
 pub(crate) fn ran(capability: &str, backend: &str) {
@@ -68,6 +68,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let calls = Arc::default();
         let capabilities = Capabilities {
+            blobs: Arc::new(blob::Blobs::memory()),
             broker: Arc::new(broker::Memory::new(broker::MemoryConfig::default())),
             tallies: Arc::default(),
             store: Arc::new(Memory::new(1 << 20)),

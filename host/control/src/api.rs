@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod billing;
+pub(crate) mod blobs;
 pub(crate) mod broker;
 pub(crate) mod config;
 pub(crate) mod deployments;

@@ -104,13 +104,18 @@ fn check_content_type(method: &Method, headers: &HeaderMap) -> Result<(), Api> {
         "application/json"
             | "application/gzip"
             | "application/x-gzip"
+            | "application/octet-stream"
             | "application/protobuf"
             | "application/x-protobuf"
     ) || essence.starts_with("application/grpc");
     if known {
         return Ok(());
     }
-    Err(Api::new(ID, 415, "send application/json, application/gzip or application/protobuf"))
+    Err(Api::new(
+        ID,
+        415,
+        "send application/json, application/gzip, application/octet-stream or application/protobuf",
+    ))
 }
 
 #[cfg(test)]

@@ -9,11 +9,14 @@ use futures::stream::BoxStream;
 use micro_api::logs::LogRecord;
 use micro_api::manifest::Schedule;
 use micro_api::stats::{NodeHealth, NodeStats};
-use micro_api::{Error, Namespace, ServiceName, broker, events, registry, store};
+use micro_api::{Error, Namespace, ServiceName, blob, broker, events, registry, store};
 use micro_artifact::Digest;
 use micro_db::{External, Tenant};
 
 use crate::Load;
+
+/// Bytes in order, of a body.
+pub type Chunks = BoxStream<'static, Result<axum::body::Bytes, Error>>;
 
 /// A revision that serves or is about to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +135,23 @@ pub trait Node: Send + Sync + 'static {
     /// The configuration of some namespace changed by this process: services read it from now on. Changes of others are
     /// found by the node itself.
     async fn config_changed(&self) {}
+
+    /// Puts a blob from `body`; it survives a crash when this returns. Dropped before, nothing is kept.
+    async fn blob_put(
+        &self,
+        namespace: &Namespace,
+        put: blob::Put,
+        body: Chunks,
+    ) -> Result<blob::Info, Error>;
+
+    /// A blob and its bytes; 404 `not found`.
+    async fn blob_get(&self, namespace: &Namespace, at: &blob::At) -> Result<(blob::Info, Chunks), Error>;
+
+    /// Deletes a blob; a missing one is no error.
+    async fn blob_delete(&self, namespace: &Namespace, at: &blob::At) -> Result<(), Error>;
+
+    /// One page of a service's blobs, in key order.
+    async fn blob_list(&self, namespace: &Namespace, query: blob::Query) -> Result<Vec<blob::Info>, Error>;
 
     /// Reads records in key order. An exact read of a missing key is a 404 `not found`.
     async fn store_read(

@@ -29,6 +29,7 @@ pub(crate) struct Endpoint {
 enum Body {
     Json(SchemaOf),
     Gzip,
+    Bytes,
 }
 
 enum Answer {
@@ -36,6 +37,7 @@ enum Answer {
     Empty(u16),
     Json(u16, SchemaOf),
     Lines(SchemaOf),
+    Bytes,
 }
 
 impl Endpoint {
@@ -71,6 +73,16 @@ impl Endpoint {
     /// A gzip body.
     pub(crate) fn reads_gzip(mut self) -> Self {
         self.body = Some(Body::Gzip);
+        self
+    }
+    /// A body of any bytes.
+    pub(crate) fn reads_bytes(mut self) -> Self {
+        self.body = Some(Body::Bytes);
+        self
+    }
+    /// Any bytes.
+    pub(crate) fn answers_bytes(mut self) -> Self {
+        self.answer = Answer::Bytes;
         self
     }
     /// A JSON answer.
@@ -111,6 +123,10 @@ impl Endpoint {
                 let content = json!({"application/gzip": {}});
                 operation.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
             }
+            Some(Body::Bytes) => {
+                let content = json!({"application/octet-stream": {}});
+                operation.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
+            }
         }
         let (status, answer) = match &self.answer {
             Answer::Nothing => (204, json!({"description": "Done"})),
@@ -120,6 +136,9 @@ impl Endpoint {
             Answer::Json(status, schema) => {
                 let content = json!({"application/json": {"schema": schema(generator)}});
                 (*status, json!({"description": micro_api::error::status_text(*status), "content": content}))
+            }
+            Answer::Bytes => {
+                (200, json!({"description": "The bytes", "content": {"application/octet-stream": {}}}))
             }
             Answer::Lines(schema) => {
                 let content = json!({"application/x-ndjson": {"schema": schema(generator)}});

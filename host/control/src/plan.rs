@@ -61,6 +61,8 @@ pub struct Maxima {
     pub requests_per_month: Option<i64>,
     /// Bytes in the store.
     pub store_bytes: Option<i64>,
+    /// Bytes of blobs.
+    pub blob_bytes: Option<i64>,
     /// Bytes sent out in a month: answers, and outbound HTTP in both directions.
     pub egress_bytes: Option<i64>,
     /// Minutes of builders in a month.
@@ -92,7 +94,7 @@ const fn shown(name: &'static str, unit: &'static str, monthly: bool, at_end: &'
 }
 
 /// In the order of [`Maxima`].
-const SHOWN: [Shown; 11] = [
+const SHOWN: [Shown; 12] = [
     shown("services", "count", false, "A new service is refused until one is stopped."),
     shown("instances", "count", false, "Calls wait for an instance to come free."),
     shown("memory", "bytes", false, "Calls wait until instances give memory back."),
@@ -100,6 +102,7 @@ const SHOWN: [Shown; 11] = [
     shown("requests_per_second", "per second", false, "Calls above it are refused and may be sent again."),
     shown("requests_per_month", "count", true, "Calls are refused until the next month."),
     shown("store_bytes", "bytes", false, "Writes are refused until records are deleted."),
+    shown("blob_bytes", "bytes", false, "Uploads are refused until blobs are deleted."),
     shown("egress_bytes", "bytes", true, "Calls are refused until the next month."),
     shown("build_minutes", "minutes", true, "Builds are refused until the next month; what runs goes on."),
     shown("log_days", "days", false, "Older lines are removed."),
@@ -117,6 +120,7 @@ impl Maxima {
             self.requests_per_second,
             self.requests_per_month,
             self.store_bytes,
+            self.blob_bytes,
             self.egress_bytes,
             self.build_minutes,
             self.log_days,
@@ -133,6 +137,7 @@ impl Maxima {
             "requests_per_second" => &mut self.requests_per_second,
             "requests_per_month" => &mut self.requests_per_month,
             "store_bytes" => &mut self.store_bytes,
+            "blob_bytes" => &mut self.blob_bytes,
             "egress_bytes" => &mut self.egress_bytes,
             "build_minutes" => &mut self.build_minutes,
             "log_days" => &mut self.log_days,
@@ -173,6 +178,7 @@ impl Plan {
             0,
             used.month.requests,
             used.store_bytes,
+            used.blob_bytes,
             used.month.egress_bytes,
             used.month.build_ms / 60_000,
             0,
@@ -212,6 +218,7 @@ impl Default for Plans {
                 requests_per_second: Some(100),
                 requests_per_month: Some(1_000_000),
                 store_bytes: Some(1 << 30),
+                blob_bytes: Some(1 << 30),
                 egress_bytes: Some(10 << 30),
                 build_minutes: Some(300),
                 log_days: Some(7),
@@ -288,6 +295,7 @@ static NOTHING: Plan = Plan {
         requests_per_second: Some(0),
         requests_per_month: Some(0),
         store_bytes: Some(0),
+        blob_bytes: Some(0),
         egress_bytes: Some(0),
         build_minutes: Some(0),
         log_days: Some(0),

@@ -1,5 +1,6 @@
 //! All routes, on one page. The OpenAPI file is made from this table, so neither can say what the other doesn't.
 
+mod blobs;
 mod config;
 mod events;
 mod people;
@@ -118,6 +119,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     .chain(messages())
     .chain(schedules())
     .chain(identity())
+    .chain(blobs::endpoints())
     .chain(config::endpoints())
     .chain(events::endpoints())
     .chain(people::endpoints())

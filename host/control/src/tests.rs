@@ -1,6 +1,7 @@
 //! The real router and reconciler on a database of their own, with a node that only notes what it is asked.
 
 mod api;
+mod blobs;
 mod config;
 mod credentials;
 mod deploy;

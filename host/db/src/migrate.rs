@@ -61,6 +61,12 @@ const STEPS: &[Step] = &[
         postgres: include_str!("../migrations/postgres/0007_config.sql"),
     },
     Step {
+        number: 8,
+        name: "blob",
+        sqlite: include_str!("../migrations/sqlite/0008_blob.sql"),
+        postgres: include_str!("../migrations/postgres/0008_blob.sql"),
+    },
+    Step {
         number: 9,
         name: "external",
         sqlite: include_str!("../migrations/sqlite/0009_external.sql"),

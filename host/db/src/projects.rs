@@ -343,7 +343,7 @@ pub(crate) async fn role(tx: &mut Tx, namespace: &str, person: &str) -> Result<O
     row.map(|(role,)| people::parse_role(&role)).transpose()
 }
 
-/// Marks a namespace as deleted; its keys, accounts' sessions and invitations end at once.
+/// Marks a namespace as deleted; its keys, accounts' sessions, invitations and blobs end at once.
 pub(crate) async fn end(tx: &mut Tx, namespace: &str, now_ms: i64) -> Result<(), Error> {
     query(
         "namespaces.end",
@@ -362,6 +362,7 @@ pub(crate) async fn end(tx: &mut Tx, namespace: &str, now_ms: i64) -> Result<(),
         ),
         query("sessions.of_namespace", "DELETE FROM sessions WHERE namespace = $1 AND account <> ''"),
         query("invitations.of_namespace", "DELETE FROM invitations WHERE namespace = $1"),
+        query("blobs.of_namespace", "DELETE FROM blobs WHERE namespace = $1"),
         query("external_nodes.of_namespace", "DELETE FROM external_nodes WHERE namespace = $1"),
     ] {
         end.bind(namespace).execute(tx).await?;

@@ -50,6 +50,7 @@ pub(crate) fn way_out(limit: &str) -> &'static str {
             "stop one that is no longer needed with `micro kill`, or ask the operator for a larger plan"
         }
         "members" => "remove one with `micro members remove`, or ask the operator for a larger plan",
+        "blob_bytes" => "delete some blobs, or ask the operator for a larger plan",
         "store_bytes" => "delete records, or ask the operator for a larger plan",
         _ => "wait until then, or ask the operator for a larger plan",
     }

@@ -1,5 +1,6 @@
 //! Every test runs on SQLite, and on PostgreSQL when `MICRO_TEST_POSTGRES` names a server.
 
+mod blobs;
 mod builder;
 mod config;
 mod contention;

@@ -40,6 +40,7 @@ pub struct Used {
     pub services: i64,
     pub members: i64,
     pub store_bytes: i64,
+    pub blob_bytes: i64,
     pub month: Month,
 }
 
@@ -96,7 +97,8 @@ impl Db {
     pub async fn used(&self, namespace: &Namespace, month: i64) -> Result<Used, Error> {
         let counts = counts_query().bind(namespace).read_first::<(i64, i64, i64)>(self).await?;
         let (services, members, store_bytes) = counts.unwrap_or_default();
-        Ok(Used { services, members, store_bytes, month: self.month(namespace, month).await? })
+        let blob_bytes = self.blob_bytes(namespace).await?;
+        Ok(Used { services, members, store_bytes, blob_bytes, month: self.month(namespace, month).await? })
     }
 
     /// What `namespace` used from day `from` until before day `until`.

@@ -105,6 +105,7 @@ impl Offer {
         }
         match micro {
             Some("types" | "log") => Self::Always,
+            Some("blob") => Self::Grant { key: "blob", line: "blob = true" },
             Some("broker") => Self::Grant { key: "broker", line: "broker = { publish = [\"*\"] }" },
             Some("events") => {
                 Self::Grant { key: "events", line: "events = { publish = [\"*\"], consume = [\"*\"] }" }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod backup;
+mod blobs;
 mod builder;
 mod config;
 mod configs;

@@ -9,12 +9,13 @@ use futures::stream::BoxStream;
 use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
 use micro_api::{
-    Error, Namespace, ServiceKey, ServiceName, broker as messages, events as logged, registry, store,
+    Error, Namespace, ServiceKey, ServiceName, blob as files, broker as messages, events as logged, registry,
+    store,
 };
 use micro_artifact::{Key, Store};
 use micro_capability::store::Admin;
-use micro_capability::{Scope, broker, events, log};
-use micro_control::{ActiveRevision, Load, LogQuery, Plans, Scheduled, ScheduledCall, Unservable};
+use micro_capability::{Scope, blob, broker, events, log};
+use micro_control::{ActiveRevision, Chunks, Load, LogQuery, Plans, Scheduled, ScheduledCall, Unservable};
 use micro_gateway::{Entry, Snapshot};
 use micro_runtime::{Context, Revision, Runtime};
 use tokio::sync::{Mutex, Notify, watch};
@@ -31,6 +32,7 @@ pub(crate) struct Parts {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) logs: Arc<log::Logs>,
     pub(crate) store: Admin,
+    pub(crate) blobs: blob::Admin,
     pub(crate) broker: broker::Admin,
     pub(crate) pumps: Arc<broker::Broker>,
     /// Calls services on the platform's behalf.
@@ -324,6 +326,27 @@ impl micro_control::Node for Node {
 
     async fn config_changed(&self) {
         self.parts.config_changed.notify_one();
+    }
+
+    async fn blob_put(
+        &self,
+        namespace: &Namespace,
+        put: files::Put,
+        body: Chunks,
+    ) -> Result<files::Info, Error> {
+        self.parts.blobs.put(namespace, put, body).await
+    }
+
+    async fn blob_get(&self, namespace: &Namespace, at: &files::At) -> Result<(files::Info, Chunks), Error> {
+        self.parts.blobs.get(namespace, &at.service, &at.key).await
+    }
+
+    async fn blob_delete(&self, namespace: &Namespace, at: &files::At) -> Result<(), Error> {
+        self.parts.blobs.delete(namespace, &at.service, &at.key).await
+    }
+
+    async fn blob_list(&self, namespace: &Namespace, query: files::Query) -> Result<Vec<files::Info>, Error> {
+        self.parts.blobs.list(namespace, &query).await
     }
 
     async fn store_read(

@@ -10,7 +10,7 @@ use micro_api::manifest::Manifest;
 use micro_artifact::{Code, Exports, Key, RevisionManifest, Store, Wasi, publish};
 use micro_auth::{MasterKey, PasswordConfig, Passwords, Sealer};
 use micro_capability::store::{Admin, Memory};
-use micro_capability::{Capabilities, broker, events, http, log};
+use micro_capability::{Capabilities, blob, broker, events, http, log};
 use micro_control::{Control, Credentials};
 use micro_db::{Action, Db};
 use micro_engine::{EngineKind, engine_id, inspect, precompile};
@@ -41,7 +41,9 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     let egress = http::Egress::new(http::EgressConfig::default()).unwrap();
     let messages = Arc::new(broker::Memory::new(broker::MemoryConfig::default()));
     let log_of_events = events::Sqlite::open(&events::SqliteConfig::memory()).unwrap();
+    let files = Arc::new(blob::Blobs::memory());
     let capabilities = Arc::new(Capabilities {
+        blobs: Arc::clone(&files),
         broker: messages.clone(),
         events: log_of_events.clone(),
         tallies: Arc::default(),
@@ -61,11 +63,13 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     let pumps = broker::Broker::new(messages.clone(), dispatcher.clone(), Arc::clone(&logs));
     let consumers = events::Consumers::new(log_of_events.clone(), dispatcher.clone(), Arc::clone(&logs));
     let (broker, id) = (broker::Admin::new(messages), "n1".to_owned());
+    let blobs = blob::Admin::new(files);
     let config_changed = Arc::default();
     Node::new(Parts {
         runtime,
         logs,
         store,
+        blobs,
         broker,
         pumps,
         caller: dispatcher,

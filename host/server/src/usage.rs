@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micro_api::{Namespace, ServiceName};
+use micro_capability::blob::Quotas;
 use micro_capability::store::Books;
 use micro_capability::{SpaceLimits, Sums, Tallies};
 use micro_control::Plans;
@@ -38,6 +39,8 @@ pub(crate) struct Meters {
     pub(crate) tallies: Arc<Tallies>,
     pub(crate) books: Arc<Books>,
     pub(crate) budgets: Arc<Budgets>,
+    /// Of blobs.
+    pub(crate) blobs: Arc<Quotas>,
 }
 
 impl Meters {
@@ -45,12 +48,13 @@ impl Meters {
     pub(crate) fn new() -> Self {
         let tallies = Arc::<Tallies>::default();
         let budgets = Budgets::new(Arc::clone(&tallies));
-        Self { tallies, books: Arc::default(), budgets: Arc::new(budgets) }
+        Self { tallies, books: Arc::default(), budgets: Arc::new(budgets), blobs: Arc::default() }
     }
 
     /// Makes the plans of `tenants` what namespaces are held to on this node.
     pub(crate) fn follow(&self, tenants: &HashMap<Namespace, Tenant>, plans: &Plans) {
-        let (mut budgets, mut spaces, mut stores) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (mut budgets, mut spaces) = (HashMap::new(), HashMap::new());
+        let (mut stores, mut blobs) = (HashMap::new(), HashMap::new());
         for (namespace, tenant) in tenants {
             let plan = plans.of_namespace(namespace, Some(&tenant.plan));
             let limited: Vec<_> = plan.budgets().collect();
@@ -63,11 +67,15 @@ impl Meters {
             if plan.limits.store_bytes.is_some() {
                 stores.insert(namespace.clone(), most(plan.limits.store_bytes));
             }
+            if plan.limits.blob_bytes.is_some() {
+                blobs.insert(namespace.clone(), most(plan.limits.blob_bytes));
+            }
         }
         spaces.retain(|_, limits| *limits != SpaceLimits::default());
         self.budgets.replace(budgets);
         self.tallies.limit(&spaces);
         self.books.limit(stores);
+        self.blobs.set(blobs);
     }
 }
 

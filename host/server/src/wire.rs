@@ -16,7 +16,7 @@ use micro_auth::{PasswordConfig, Passwords, random_secret};
 use micro_capability::store::{
     Admin, Backend, Memory, Postgres, PostgresConfig, Redis, RedisStoreConfig, Sqlite, SqliteConfig,
 };
-use micro_capability::{Capabilities, broker, events, http, log, sync};
+use micro_capability::{Capabilities, blob, broker, events, http, log, sync};
 use micro_client::{Address, Client};
 use micro_control::{Control, Credentials, Plans};
 use micro_db::Db;
@@ -37,7 +37,7 @@ use crate::health::{self, Check, Probe};
 use crate::node::{Node, Parts};
 use crate::socket::Socket;
 use crate::usage::{Keeper, Meters};
-use crate::{admin, people, secrets};
+use crate::{admin, blobs, people, secrets};
 
 /// Largest store of one namespace in memory, bytes.
 const MEMORY_STORE_BYTES_MAX: u64 = 256 << 20;
@@ -93,7 +93,9 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let sync = locks(&options).await?;
     let events = open_events(&options, &data)?;
     let configs = Configs::open(db.clone(), sealer).await.context("read the configuration's counter")?;
+    let blobs = blobs::open(&data, db.clone(), Arc::clone(&meters.blobs))?;
     let capabilities = Arc::new(Capabilities {
+        blobs: Arc::clone(&blobs),
         broker: broker.clone(),
         events: events.clone(),
         config: Arc::clone(&configs) as _,
@@ -117,6 +119,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         runtime: Arc::clone(&runtime),
         logs: Arc::clone(&logs),
         store: Admin::new(Arc::clone(&store)),
+        blobs: blob::Admin::new(Arc::clone(&blobs)),
         broker: broker::Admin::new(broker.clone()),
         pumps: Arc::clone(&pumps),
         caller: dispatcher,
@@ -170,6 +173,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     tasks.spawn(Arc::clone(&control).run(stop.clone()));
     tasks.spawn(pumps.run(stop.clone()));
     tasks.spawn(consumers.run(stop.clone()));
+    tasks.spawn(blobs::sweep(blobs, stop.clone()));
     let keeper = Keeper::new(db.clone(), meters, folder.node_id()?, Arc::new(micro_db::now_ms));
     let keeping = CancellationToken::new();
     let kept = tokio::spawn(keeper.run(keeping.clone()));

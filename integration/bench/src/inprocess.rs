@@ -174,6 +174,7 @@ impl Node {
             store: Arc::new(store::Memory::new(1 << 20)),
             logs: Logs::open(LogsConfig::new(folder.path().join("logs")))?,
             client: Arc::new(Nobody),
+            blobs: Arc::new(micro_capability::blob::Blobs::memory()),
             config: Arc::<micro_capability::config::Memory>::default(),
             registry: Arc::new(Nobody),
             sync: Arc::<micro_capability::sync::Memory>::default(),
@@ -201,6 +202,9 @@ impl Node {
         let mut settings = Manifest::default();
         settings.run.reuse = reuse;
         // componentize-js imports all of the world, used or not.
+        settings.grants.blob = true;
+        settings.grants.broker.publish = vec!["*".to_owned()];
+        settings.grants.config = vec!["own".to_owned()];
         settings.grants.store = vec!["own".to_owned()];
         settings.grants.call = vec!["*".to_owned()];
         settings.grants.registry = Some("read".to_owned());

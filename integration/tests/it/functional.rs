@@ -2,6 +2,7 @@
 
 mod backup;
 mod bad_input;
+mod blobs;
 mod broker;
 mod config;
 mod crash;

@@ -4,6 +4,7 @@
 //! `--json`. Field names are snake_case; times are Unix milliseconds unless a field says otherwise.
 
 pub mod auth;
+pub mod blob;
 pub mod broker;
 pub mod config;
 pub mod cron;

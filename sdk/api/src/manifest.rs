@@ -123,6 +123,8 @@ pub struct Limits {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Grants {
+    /// Its own blobs.
+    pub blob: bool,
     /// Topics that it may publish to.
     pub broker: BrokerGrants,
     /// Topics of events that it may publish to and read.

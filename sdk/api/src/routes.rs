@@ -32,6 +32,10 @@
 //! | `POST /v1/events/consume` | `events::Consume` → `events::Consumed` |
 //! | `POST /v1/events/ack` | `events::Ack` → 204; 404 when that delivery is over |
 //! | `GET /v1/events/groups?topic=` | → `[events::Group]` |
+//! | `GET /v1/blobs?service=&prefix=&after=&limit=` | → `[blob::Info]`, in key order |
+//! | `GET /v1/blobs/object?service=&key=` | → the bytes; 404 `not found` |
+//! | `PUT /v1/blobs/object?service=&key=&content_type=&public=&digest=` | `application/octet-stream` → `blob::Info` |
+//! | `DELETE /v1/blobs/object?service=&key=` | → 204, also when nothing was there |
 //! | `GET /v1/config?path=` | → `config::Entry`, secrets masked; 404 `not found` |
 //! | `GET /v1/config/list` | → `[config::Entry]`: every value, secrets masked |
 //! | `POST /v1/config/set` | `config::SetValue` → `config::Change` |
@@ -94,6 +98,7 @@ pub const DEPLOYMENTS: &str = "/v1/deployments";
 pub const REGISTRY: &str = "/v1/registry/services";
 pub const DEREGISTER: &str = "/v1/registry/deregister";
 pub const STORE: &str = "/v1/store";
+pub const BLOBS: &str = "/v1/blobs";
 pub const BROKER: &str = "/v1/broker";
 pub const EVENTS: &str = "/v1/events";
 pub const CONFIG: &str = "/v1/config";

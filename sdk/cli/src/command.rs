@@ -4,6 +4,7 @@ mod admin;
 mod audit;
 mod auth;
 mod billing;
+mod blob;
 mod broker;
 mod build;
 mod call;
@@ -79,6 +80,7 @@ pub(crate) enum Command {
     Health(health::Args),
     Stats(stats::Args),
     Store(store::Args),
+    Blob(blob::Args),
     Broker(broker::Args),
     Events(events::Args),
     Config(config::Args),
@@ -132,6 +134,7 @@ pub(crate) async fn run(command: Command, selection: &Selection) -> Result<()> {
         Command::Logs(args) => logs::run(args, selection).await,
         Command::Call(args) => call::run(args, selection).await,
         Command::Publish(args) => publish::run(args, selection).await,
+        Command::Blob(args) => blob::run(args, selection).await,
         Command::Broker(args) => broker::run(args, selection).await,
         Command::Events(args) => events::run(args, selection).await,
         Command::List(args) => list::run(args, selection).await,

@@ -5,6 +5,7 @@
 
 mod account;
 mod address;
+mod blob;
 mod broker;
 mod call;
 mod config;

@@ -38,7 +38,8 @@ impl Client {
     }
 }
 
-fn chunks(
+/// The bytes of a file; `progress` hears of those read so far.
+pub(crate) fn chunks(
     file: File,
     progress: impl FnMut(u64) + Send + Sync + 'static,
 ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + Sync + 'static {

@@ -25,6 +25,7 @@
 extern crate self as micro_sdk;
 
 pub mod api;
+pub mod blob;
 pub mod broker;
 pub mod client;
 pub mod config;

@@ -25,6 +25,7 @@ use prost::Message;
 
 use crate::{Context, Error, LocalFuture, Request, Service};
 
+mod blob;
 mod broker;
 mod config;
 mod events;
@@ -33,6 +34,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use blob::check_key as check_blob_key;
 pub use broker::Published;
 pub(crate) use broker::check as check_message;
 pub(crate) use locks::take as take_lock;
@@ -45,6 +47,7 @@ type Answer = Rc<dyn Fn(Request) -> LocalFuture<'static, Result<Vec<u8>, Error>>
 #[derive(Default)]
 pub(crate) struct State {
     services: HashMap<String, Answer>,
+    pub(crate) blobs: blob::Blobs,
     pub(crate) published: Vec<Published>,
     pub(crate) config: config::Document,
     pub(crate) locks: locks::Locks,

@@ -113,6 +113,7 @@ async fn what_was_not_granted_does_not_exist() {
 #[test]
 fn everything_links_on_both_engines() {
     let all = Granted {
+        blob: true,
         broker: true,
         store: true,
         client: true,

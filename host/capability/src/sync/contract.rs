@@ -11,7 +11,7 @@ use super::*;
 use crate::Scope;
 
 const LONG: Duration = Duration::from_secs(60);
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_secs(1);
 /// Before this nothing that ought to happen may be given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 

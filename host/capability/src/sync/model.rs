@@ -150,7 +150,8 @@ async fn who_came_first_is_served_first() {
             order.lock().push(number);
             assert!(memory.release(&key("a"), &lock.token).await.unwrap());
         }));
-        tokio::task::yield_now().await;
+        // The clock moves only when all others wait.
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     // Who does not wait does not push in, and who goes does not stop the others.
     waiters.remove(0).abort();
@@ -202,7 +203,8 @@ async fn a_namespace_has_so_many_waiters_and_no_more() {
             tokio::spawn(async move { memory.acquire(&key("a"), claim(HOUR, HOUR / 2)).await })
         })
         .collect();
-    tokio::task::yield_now().await;
+    // The clock moves only when all others wait.
+    tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(memory.acquire(&key("a"), claim(HOUR, HOUR)).await, Err(Error::Waiters));
     for waiter in waiters {
         assert_eq!(waiter.await.unwrap(), Err(Error::Timeout));

@@ -15,6 +15,7 @@ store_bytes = 1_000_000
 [plan.team]
 services = 100
 requests_per_month = 0x989680
+blob_bytes = "2GiB"
 egress_bytes = "1GiB"
 cpu_seconds = 3600
 build_minutes = 60
@@ -109,7 +110,7 @@ fn every_namespace_has_a_plan() {
 fn limits_say_what_is_used_and_when_it_starts_again() {
     let plans = Plans::parse(FILE).unwrap();
     let month = Month { requests: 12, cpu_ms: 2_500, egress_bytes: 7, build_ms: 119_999 };
-    let used = Used { services: 2, members: 4, store_bytes: 9, month };
+    let used = Used { services: 2, members: 4, store_bytes: 9, blob_bytes: 8, month };
     // 2026-11-26.
     let now_ms = 20_783 * calendar::DAY_MS;
     let load = Load { instances: 5, memory: 6 };
@@ -128,6 +129,7 @@ fn limits_say_what_is_used_and_when_it_starts_again() {
             ("requests_per_second", 0, None, "per second"),
             ("requests_per_month", 12, Some(10_000_000), "count"),
             ("store_bytes", 9, None, "bytes"),
+            ("blob_bytes", 8, Some(2 << 30), "bytes"),
             ("egress_bytes", 7, Some(1 << 30), "bytes"),
             ("build_minutes", 1, Some(60), "minutes"),
             ("log_days", 0, None, "days"),

@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use micro_api::logs::LogRecord;
 use micro_api::stats::{NodeHealth, NodeStats};
-use micro_api::{Error, Namespace, ServiceName, broker, events, registry, store};
+use micro_api::{Error, Namespace, ServiceName, blob, broker, events, registry, store};
 use micro_db::{External, Tenant};
 use tokio::sync::watch;
 
-use crate::{ActiveRevision, Load, LogQuery, Node, Scheduled, ScheduledCall, Unservable};
+use crate::{ActiveRevision, Chunks, Load, LogQuery, Node, Scheduled, ScheduledCall, Unservable};
 
 #[derive(Debug, Default, Clone)]
 pub(super) struct State {
@@ -44,6 +44,8 @@ pub(super) struct State {
     /// What runs elsewhere.
     pub(super) externals: Vec<External>,
     pub(super) records: BTreeMap<String, BTreeMap<String, store::Record>>,
+    /// By service and key.
+    pub(super) blobs: BTreeMap<(String, String), (blob::Info, Vec<u8>)>,
     pub(super) published: Vec<broker::Publish>,
     pub(super) events: Vec<events::Event>,
 }
@@ -219,6 +221,40 @@ impl Node for FakeNode {
     async fn store_delete(&self, _: &Namespace, table: &str, key: &str) -> Result<(), Error> {
         self.set(|state| drop(state.records.entry(table.to_owned()).or_default().remove(key)));
         Ok(())
+    }
+
+    async fn blob_put(&self, _: &Namespace, put: blob::Put, mut body: Chunks) -> Result<blob::Info, Error> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = body.next().await {
+            bytes.extend_from_slice(&chunk?);
+        }
+        let info = blob::Info {
+            key: put.key.clone(),
+            size: bytes.len() as u64,
+            content_type: put.content_type,
+            public: put.public,
+            ..blob::Info::default()
+        };
+        self.set(|state| drop(state.blobs.insert((put.service, put.key), (info.clone(), bytes))));
+        Ok(info)
+    }
+
+    async fn blob_get(&self, _: &Namespace, at: &blob::At) -> Result<(blob::Info, Chunks), Error> {
+        let found = self.state().blobs.remove(&(at.service.clone(), at.key.clone()));
+        let (info, bytes) = found.ok_or_else(|| Error::not_found("blobs", "not found"))?;
+        let chunks: Vec<_> = bytes.chunks(3).map(|chunk| Ok(chunk.to_vec().into())).collect();
+        Ok((info, stream::iter(chunks).boxed()))
+    }
+
+    async fn blob_delete(&self, _: &Namespace, at: &blob::At) -> Result<(), Error> {
+        self.set(|state| drop(state.blobs.remove(&(at.service.clone(), at.key.clone()))));
+        Ok(())
+    }
+
+    async fn blob_list(&self, _: &Namespace, query: blob::Query) -> Result<Vec<blob::Info>, Error> {
+        let all = self.state().blobs.into_iter().filter(|((service, _), _)| *service == query.service);
+        let infos = all.map(|(_, (info, _))| info).filter(|info| info.key.starts_with(&query.prefix));
+        Ok(infos.collect())
     }
 
     async fn store_databases(&self, namespace: &Namespace) -> Result<Vec<String>, Error> {

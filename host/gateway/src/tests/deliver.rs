@@ -55,6 +55,7 @@ async fn whoever_cannot_be_called_now_may_be_later() {
 
 #[tokio::test]
 async fn an_endpoint_that_is_not_there_is_the_messages_end() {
-    let server = Server::start(|_| ()).await;
-    assert_eq!(deliver(&server, "svc", "latest", "Nobody.Home").await.unwrap_err().code, 404);
+    // It answers HTTP and no calls.
+    let server = Server::with_web(|_| ()).await;
+    assert_eq!(deliver(&server, "web", "latest", "Nobody.Home").await.unwrap_err().code, 404);
 }

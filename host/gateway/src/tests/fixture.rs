@@ -83,6 +83,7 @@ impl Server {
             store: Arc::new(store::Memory::new(1 << 20)),
             logs: Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap(),
             client: dispatcher.clone(),
+            blobs: Arc::new(micro_capability::blob::Blobs::memory()),
             config: Arc::<micro_capability::config::Memory>::default(),
             registry: Arc::new(Nothing),
             sync: Arc::<micro_capability::sync::Memory>::default(),

@@ -53,6 +53,7 @@ impl Fixture {
             store: Arc::new(micro_capability::store::Memory::new(1 << 20)),
             logs: Arc::clone(&logs),
             client: Arc::new(Nobody),
+            blobs: Arc::new(micro_capability::blob::Blobs::memory()),
             config: Arc::<micro_capability::config::Memory>::default(),
             registry: Arc::new(Nobody),
             sync: Arc::<micro_capability::sync::Memory>::default(),

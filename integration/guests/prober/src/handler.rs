@@ -2,7 +2,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use micro_sdk::broker::Publisher;
-use micro_sdk::{Client, Context, Error, config, events, http, registry, store, sync};
+use micro_sdk::{Client, Context, Error, blob, config, events, http, registry, store, sync};
 
 use crate::{ProberHandler, Request, Response};
 
@@ -15,6 +15,16 @@ impl ProberHandler for Prober {
         let name = request.name.as_str();
         let said = match request.import.as_str() {
             "client.call" => told(Client::new(name).call_bytes("Helloworld.Call", Vec::new()).await),
+            "blob.create" => told(blob::create(name).begin().await),
+            "blob.write" => told(written(name).await),
+            "blob.finish" => told(finished(name).await),
+            "blob.open" => told(blob::Reader::open(name).await),
+            "blob.read" => told(blob::get(name).await),
+            // What is opened is closed when it is dropped; another's handle could be any number.
+            "blob.close" => told(blob::Reader::open(name).await.map(drop)),
+            "blob.stat" => told(blob::stat(name).await),
+            "blob.delete" => told(blob::delete(name).await),
+            "blob.list" => told(blob::list(name, None, 100).await),
             "broker.publish" => told(Publisher::new(name).publish_json("{}").await),
             "config.get" => told(config::get(name).await),
             "config.secret" => told(config::secret(name).await),
@@ -69,6 +79,18 @@ impl ProberHandler for Prober {
         };
         Ok(Response { said })
     }
+}
+
+/// An upload that ends, and leaves nothing. When it was is not told, as that is never the same twice.
+async fn finished(name: &str) -> Result<u64, Error> {
+    let info = blob::put(name, "of the prober").await?;
+    blob::delete(name).await?;
+    Ok(info.size)
+}
+
+/// An upload that never ends.
+async fn written(name: &str) -> Result<(), Error> {
+    blob::create(name).begin().await?.write(b"of the prober").await
 }
 
 fn beginning_with(prefix: &str) -> store::Range {

@@ -9,7 +9,7 @@ use micro_integration::{Database, Micro, Options, Platform, eventually, http};
 use serde_json::{Value, json};
 
 const MANIFEST: &str = "[service]\nname = \"prober\"\npublic = true\n\
-    [grants]\nstore = [\"own\"]\nregistry = \"read\"\ncall = [\"*\"]\n\
+    [grants]\nblob = true\nbroker = { publish = [\"*\"] }\nstore = [\"own\"]\nregistry = \"read\"\ncall = [\"*\"]\n\
     config = [\"own\", \"secret:shared.token\"]\n\
     [config]\nhost = \"localhost\"\nport = 3000\n";
 

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 /// componentize-js imports all of the world, used or not, so all of it must be granted.
 const JS_MANIFEST: &str = "[service]\nname = \"hello-js\"\n[grants]\nbroker = { publish = [\"*\"] }\nstore = [\"own\"]\ncall = [\"*\"]\n\
-     config = [\"own\"]\nevents = { publish = [\"*\"], consume = [\"*\"] }\nregistry = \"read\"\nsync = true\n";
+     config = [\"own\"]\nblob = true\nevents = { publish = [\"*\"], consume = [\"*\"] }\nregistry = \"read\"\nsync = true\n";
 
 /// Deploys a component from a folder that holds nothing else.
 async fn deploy(platform: &Platform, guest: Guest, name: &str) -> Result<()> {

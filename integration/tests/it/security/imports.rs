@@ -73,7 +73,7 @@ impl Prober<'_> {
         let manifest = format!(
             "[service]\nname = \"prober\"\n[grants]\n\
              broker = {{ publish = [\"*\"] }}\nstore = [\"own\"]\nregistry = \"read\"\ncall = [\"*\"]\nsync = true\n\
-             events = {{ publish = [\"*\"], consume = [\"*\"] }}\n\
+             events = {{ publish = [\"*\"], consume = [\"*\"] }}\nblob = true\n\
              config = [\"*\", \"secret:{KEY}\", \"secret:{SERVICE}\", \"secret:{NOWHERE}\"]\n\
              http = [\"{api}\", \"{control}\"]\n"
         );
@@ -93,7 +93,7 @@ impl Prober<'_> {
 
 /// What is counted of a tenant and does not change by itself.
 async fn used(platform: &Platform, tenant: &Tenant) -> Result<Vec<(String, i64)>> {
-    const COUNTED: [&str; 4] = ["services", "requests_per_month", "store_bytes", "members"];
+    const COUNTED: [&str; 5] = ["services", "requests_per_month", "store_bytes", "blob_bytes", "members"];
     let answer = send(platform, &tenant.token, Method::GET, "/v1/limits", &Value::Null).await?.json()?;
     let limits = answer["limits"].as_array().context("limits")?;
     let counted = limits.iter().filter_map(|limit| {
@@ -124,6 +124,10 @@ async fn a_guest_finds_nothing_of_another_tenants_by_any_import() -> Result<()> 
     other.deploy().await?;
     ann.micro.ok(&["store", "write", "--table", "prober", KEY, VALUE]).await?;
 
+    let planted = platform.scratch().join("planted");
+    fs::write(&planted, VALUE)?;
+    ann.micro.ok(&["blob", "put", "prober", KEY, &planted.display().to_string()]).await?;
+
     // The probes work: Ann's own finds all of it.
     ensure!(own.probe("store.get", KEY, "").await?.contains(VALUE));
     ensure!(own.probe("store.read", "planted", "").await?.contains(VALUE));
@@ -139,10 +143,14 @@ async fn a_guest_finds_nothing_of_another_tenants_by_any_import() -> Result<()> 
     ensure!(own.probe("locks.leader", KEY, "").await?.contains(VALUE));
     own.probe("events.publish", KEY, VALUE).await?;
     ensure!(own.probe("events.read", KEY, "").await?.contains(VALUE));
-    // Thirteen requests came from outside.
+    for (import, name) in [("blob.read", KEY), ("blob.stat", KEY), ("blob.list", "")] {
+        let wanted = if import == "blob.read" { VALUE } else { KEY };
+        ensure!(own.probe(import, name, "").await?.contains(wanted), "{import}");
+    }
+    // Sixteen requests came from outside.
     let before = eventually("what was used is written down", Duration::from_secs(10), async || {
         let used = used(&platform, &ann).await?;
-        ensure!(used.contains(&("requests_per_month".to_owned(), 13)), "{used:?}");
+        ensure!(used.contains(&("requests_per_month".to_owned(), 16)), "{used:?}");
         Ok(used)
     })
     .await?;

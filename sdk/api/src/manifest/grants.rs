@@ -4,6 +4,7 @@ use super::{Grants, Manifest};
 
 /// Imports that a grant decides, by interface name, with the line that grants each.
 const GRANTED: &[(&str, &str)] = &[
+    ("blob", "blob = true"),
     ("broker", "broker = { publish = [\"*\"] }"),
     ("client", "call = [\"*\"]"),
     ("config", "config = [\"own\"]"),
@@ -47,6 +48,7 @@ impl Grants {
     /// whether the platform offers the import at all.
     pub fn allow(&self, import: &str) -> bool {
         match interface(import) {
+            Some("blob") => self.blob,
             Some("broker") => !self.broker.publish.is_empty(),
             Some("config") => !self.config.is_empty(),
             Some("locks") => self.sync,

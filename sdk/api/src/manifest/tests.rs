@@ -32,6 +32,7 @@ response = "2MB"
 outbound = 16
 
 [grants]
+blob = true
 broker = { publish = ["orders.*"] }
 events = { publish = ["audit"], consume = ["orders.*"] }
 store = ["own"]
@@ -194,15 +195,20 @@ fn imports_map_to_the_line_that_grants_them() {
     assert_eq!(line("micro:platform/store@0.1.0").unwrap(), "[grants]\nstore = [\"own\"]");
     assert_eq!(line("micro:platform-sync/registry@0.1.0").unwrap(), "[grants]\nregistry = \"read\"");
     assert_eq!(line("micro:platform/client@0.1.0").unwrap(), "[grants]\ncall = [\"*\"]");
+    assert_eq!(line("micro:platform-sync/blob@0.1.0").unwrap(), "[grants]\nblob = true");
     let broker = "micro:platform/broker@0.1.0";
     assert_eq!(line(broker).unwrap(), "[grants]\nbroker = { publish = [\"*\"] }");
     for always in ["micro:platform/log@0.1.0", "micro:platform/types@0.1.0", "wasi:http/types@0.2.3"] {
         assert_eq!(line(always), None);
         assert!(none.grants.allow(always));
     }
-    for import in
-        [broker, "micro:platform/store@0.1.0", "micro:platform/registry@0.1.0", "micro:platform/client@0.1.0"]
-    {
+    for import in [
+        "micro:platform/blob@0.1.0",
+        broker,
+        "micro:platform/store@0.1.0",
+        "micro:platform/registry@0.1.0",
+        "micro:platform/client@0.1.0",
+    ] {
         assert!(!none.grants.allow(import));
         let granted = parse(&line(import).unwrap()).unwrap();
         assert!(granted.grants.allow(import) && granted.grant_line(import).is_none());

@@ -4,6 +4,7 @@
 //! the third question.
 
 pub(crate) mod accounts;
+mod blob;
 mod broker;
 mod config;
 mod events;
@@ -32,6 +33,7 @@ pub(crate) struct Seen {
     pub(crate) uploads: Vec<Vec<u8>>,
     pub(crate) log_queries: Vec<BTreeMap<String, String>>,
     pub(crate) accounts: accounts::Accounts,
+    blobs: blob::Blobs,
     config: config::Config,
     questions: BTreeMap<String, usize>,
     store: BTreeMap<String, BTreeMap<String, Value>>,
@@ -109,6 +111,7 @@ fn router(seen: Shared) -> Router {
         .route("/v1/store/tables", get(|| async { Json(["helloworld", "micro"]) }))
         .route("/rpc", post(rpc))
         .merge(accounts::router())
+        .merge(blob::router())
         .merge(config::router())
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&seen), accounts::guard))
         .layer(axum::extract::DefaultBodyLimit::max(64 << 20))

@@ -21,6 +21,7 @@ const COMMANDS: &[&str] = &[
     "health",
     "stats",
     "store",
+    "blob",
     "broker",
     "events",
     "config",

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
 mod account;
+mod blob;
 mod config;
 mod deploy;
 mod fake;

@@ -7,6 +7,10 @@ use crate::sync::Held;
 use crate::test::with_state;
 use crate::{Error, LocalFuture, Request};
 
+#[path = "native/blob.rs"]
+mod blob;
+pub(crate) use blob::*;
+
 pub(crate) fn call(request: Request) -> LocalFuture<'static, Result<Vec<u8>, Error>> {
     let Some(service) = with_state(|state| state.service(&request.service)) else {
         return Box::pin(async { Err(Error::not_found("go.micro.client", "service not found")) });

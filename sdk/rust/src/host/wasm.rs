@@ -9,6 +9,10 @@ use crate::store::{Change, Check, Range, Record};
 use crate::sync::Held;
 use crate::{Account, Context, Error, Request, Service};
 
+#[path = "wasm/blob.rs"]
+mod blob;
+pub(crate) use blob::*;
+
 #[cfg(feature = "http")]
 #[path = "wasm/http.rs"]
 mod http;

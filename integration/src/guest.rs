@@ -7,6 +7,10 @@ use anyhow::{Context, Result};
 
 use crate::platform::target;
 
+/// Every grant of the platform, for components that import all of its world: `config` beside it is the test's own.
+pub const ALL_GRANTS: &str = "blob = true\nbroker = { publish = [\"*\"] }\ncall = [\"*\"]\n\
+    events = { publish = [\"*\"], consume = [\"*\"] }\nregistry = \"read\"\nstore = [\"own\"]\nsync = true\n";
+
 /// The components that the tests use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guest {

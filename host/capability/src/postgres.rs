@@ -19,7 +19,7 @@ use setup::set_up;
 /// A call is not tried again after so long.
 const RETRY: Duration = Duration::from_secs(3);
 /// A connection that was idle for so long is asked whether it still is one, before a call goes over it.
-const ASKED_AFTER_IDLE: Duration = Duration::from_secs(1);
+pub(crate) const ASKED_AFTER_IDLE: Duration = Duration::from_secs(1);
 /// It must answer within.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 

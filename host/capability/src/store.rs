@@ -13,7 +13,7 @@ mod postgres;
 mod redis;
 mod sqlite;
 mod transaction;
-pub(crate) mod wasi;
+pub mod wasi;
 mod writes;
 
 pub use self::redis::{Redis, RedisStoreConfig};

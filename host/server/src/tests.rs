@@ -74,7 +74,7 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
         pumps,
         caller: dispatcher,
         consumers,
-        events: events::Admin::new(log_of_events.clone()),
+        events: events::Admin::new(log_of_events),
         id,
         artifacts,
         key,

@@ -202,6 +202,9 @@ impl Node {
         let mut settings = Manifest::default();
         settings.run.reuse = reuse;
         // componentize-js imports all of the world, used or not.
+        settings.grants.sync = true;
+        settings.grants.events.publish = vec!["*".to_owned()];
+        settings.grants.events.consume = vec!["*".to_owned()];
         settings.grants.blob = true;
         settings.grants.broker.publish = vec!["*".to_owned()];
         settings.grants.config = vec!["own".to_owned()];

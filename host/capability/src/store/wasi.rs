@@ -25,6 +25,10 @@ const CAS_BYTES_MAX: usize = 8 << 20;
 #[derive(Debug)]
 pub struct Bucket;
 
+/// Names a value that was looked at, in the instance's own list.
+#[derive(Debug)]
+pub struct Cas;
+
 /// A value that was looked at, and is to be replaced only if it is still there.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {

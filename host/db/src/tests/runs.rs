@@ -31,7 +31,7 @@ fn wish<'a>(key: &'a ScheduleKey, tick_ms: i64) -> Wish<'a> {
 }
 
 impl Fixture {
-    async fn held(&self, wish: &Wish<'_>) -> HeldRun {
+    async fn claimed(&self, wish: &Wish<'_>) -> HeldRun {
         match self.db.claim_run(wish).await.unwrap() {
             Claimed::Held(run) => run,
             other => panic!("{other:?}"),
@@ -77,7 +77,7 @@ async fn of_many_nodes_one_has_a_tick() {
 async fn a_run_is_told_to_its_end() {
     for fixture in each().await {
         let (db, key) = (&fixture.db, key("a"));
-        let run = fixture.held(&wish(&key, 7)).await;
+        let run = fixture.claimed(&wish(&key, 7)).await;
         let told = fixture.read(&run).await;
         assert_eq!((told.state, told.tick_ms, told.attempts, told.by_hand), (RunState::Running, 7, 1, false));
         assert_eq!((told.node.as_str(), told.started_ms, told.ended_ms), ("n1", NOW, None));
@@ -87,7 +87,7 @@ async fn a_run_is_told_to_its_end() {
         let told = fixture.read(&run).await;
         assert_eq!((told.state, told.ended_ms, told.error), (RunState::Ok, Some(NOW + 5), None));
 
-        let run = fixture.held(&wish(&key, 8)).await;
+        let run = fixture.claimed(&wish(&key, 8)).await;
         let long = "ü".repeat(ERROR_BYTES_MAX);
         assert!(db.end_run(&run, Some(&long), NOW + 9).await.unwrap());
         let told = fixture.read(&run).await;
@@ -102,12 +102,12 @@ async fn a_run_is_told_to_its_end() {
 async fn a_run_under_way_keeps_others_away_until_its_lease_is_over() {
     for fixture in each().await {
         let (db, key, beside) = (&fixture.db, key("a"), key("b"));
-        let first = fixture.held(&wish(&key, 1)).await;
+        let first = fixture.claimed(&wish(&key, 1)).await;
         assert_eq!(db.claim_run(&wish(&key, 2)).await.unwrap(), Claimed::Overlaps);
         let by_hand = Wish { by_hand: true, ..wish(&key, 3) };
         assert_eq!(db.claim_run(&by_hand).await.unwrap(), Claimed::Overlaps);
-        fixture.held(&wish(&beside, 1)).await;
-        fixture.held(&Wish { overlap: true, ..wish(&key, 4) }).await;
+        fixture.claimed(&wish(&beside, 1)).await;
+        fixture.claimed(&Wish { overlap: true, ..wish(&key, 4) }).await;
         let told = db.runs(&namespace(), Some("app"), None, Some("a"), 10).await.unwrap();
         let states: Vec<_> = told.iter().map(|run| (run.tick_ms, run.state)).collect();
         use RunState::{Running, Skipped};
@@ -116,7 +116,7 @@ async fn a_run_under_way_keeps_others_away_until_its_lease_is_over() {
         assert!(told[1].error.as_deref().unwrap().contains("under way"));
         // Nobody renewed it.
         let later = Wish { now_ms: NOW + LEASE_MS + 1, ..wish(&key, 5) };
-        fixture.held(&later).await;
+        fixture.claimed(&later).await;
         assert_eq!(db.beat_runs(&[first], NOW).await.unwrap(), []);
     }
 }
@@ -125,8 +125,8 @@ async fn a_run_under_way_keeps_others_away_until_its_lease_is_over() {
 async fn what_died_with_its_node_is_lost() {
     for fixture in each().await {
         let (db, key, alive) = (&fixture.db, key("a"), key("b"));
-        let run = fixture.held(&wish(&key, 1)).await;
-        let other = fixture.held(&wish(&alive, 1)).await;
+        let run = fixture.claimed(&wish(&key, 1)).await;
+        let other = fixture.claimed(&wish(&alive, 1)).await;
         let over = NOW + LEASE_MS + 1;
         assert_eq!(db.beat_runs(std::slice::from_ref(&other), NOW + 3_000).await.unwrap(), []);
         assert_eq!(db.reap_runs("n2", NOW + LEASE_MS, |_| true).await.unwrap(), []);
@@ -154,7 +154,7 @@ async fn what_died_with_its_node_is_lost() {
 async fn what_wants_it_is_begun_again_by_another_but_not_for_ever() {
     for fixture in each().await {
         let (db, key) = (&fixture.db, key("a"));
-        let first = fixture.held(&Wish { retry: true, ..wish(&key, 1) }).await;
+        let first = fixture.claimed(&Wish { retry: true, ..wish(&key, 1) }).await;
         let mut now = NOW;
         let mut last = first.clone();
         for attempt in 2..=ATTEMPTS_MAX {
@@ -172,7 +172,7 @@ async fn what_wants_it_is_begun_again_by_another_but_not_for_ever() {
         assert_eq!(db.reap_runs("n9", now, |_| true).await.unwrap(), []);
         assert_eq!(fixture.read(&first).await.state, RunState::Lost);
         // Where nobody has the schedule any more.
-        let run = fixture.held(&Wish { retry: true, now_ms: now, ..wish(&key, 2) }).await;
+        let run = fixture.claimed(&Wish { retry: true, now_ms: now, ..wish(&key, 2) }).await;
         assert_eq!(db.reap_runs("n9", now + LEASE_MS + 1, |_| false).await.unwrap(), []);
         assert_eq!(fixture.read(&run).await.state, RunState::Lost);
     }
@@ -182,12 +182,12 @@ async fn what_wants_it_is_begun_again_by_another_but_not_for_ever() {
 async fn the_last_missed_tick_is_had_once() {
     for fixture in each().await {
         let (db, key) = (&fixture.db, key("a"));
-        let run = fixture.held(&wish(&key, 10)).await;
+        let run = fixture.claimed(&wish(&key, 10)).await;
         db.end_run(&run, None, NOW).await.unwrap();
-        fixture.held(&Wish { by_hand: true, overlap: true, ..wish(&key, 45) }).await;
+        fixture.claimed(&Wish { by_hand: true, overlap: true, ..wish(&key, 45) }).await;
         // Two nodes come back, one a little later: it sees another tick as the last.
         let late = |tick| Wish { unless_after_ms: Some(10), overlap: true, ..wish(&key, tick) };
-        fixture.held(&late(30)).await;
+        fixture.claimed(&late(30)).await;
         assert_eq!(db.claim_run(&late(40)).await.unwrap(), Claimed::Taken);
         assert_eq!(db.last_ticks().await.unwrap(), [(key.clone(), 30)], "a run by hand is no tick");
         let last = db.last_runs(&namespace()).await.unwrap();
@@ -199,11 +199,11 @@ async fn the_last_missed_tick_is_had_once() {
 async fn history_is_bounded() {
     for fixture in each().await {
         let (db, key, beside) = (&fixture.db, key("a"), key("b"));
-        let under_way = fixture.held(&wish(&key, 0)).await;
-        let other = fixture.held(&wish(&beside, 0)).await;
+        let under_way = fixture.claimed(&wish(&key, 0)).await;
+        let other = fixture.claimed(&wish(&beside, 0)).await;
         db.end_run(&other, None, NOW).await.unwrap();
         for tick in 1..=HISTORY_MAX + 5 {
-            let run = fixture.held(&Wish { overlap: true, ..wish(&key, tick) }).await;
+            let run = fixture.claimed(&Wish { overlap: true, ..wish(&key, tick) }).await;
             db.end_run(&run, None, NOW + tick).await.unwrap();
         }
         let of = async |schedule| {

@@ -3,15 +3,18 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use micro_integration::guest::Guest;
+use micro_integration::guest::{ALL_GRANTS, Guest};
 use micro_integration::tenant::Tenant;
 use micro_integration::{Database, Micro, Options, Platform, eventually, http};
 use serde_json::{Value, json};
 
-const MANIFEST: &str = "[service]\nname = \"prober\"\npublic = true\n\
-    [grants]\nblob = true\nbroker = { publish = [\"*\"] }\nstore = [\"own\"]\nregistry = \"read\"\ncall = [\"*\"]\n\
-    config = [\"own\", \"secret:shared.token\"]\n\
-    [config]\nhost = \"localhost\"\nport = 3000\n";
+/// The service that the tests deploy.
+fn manifest() -> String {
+    format!(
+        "[service]\nname = \"prober\"\npublic = true\n[grants]\n{ALL_GRANTS}config = [\"own\", \"secret:shared.token\"]\n\
+         [config]\nhost = \"localhost\"\nport = 3000\n"
+    )
+}
 
 /// How long a change may take until every node reads it.
 const WITHIN: Duration = Duration::from_secs(1);
@@ -25,7 +28,7 @@ async fn probe(platform: &Platform, import: &str, name: &str) -> Result<String> 
 
 async fn deploy(platform: &Platform) -> Result<()> {
     let folder = platform.scratch().join("prober");
-    Guest::Prober.place(&folder, MANIFEST)?;
+    Guest::Prober.place(&folder, &manifest())?;
     platform.micro().ok(&["run", &folder.display().to_string()]).await.map(drop)
 }
 

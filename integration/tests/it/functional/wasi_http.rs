@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use micro_integration::guest::Guest;
+use micro_integration::guest::{ALL_GRANTS, Guest};
 use micro_integration::{Platform, http};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// componentize-js imports all of the world, used or not, so all of it must be granted.
-const JS_MANIFEST: &str = "[service]\nname = \"hello-js\"\n[grants]\nbroker = { publish = [\"*\"] }\nstore = [\"own\"]\ncall = [\"*\"]\n\
-     config = [\"own\"]\nblob = true\nevents = { publish = [\"*\"], consume = [\"*\"] }\nregistry = \"read\"\nsync = true\n";
+fn js_manifest() -> String {
+    format!("[service]\nname = \"hello-js\"\n[grants]\n{ALL_GRANTS}config = [\"own\"]\n")
+}
 
 /// Deploys a component from a folder that holds nothing else.
 async fn deploy(platform: &Platform, guest: Guest, name: &str) -> Result<()> {
@@ -38,7 +39,7 @@ async fn javascript_runs_unmodified() -> Result<()> {
     let platform = Platform::start().await?;
     deploy(&platform, Guest::JsWeb, "plain").await?;
     let folder = platform.scratch().join("hello-js");
-    Guest::JsService.place(&folder, JS_MANIFEST)?;
+    Guest::JsService.place(&folder, &js_manifest())?;
     platform.micro().ok(&["run", &folder.display().to_string()]).await?;
     ensure!(platform.get("/plain/hello").await?.body == "hello");
     let body = "x".repeat(100_000);

@@ -6,7 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use micro_integration::guest::Guest;
+use micro_integration::guest::{ALL_GRANTS, Guest};
 use micro_integration::repo::checkout;
 use micro_integration::tenant::{Tenant, send};
 use micro_integration::{Options, Platform, eventually, http};
@@ -71,9 +71,7 @@ impl Prober<'_> {
         let folder = self.platform.scratch().join(format!("prober-{}", self.tenant.namespace));
         let (api, control) = (self.platform.api(), self.platform.control());
         let manifest = format!(
-            "[service]\nname = \"prober\"\n[grants]\n\
-             broker = {{ publish = [\"*\"] }}\nstore = [\"own\"]\nregistry = \"read\"\ncall = [\"*\"]\nsync = true\n\
-             events = {{ publish = [\"*\"], consume = [\"*\"] }}\nblob = true\n\
+            "[service]\nname = \"prober\"\n[grants]\n{ALL_GRANTS}\
              config = [\"*\", \"secret:{KEY}\", \"secret:{SERVICE}\", \"secret:{NOWHERE}\"]\n\
              http = [\"{api}\", \"{control}\"]\n"
         );

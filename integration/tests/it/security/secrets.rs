@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
-use micro_integration::guest::Guest;
+use micro_integration::guest::{ALL_GRANTS, Guest};
 use micro_integration::tenant::{Tenant, send};
 use micro_integration::{Database, Options, Platform, http};
 use reqwest::Method;
@@ -17,11 +17,14 @@ use serde_json::{Value, json};
 const PLANTED: &str = "planted-5Zq8-Yt3v-secret";
 const PATH: &str = "stripe.key";
 
-const MANIFEST: &str = "[service]\nname = \"prober\"\npublic = true\n[build]\n\
-    command = \"env; ls -R / 2>/dev/null | head -n 2000; \
-    grep -rshI planted-5Zq8-Yt3v / --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev | head\"\n\
-    path = \"service.wasm\"\n[grants]\nstore = [\"own\"]\nregistry = \"read\"\ncall = [\"*\"]\n\
-    config = [\"*\", \"secret:stripe.key\"]\n";
+fn manifest() -> String {
+    format!(
+        "[service]\nname = \"prober\"\npublic = true\n[build]\n\
+         command = \"env; ls -R / 2>/dev/null | head -n 2000; \
+         grep -rshI planted-5Zq8-Yt3v / --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev | head\"\n\
+         path = \"service.wasm\"\n[grants]\n{ALL_GRANTS}config = [\"*\", \"secret:stripe.key\"]\n"
+    )
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planted_secret_comes_out_nowhere() -> Result<()> {
@@ -46,7 +49,7 @@ async fn nowhere(db: Option<&str>) -> Result<()> {
     let set = ann.micro.answer(&["config", "set", "--secret", PATH, "-"], typed).await?;
     ensure!(set.code == 0, "{set:?}");
     let folder = platform.scratch().join("prober");
-    Guest::Prober.place(&folder, MANIFEST)?;
+    Guest::Prober.place(&folder, &manifest())?;
     ann.micro.ok(&["run", &folder.display().to_string()]).await?;
 
     let mut said = commands(&platform, &ann).await?;

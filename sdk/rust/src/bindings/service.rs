@@ -257,6 +257,1740 @@ pub mod micro {
                 }
             }
         }
+        /// Files that outlive an instance. Granted by `blob = true`. A service sees its own; keys are ordered bytewise.
+        /// Limits: key 1 KiB, not empty and without control characters; a blob 1 GiB; one chunk of `write` or `read` 1 MiB; 16
+        /// handles at once in an instance. What a namespace's plan allows in all is `blob_bytes`.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod blob {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Error = super::super::super::micro::platform::types::Error;
+            /// What is known of a blob.
+            #[derive(Clone)]
+            pub struct Info {
+                pub key: _rt::String,
+                /// Bytes.
+                pub size: u64,
+                pub content_type: _rt::String,
+                /// SHA-256 of the bytes, hexadecimal.
+                pub digest: _rt::String,
+                /// As it was created.
+                pub public: bool,
+                /// When the bytes were put, Unix milliseconds.
+                pub changed: u64,
+            }
+            impl ::core::fmt::Debug for Info {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Info")
+                        .field("key", &self.key)
+                        .field("size", &self.size)
+                        .field("content-type", &self.content_type)
+                        .field("digest", &self.digest)
+                        .field("public", &self.public)
+                        .field("changed", &self.changed)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Begins to put a blob. An empty content type is `application/octet-stream`. With a `digest`, a SHA-256 in
+            /// hexadecimal, `finish` fails unless the bytes have it. Nobody sees the blob before `finish`. 429 when as many
+            /// uploads run as may, or 16 handles are open.
+            #[allow(async_fn_in_trait)]
+            pub async fn create(
+                key: _rt::String,
+                content_type: _rt::String,
+                digest: ::core::option::Option<_rt::String>,
+                public: bool,
+            ) -> ::core::result::Result<u64, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (
+                            _rt::String,
+                            _rt::String,
+                            ::core::option::Option<_rt::String>,
+                            bool,
+                        );
+                        type Results = ::core::result::Result<u64, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (16 + 14 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            (8 * ::core::mem::size_of::<*const u8>())
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/blob@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]create"]
+                                fn call(_: *mut u8, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = *_params
+                                    .0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l3 = *_params
+                                    .0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l2, l3, 1);
+                                let l4 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l4 {
+                                    0 => {}
+                                    _ => {
+                                        let l5 = *_params
+                                            .0
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l6 = *_params
+                                            .0
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l5, l6, 1);
+                                    }
+                                }
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = *_params
+                                    .0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l3 = *_params
+                                    .0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l2, l3, 1);
+                                let l4 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l4 {
+                                    0 => {}
+                                    _ => {
+                                        let l5 = *_params
+                                            .0
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l6 = *_params
+                                            .0
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l5, l6, 1);
+                                    }
+                                }
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1, _lower2, _lower3): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            let _param_ptr = unsafe { _ptr.add(0) };
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((2 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                let vec0 = (_lower1.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((4 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                match _lower2 {
+                                    Some(e) => {
+                                        *_param_ptr.add(0).cast::<u8>() = (1i32) as u8;
+                                        let vec0 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                                        let len0 = vec0.len();
+                                        ::core::mem::forget(vec0);
+                                        *_param_ptr
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len0;
+                                        *_param_ptr
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr0.cast_mut();
+                                    }
+                                    None => {
+                                        *_param_ptr.add(0).cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((7 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                *_param_ptr.add(0).cast::<u8>() = (match _lower3 {
+                                    true => 1,
+                                    false => 0,
+                                }) as u8;
+                            }
+                            ParamsLower(_ptr)
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr.add(8).cast::<i64>();
+                                            l1 as u64
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l2 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l3 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len4 = l3;
+                                            let bytes4 = _rt::Vec::from_raw_parts(
+                                                l2.cast(),
+                                                len4,
+                                                len4,
+                                            );
+                                            let l5 = i32::from(
+                                                *_ptr
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l6 = *_ptr
+                                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *_ptr
+                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            let l9 = *_ptr
+                                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes4),
+                                                code: l5 as u16,
+                                                detail: _rt::string_lift(bytes8),
+                                                status: _rt::string_lift(bytes11),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((key, content_type, digest, public))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Appends. After an error the handle is closed.
+            #[allow(async_fn_in_trait)]
+            pub async fn write(
+                handle: u64,
+                chunk: _rt::Vec<u8>,
+            ) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(i64, *mut u8, usize);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (u64, _rt::Vec<u8>);
+                        type Results = ::core::result::Result<(), Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/blob@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]write"]
+                                fn call(_: i64, _: *mut u8, _: usize, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: i64,
+                                _: *mut u8,
+                                _: usize,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe {
+                                call(_params.0, _params.1, _params.2, _results) as u32
+                            }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let base0 = _params.1;
+                                let len0 = _params.2;
+                                _rt::cabi_dealloc(base0, len0 * 1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let base0 = _params.1;
+                                let len0 = _params.2;
+                                _rt::cabi_dealloc(base0, len0 * 1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                let vec0 = <_ as Into<_rt::Vec<_>>>::into(_lower1)
+                                    .into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                ParamsLower(_rt::as_i64(_lower0), ptr0.cast_mut(), len0)
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = ();
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l1 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len3 = l2;
+                                            let bytes3 = _rt::Vec::from_raw_parts(
+                                                l1.cast(),
+                                                len3,
+                                                len3,
+                                            );
+                                            let l4 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l5 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            let l8 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes3),
+                                                code: l4 as u16,
+                                                detail: _rt::string_lift(bytes7),
+                                                status: _rt::string_lift(bytes10),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((handle, chunk))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Puts the blob in place of what is there, and closes the handle. After an error the old blob stays.
+            #[allow(async_fn_in_trait)]
+            pub async fn finish(handle: u64) -> ::core::result::Result<Info, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(i64);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (u64,);
+                        type Results = ::core::result::Result<Info, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (32 + 6 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/blob@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]finish"]
+                                fn call(_: i64, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: i64, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0,): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe { ParamsLower(_rt::as_i64(_lower0)) }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len3 = l2;
+                                            let bytes3 = _rt::Vec::from_raw_parts(
+                                                l1.cast(),
+                                                len3,
+                                                len3,
+                                            );
+                                            let l4 = *_ptr
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            let l5 = *_ptr
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *_ptr
+                                                .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            let l8 = *_ptr
+                                                .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *_ptr
+                                                .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            let l11 = i32::from(
+                                                *_ptr
+                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>(),
+                                            );
+                                            let l12 = *_ptr
+                                                .add(24 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            Info {
+                                                key: _rt::string_lift(bytes3),
+                                                size: l4 as u64,
+                                                content_type: _rt::string_lift(bytes7),
+                                                digest: _rt::string_lift(bytes10),
+                                                public: _rt::bool_lift(l11 as u8),
+                                                changed: l12 as u64,
+                                            }
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l13 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l14 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len15 = l14;
+                                            let bytes15 = _rt::Vec::from_raw_parts(
+                                                l13.cast(),
+                                                len15,
+                                                len15,
+                                            );
+                                            let l16 = i32::from(
+                                                *_ptr
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l17 = *_ptr
+                                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *_ptr
+                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            let l20 = *_ptr
+                                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l21 = *_ptr
+                                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len22 = l21;
+                                            let bytes22 = _rt::Vec::from_raw_parts(
+                                                l20.cast(),
+                                                len22,
+                                                len22,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes15),
+                                                code: l16 as u16,
+                                                detail: _rt::string_lift(bytes19),
+                                                status: _rt::string_lift(bytes22),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((handle,))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Begins to read, from `offset` on, to the end or at most `length` bytes. 404 if there is none, 416 if it ends
+            /// before `offset`.
+            #[allow(async_fn_in_trait)]
+            pub async fn open(
+                key: _rt::String,
+                offset: u64,
+                length: ::core::option::Option<u64>,
+            ) -> ::core::result::Result<u64, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String, u64, ::core::option::Option<u64>);
+                        type Results = ::core::result::Result<u64, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (40 + 8 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            (24 + 2 * ::core::mem::size_of::<*const u8>())
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/blob@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]open"]
+                                fn call(_: *mut u8, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1, _lower2): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            let _param_ptr = unsafe { _ptr.add(0) };
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((2 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                *_param_ptr.add(0).cast::<i64>() = _rt::as_i64(_lower1);
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((8 + 2 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                match _lower2 {
+                                    Some(e) => {
+                                        *_param_ptr.add(0).cast::<u8>() = (1i32) as u8;
+                                        *_param_ptr.add(8).cast::<i64>() = _rt::as_i64(e);
+                                    }
+                                    None => {
+                                        *_param_ptr.add(0).cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                            }
+                            ParamsLower(_ptr)
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr.add(8).cast::<i64>();
+                                            l1 as u64
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l2 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l3 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len4 = l3;
+                                            let bytes4 = _rt::Vec::from_raw_parts(
+                                                l2.cast(),
+                                                len4,
+                                                len4,
+                                            );
+                                            let l5 = i32::from(
+                                                *_ptr
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l6 = *_ptr
+                                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *_ptr
+                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            let l9 = *_ptr
+                                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes4),
+                                                code: l5 as u16,
+                                                detail: _rt::string_lift(bytes8),
+                                                status: _rt::string_lift(bytes11),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((key, offset, length))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The next bytes, at most `max`; none at the end. A blob that is read whole is checked against its digest before the
+            /// end is told. After an error the handle is closed.
+            #[allow(async_fn_in_trait)]
+            pub async fn read(
+                handle: u64,
+                max: u32,
+            ) -> ::core::result::Result<_rt::Vec<u8>, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(i64, i32);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (u64, u32);
+                        type Results = ::core::result::Result<_rt::Vec<u8>, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/blob@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]read"]
+                                fn call(_: i64, _: i32, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: i64,
+                                _: i32,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _params.1, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                ParamsLower(_rt::as_i64(_lower0), _rt::as_i32(_lower1))
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len3 = l2;
+                                            <_ as From<
+                                                _rt::Vec<_>,
+                                            >>::from(_rt::Vec::from_raw_parts(l1.cast(), len3, len3))
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l4 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l5 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len6 = l5;
+                                            let bytes6 = _rt::Vec::from_raw_parts(
+                                                l4.cast(),
+                                                len6,
+                                                len6,
+                                            );
+                                            let l7 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l8 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            let l11 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes6),
+                                                code: l7 as u16,
+                                                detail: _rt::string_lift(bytes10),
+                                                status: _rt::string_lift(bytes13),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((handle, max))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Lets go of a handle, of an upload with what was written. Unknown handles are no error. The end of the call closes
+            /// the handles of an instance that runs no other.
+            #[allow(async_fn_in_trait)]
+            pub fn close(handle: u64) -> () {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "micro:platform/blob@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "close"]
+                        fn wit_import0(_: i64);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i64) {
+                        unreachable!()
+                    }
+                    wit_import0(_rt::as_i64(&handle));
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// What is known of a blob, none if there is none.
+            #[allow(async_fn_in_trait)]
+            pub async fn stat(
+                key: _rt::String,
+            ) -> ::core::result::Result<::core::option::Option<Info>, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8, usize);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String,);
+                        type Results = ::core::result::Result<
+                            ::core::option::Option<Info>,
+                            Error,
+                        >;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (40 + 6 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/blob@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]stat"]
+                                fn call(_: *mut u8, _: usize, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: *mut u8,
+                                _: usize,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _params.1, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0,): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                ParamsLower(ptr0.cast_mut(), len0)
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = i32::from(*_ptr.add(8).cast::<u8>());
+                                            match l1 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l2 = *_ptr.add(16).cast::<*mut u8>();
+                                                        let l3 = *_ptr
+                                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len4 = l3;
+                                                        let bytes4 = _rt::Vec::from_raw_parts(
+                                                            l2.cast(),
+                                                            len4,
+                                                            len4,
+                                                        );
+                                                        let l5 = *_ptr
+                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>();
+                                                        let l6 = *_ptr
+                                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l7 = *_ptr
+                                                            .add(24 + 3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len8 = l7;
+                                                        let bytes8 = _rt::Vec::from_raw_parts(
+                                                            l6.cast(),
+                                                            len8,
+                                                            len8,
+                                                        );
+                                                        let l9 = *_ptr
+                                                            .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l10 = *_ptr
+                                                            .add(24 + 5 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len11 = l10;
+                                                        let bytes11 = _rt::Vec::from_raw_parts(
+                                                            l9.cast(),
+                                                            len11,
+                                                            len11,
+                                                        );
+                                                        let l12 = i32::from(
+                                                            *_ptr
+                                                                .add(24 + 6 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<u8>(),
+                                                        );
+                                                        let l13 = *_ptr
+                                                            .add(32 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>();
+                                                        Info {
+                                                            key: _rt::string_lift(bytes4),
+                                                            size: l5 as u64,
+                                                            content_type: _rt::string_lift(bytes8),
+                                                            digest: _rt::string_lift(bytes11),
+                                                            public: _rt::bool_lift(l12 as u8),
+                                                            changed: l13 as u64,
+                                                        }
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            }
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l14 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l15 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            let l17 = i32::from(
+                                                *_ptr
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l18 = *_ptr
+                                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l19 = *_ptr
+                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len20 = l19;
+                                            let bytes20 = _rt::Vec::from_raw_parts(
+                                                l18.cast(),
+                                                len20,
+                                                len20,
+                                            );
+                                            let l21 = *_ptr
+                                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l22 = *_ptr
+                                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len23 = l22;
+                                            let bytes23 = _rt::Vec::from_raw_parts(
+                                                l21.cast(),
+                                                len23,
+                                                len23,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes16),
+                                                code: l17 as u16,
+                                                detail: _rt::string_lift(bytes20),
+                                                status: _rt::string_lift(bytes23),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((key,))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Removes; a missing key is no error.
+            #[allow(async_fn_in_trait)]
+            pub async fn delete(key: _rt::String) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8, usize);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String,);
+                        type Results = ::core::result::Result<(), Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/blob@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]delete"]
+                                fn call(_: *mut u8, _: usize, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: *mut u8,
+                                _: usize,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _params.1, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0,): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                ParamsLower(ptr0.cast_mut(), len0)
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = ();
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l1 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len3 = l2;
+                                            let bytes3 = _rt::Vec::from_raw_parts(
+                                                l1.cast(),
+                                                len3,
+                                                len3,
+                                            );
+                                            let l4 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l5 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            let l8 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes3),
+                                                code: l4 as u16,
+                                                detail: _rt::string_lift(bytes7),
+                                                status: _rt::string_lift(bytes10),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((key,))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Blobs in key order, that begin with `prefix` and come after `after`; at most `limit` and 1 000.
+            #[allow(async_fn_in_trait)]
+            pub async fn list(
+                prefix: _rt::String,
+                after: ::core::option::Option<_rt::String>,
+                limit: u32,
+            ) -> ::core::result::Result<_rt::Vec<Info>, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (
+                            _rt::String,
+                            ::core::option::Option<_rt::String>,
+                            u32,
+                        );
+                        type Results = ::core::result::Result<_rt::Vec<Info>, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (14 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            (6 * ::core::mem::size_of::<*const u8>())
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/blob@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]list"]
+                                fn call(_: *mut u8, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l2 {
+                                    0 => {}
+                                    _ => {
+                                        let l3 = *_params
+                                            .0
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l4 = *_params
+                                            .0
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l3, l4, 1);
+                                    }
+                                }
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l2 {
+                                    0 => {}
+                                    _ => {
+                                        let l3 = *_params
+                                            .0
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l4 = *_params
+                                            .0
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l3, l4, 1);
+                                    }
+                                }
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1, _lower2): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            let _param_ptr = unsafe { _ptr.add(0) };
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((2 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                match _lower1 {
+                                    Some(e) => {
+                                        *_param_ptr.add(0).cast::<u8>() = (1i32) as u8;
+                                        let vec0 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                                        let len0 = vec0.len();
+                                        ::core::mem::forget(vec0);
+                                        *_param_ptr
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len0;
+                                        *_param_ptr
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr0.cast_mut();
+                                    }
+                                    None => {
+                                        *_param_ptr.add(0).cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((5 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                *_param_ptr.add(0).cast::<i32>() = _rt::as_i32(_lower2);
+                            }
+                            ParamsLower(_ptr)
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let base15 = l1;
+                                            let len15 = l2;
+                                            let mut result15 = _rt::Vec::with_capacity(len15);
+                                            for i in 0..len15 {
+                                                let base = base15
+                                                    .add(i * (24 + 6 * ::core::mem::size_of::<*const u8>()));
+                                                let e15 = {
+                                                    let l3 = *base.add(0).cast::<*mut u8>();
+                                                    let l4 = *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>();
+                                                    let len5 = l4;
+                                                    let bytes5 = _rt::Vec::from_raw_parts(
+                                                        l3.cast(),
+                                                        len5,
+                                                        len5,
+                                                    );
+                                                    let l6 = *base
+                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<i64>();
+                                                    let l7 = *base
+                                                        .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>();
+                                                    let l8 = *base
+                                                        .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>();
+                                                    let len9 = l8;
+                                                    let bytes9 = _rt::Vec::from_raw_parts(
+                                                        l7.cast(),
+                                                        len9,
+                                                        len9,
+                                                    );
+                                                    let l10 = *base
+                                                        .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>();
+                                                    let l11 = *base
+                                                        .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>();
+                                                    let len12 = l11;
+                                                    let bytes12 = _rt::Vec::from_raw_parts(
+                                                        l10.cast(),
+                                                        len12,
+                                                        len12,
+                                                    );
+                                                    let l13 = i32::from(
+                                                        *base
+                                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>(),
+                                                    );
+                                                    let l14 = *base
+                                                        .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<i64>();
+                                                    Info {
+                                                        key: _rt::string_lift(bytes5),
+                                                        size: l6 as u64,
+                                                        content_type: _rt::string_lift(bytes9),
+                                                        digest: _rt::string_lift(bytes12),
+                                                        public: _rt::bool_lift(l13 as u8),
+                                                        changed: l14 as u64,
+                                                    }
+                                                };
+                                                result15.push(e15);
+                                            }
+                                            _rt::cabi_dealloc(
+                                                base15,
+                                                len15 * (24 + 6 * ::core::mem::size_of::<*const u8>()),
+                                                8,
+                                            );
+                                            result15
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l16 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l17 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len18 = l17;
+                                            let bytes18 = _rt::Vec::from_raw_parts(
+                                                l16.cast(),
+                                                len18,
+                                                len18,
+                                            );
+                                            let l19 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l20 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l21 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len22 = l21;
+                                            let bytes22 = _rt::Vec::from_raw_parts(
+                                                l20.cast(),
+                                                len22,
+                                                len22,
+                                            );
+                                            let l23 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l24 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len25 = l24;
+                                            let bytes25 = _rt::Vec::from_raw_parts(
+                                                l23.cast(),
+                                                len25,
+                                                len25,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes18),
+                                                code: l19 as u16,
+                                                detail: _rt::string_lift(bytes22),
+                                                status: _rt::string_lift(bytes25),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((prefix, after, limit))
+                        .await
+                }
+            }
+        }
         /// Keys and values that outlive an instance. A service sees its own table; keys are ordered bytewise.
         /// Limits: key 1 KiB and not empty, value 4 MiB, one answer of `read` or `list` 1 MiB or 1 000 entries per page.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
@@ -3528,6 +5262,721 @@ pub mod micro {
                 }
             }
         }
+        /// A durable log a topic, in the namespace. Granted topic by topic
+        /// (`events = { publish = ["audit"], consume = ["orders.*"] }`); a `[[consume]]` in `micro.toml` has an endpoint called
+        /// for each event and needs no grant.
+        /// Limits: topic 256 bytes, payload 1 MiB, 64 entries of metadata of 16 KiB together, 1000 events or 4 MiB a page.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod events {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Error = super::super::super::micro::platform::types::Error;
+            #[derive(Clone)]
+            pub struct Event {
+                /// Unique in its topic.
+                pub id: _rt::String,
+                /// From 1, without gaps, in the order of the topic.
+                pub position: u64,
+                /// When it was appended, Unix milliseconds; never less than that of the event before.
+                pub timestamp_ms: u64,
+                pub metadata: _rt::Vec<(_rt::String, _rt::String)>,
+                pub payload: _rt::Vec<u8>,
+            }
+            impl ::core::fmt::Debug for Event {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Event")
+                        .field("id", &self.id)
+                        .field("position", &self.position)
+                        .field("timestamp-ms", &self.timestamp_ms)
+                        .field("metadata", &self.metadata)
+                        .field("payload", &self.payload)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Appends an event and answers its id; returns when it is durable. Keys of metadata that begin with `Micro-` are the
+            /// platform's and left out, and the last of two equal keys counts.
+            #[allow(async_fn_in_trait)]
+            pub async fn publish(
+                topic: _rt::String,
+                metadata: _rt::Vec<(_rt::String, _rt::String)>,
+                payload: _rt::Vec<u8>,
+            ) -> ::core::result::Result<_rt::String, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (
+                            _rt::String,
+                            _rt::Vec<(_rt::String, _rt::String)>,
+                            _rt::Vec<u8>,
+                        );
+                        type Results = ::core::result::Result<_rt::String, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (14 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            (6 * ::core::mem::size_of::<*const u8>())
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/events@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]publish"]
+                                fn call(_: *mut u8, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = *_params
+                                    .0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l3 = *_params
+                                    .0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base8 = l2;
+                                let len8 = l3;
+                                for i in 0..len8 {
+                                    let base = base8
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l4 = *base.add(0).cast::<*mut u8>();
+                                        let l5 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l4, l5, 1);
+                                        let l6 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l6, l7, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base8,
+                                    len8 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l9 = *_params
+                                    .0
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l10 = *_params
+                                    .0
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base11 = l9;
+                                let len11 = l10;
+                                _rt::cabi_dealloc(base11, len11 * 1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = *_params
+                                    .0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l3 = *_params
+                                    .0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base8 = l2;
+                                let len8 = l3;
+                                for i in 0..len8 {
+                                    let base = base8
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l4 = *base.add(0).cast::<*mut u8>();
+                                        let l5 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l4, l5, 1);
+                                        let l6 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l6, l7, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base8,
+                                    len8 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l9 = *_params
+                                    .0
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l10 = *_params
+                                    .0
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base11 = l9;
+                                let len11 = l10;
+                                _rt::cabi_dealloc(base11, len11 * 1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1, _lower2): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            let _param_ptr = unsafe { _ptr.add(0) };
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((2 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                let vec3 = _lower1;
+                                let len3 = vec3.len();
+                                let layout3 = _rt::alloc::Layout::from_size_align(
+                                        vec3.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result3, _cleanup3) = ::micro_sdk::wit_bindgen::rt::Cleanup::new(
+                                    layout3,
+                                );
+                                if let Some(cleanup) = _cleanup3 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec3.into_iter().enumerate() {
+                                    let base = result3
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let (t0_0, t0_1) = e;
+                                        let vec1 = (t0_0.into_bytes()).into_boxed_slice();
+                                        let ptr1 = vec1.as_ptr().cast::<u8>();
+                                        let len1 = vec1.len();
+                                        ::core::mem::forget(vec1);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len1;
+                                        *base.add(0).cast::<*mut u8>() = ptr1.cast_mut();
+                                        let vec2 = (t0_1.into_bytes()).into_boxed_slice();
+                                        let ptr2 = vec2.as_ptr().cast::<u8>();
+                                        let len2 = vec2.len();
+                                        ::core::mem::forget(vec2);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len2;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr2.cast_mut();
+                                    }
+                                }
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len3;
+                                *_param_ptr.add(0).cast::<*mut u8>() = result3;
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((4 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                let vec0 = <_ as Into<_rt::Vec<_>>>::into(_lower2)
+                                    .into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            ParamsLower(_ptr)
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len3 = l2;
+                                            let bytes3 = _rt::Vec::from_raw_parts(
+                                                l1.cast(),
+                                                len3,
+                                                len3,
+                                            );
+                                            _rt::string_lift(bytes3)
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l4 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l5 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len6 = l5;
+                                            let bytes6 = _rt::Vec::from_raw_parts(
+                                                l4.cast(),
+                                                len6,
+                                                len6,
+                                            );
+                                            let l7 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l8 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            let l11 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes6),
+                                                code: l7 as u16,
+                                                detail: _rt::string_lift(bytes10),
+                                                status: _rt::string_lift(bytes13),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((topic, metadata, payload))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// A page of history: after the event whose position `after` is, or, when it is a time of RFC 3339, from the first
+            /// event at or after it; from the oldest event that is kept without it. Go on after the last event's position. `limit`
+            /// is 1 to 1000; a page may have fewer, and none only at the end.
+            #[allow(async_fn_in_trait)]
+            pub async fn read(
+                topic: _rt::String,
+                after: ::core::option::Option<_rt::String>,
+                limit: u32,
+            ) -> ::core::result::Result<_rt::Vec<Event>, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (
+                            _rt::String,
+                            ::core::option::Option<_rt::String>,
+                            u32,
+                        );
+                        type Results = ::core::result::Result<_rt::Vec<Event>, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (14 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            (6 * ::core::mem::size_of::<*const u8>())
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/events@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]read"]
+                                fn call(_: *mut u8, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l2 {
+                                    0 => {}
+                                    _ => {
+                                        let l3 = *_params
+                                            .0
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l4 = *_params
+                                            .0
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l3, l4, 1);
+                                    }
+                                }
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l2 {
+                                    0 => {}
+                                    _ => {
+                                        let l3 = *_params
+                                            .0
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l4 = *_params
+                                            .0
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l3, l4, 1);
+                                    }
+                                }
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1, _lower2): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            let _param_ptr = unsafe { _ptr.add(0) };
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((2 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                match _lower1 {
+                                    Some(e) => {
+                                        *_param_ptr.add(0).cast::<u8>() = (1i32) as u8;
+                                        let vec0 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                                        let len0 = vec0.len();
+                                        ::core::mem::forget(vec0);
+                                        *_param_ptr
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len0;
+                                        *_param_ptr
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr0.cast_mut();
+                                    }
+                                    None => {
+                                        *_param_ptr.add(0).cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((5 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                *_param_ptr.add(0).cast::<i32>() = _rt::as_i32(_lower2);
+                            }
+                            ParamsLower(_ptr)
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let base20 = l1;
+                                            let len20 = l2;
+                                            let mut result20 = _rt::Vec::with_capacity(len20);
+                                            for i in 0..len20 {
+                                                let base = base20
+                                                    .add(i * (16 + 6 * ::core::mem::size_of::<*const u8>()));
+                                                let e20 = {
+                                                    let l3 = *base.add(0).cast::<*mut u8>();
+                                                    let l4 = *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>();
+                                                    let len5 = l4;
+                                                    let bytes5 = _rt::Vec::from_raw_parts(
+                                                        l3.cast(),
+                                                        len5,
+                                                        len5,
+                                                    );
+                                                    let l6 = *base
+                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<i64>();
+                                                    let l7 = *base
+                                                        .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<i64>();
+                                                    let l8 = *base
+                                                        .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>();
+                                                    let l9 = *base
+                                                        .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>();
+                                                    let base16 = l8;
+                                                    let len16 = l9;
+                                                    let mut result16 = _rt::Vec::with_capacity(len16);
+                                                    for i in 0..len16 {
+                                                        let base = base16
+                                                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                        let e16 = {
+                                                            let l10 = *base.add(0).cast::<*mut u8>();
+                                                            let l11 = *base
+                                                                .add(::core::mem::size_of::<*const u8>())
+                                                                .cast::<usize>();
+                                                            let len12 = l11;
+                                                            let bytes12 = _rt::Vec::from_raw_parts(
+                                                                l10.cast(),
+                                                                len12,
+                                                                len12,
+                                                            );
+                                                            let l13 = *base
+                                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<*mut u8>();
+                                                            let l14 = *base
+                                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<usize>();
+                                                            let len15 = l14;
+                                                            let bytes15 = _rt::Vec::from_raw_parts(
+                                                                l13.cast(),
+                                                                len15,
+                                                                len15,
+                                                            );
+                                                            (_rt::string_lift(bytes12), _rt::string_lift(bytes15))
+                                                        };
+                                                        result16.push(e16);
+                                                    }
+                                                    _rt::cabi_dealloc(
+                                                        base16,
+                                                        len16 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    );
+                                                    let l17 = *base
+                                                        .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>();
+                                                    let l18 = *base
+                                                        .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>();
+                                                    let len19 = l18;
+                                                    Event {
+                                                        id: _rt::string_lift(bytes5),
+                                                        position: l6 as u64,
+                                                        timestamp_ms: l7 as u64,
+                                                        metadata: result16,
+                                                        payload: <_ as From<
+                                                            _rt::Vec<_>,
+                                                        >>::from(_rt::Vec::from_raw_parts(l17.cast(), len19, len19)),
+                                                    }
+                                                };
+                                                result20.push(e20);
+                                            }
+                                            _rt::cabi_dealloc(
+                                                base20,
+                                                len20 * (16 + 6 * ::core::mem::size_of::<*const u8>()),
+                                                8,
+                                            );
+                                            result20
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l21 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l22 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len23 = l22;
+                                            let bytes23 = _rt::Vec::from_raw_parts(
+                                                l21.cast(),
+                                                len23,
+                                                len23,
+                                            );
+                                            let l24 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l25 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l26 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len27 = l26;
+                                            let bytes27 = _rt::Vec::from_raw_parts(
+                                                l25.cast(),
+                                                len27,
+                                                len27,
+                                            );
+                                            let l28 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l29 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len30 = l29;
+                                            let bytes30 = _rt::Vec::from_raw_parts(
+                                                l28.cast(),
+                                                len30,
+                                                len30,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes23),
+                                                code: l24 as u16,
+                                                detail: _rt::string_lift(bytes27),
+                                                status: _rt::string_lift(bytes30),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((topic, after, limit))
+                        .await
+                }
+            }
+        }
         /// What runs in the namespace. Granted by `registry = "read"`.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod registry {
@@ -6084,6 +8533,17 @@ mod _rt {
             self as i64
         }
     }
+    pub unsafe fn bool_lift(val: u8) -> bool {
+        if cfg!(debug_assertions) {
+            match val {
+                0 => false,
+                1 => true,
+                _ => panic!("invalid bool discriminant"),
+            }
+        } else {
+            val != 0
+        }
+    }
     pub fn as_i32<T: AsI32>(t: T) -> i32 {
         t.as_i32()
     }
@@ -6143,17 +8603,6 @@ mod _rt {
             self as i32
         }
     }
-    pub unsafe fn bool_lift(val: u8) -> bool {
-        if cfg!(debug_assertions) {
-            match val {
-                0 => false,
-                1 => true,
-                _ => panic!("invalid bool discriminant"),
-            }
-        } else {
-            val != 0
-        }
-    }
     #[cfg(target_arch = "wasm32")]
     pub fn run_ctors_once() {
         ::micro_sdk::wit_bindgen::rt::run_ctors_once();
@@ -6192,10 +8641,10 @@ macro_rules! __export_service_impl {
         =
         "component-type:wit-bindgen:0.63.0:micro:platform@0.1.0:service:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2297] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2944] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfb\x10\x01A\x02\x01\
-A\x16\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x82\x16\x01A\x02\x01\
+A\x1a\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
 json\x04\0\x05codec\x03\0\x08\x01k\x07\x01r\x05\x07account\x0a\x08metadata\x04\x08\
@@ -6203,54 +8652,70 @@ deadlinew\x0btraceparents\x0arequest-ids\x04\0\x07context\x03\0\x0b\x03\0\x1amic
 ro:platform/types@0.1.0\x05\0\x01B\x06\x01m\x06\x05trace\x05debug\x04info\x04war\
 n\x05error\x05fatal\x04\0\x05level\x03\0\0\x01o\x02ss\x01p\x02\x01@\x03\x05level\
 \x01\x07messages\x06fields\x03\x01\0\x04\0\x05write\x01\x04\x03\0\x18micro:platf\
-orm/log@0.1.0\x05\x01\x02\x03\0\0\x05error\x01B,\x02\x03\x02\x01\x02\x04\0\x05er\
-ror\x03\0\0\x01p}\x01kw\x01r\x03\x03keys\x05value\x02\x06expiry\x03\x04\0\x05ent\
-ry\x03\0\x04\x01ks\x01ky\x01r\x05\x06prefix\x06\x06suffix\x06\x05after\x06\x05li\
-mit\x07\x06offsety\x04\0\x05range\x03\0\x08\x01k\x02\x01r\x02\x03keys\x05value\x0a\
-\x04\0\x05check\x03\0\x0b\x01r\x02\x05value\x02\x03ttl\x03\x04\0\x05write\x03\0\x0d\
-\x01q\x02\x03set\x01\x0e\0\x06delete\0\0\x04\0\x06action\x03\0\x0f\x01r\x02\x03k\
-eys\x06action\x10\x04\0\x06change\x03\0\x11\x01k\x05\x01j\x01\x13\x01\x01\x01C\x01\
-\x03keys\0\x14\x04\0\x03get\x01\x15\x01j\0\x01\x01\x01C\x03\x03keys\x05value\x02\
-\x03ttl\x03\0\x16\x04\0\x03set\x01\x17\x01C\x01\x03keys\0\x16\x04\0\x06delete\x01\
-\x18\x01p\x05\x01j\x01\x19\x01\x01\x01C\x01\x05range\x09\0\x1a\x04\0\x04read\x01\
-\x1b\x01ps\x01j\x01\x1c\x01\x01\x01C\x01\x05range\x09\0\x1d\x04\0\x04list\x01\x1e\
-\x01j\x01x\x01\x01\x01C\x03\x03keys\x05deltax\x03ttl\x03\0\x1f\x04\0\x09incremen\
-t\x01\x20\x01p\x0c\x01p\x12\x01j\x01\x7f\x01\x01\x01C\x02\x06checks!\x07changes\"\
-\0#\x04\0\x06commit\x01$\x03\0\x1amicro:platform/store@0.1.0\x05\x03\x02\x03\0\0\
-\x05codec\x02\x03\0\0\x08metadata\x01B\x0e\x02\x03\x02\x01\x04\x04\0\x05codec\x03\
-\0\0\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x08m\
-etadata\x03\0\x04\x01ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\
-\x07\x04\0\x07options\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08\
-endpoints\x05codec\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\
-\x03\0\x1bmicro:platform/client@0.1.0\x05\x06\x01B\x0c\x02\x03\x02\x01\x02\x04\0\
-\x05error\x03\0\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03ge\
-t\x01\x04\x04\0\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07versio\
-n\x01\x06\x01C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform\
-/config@0.1.0\x05\x07\x01B\x18\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01py\x01\
-r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\x01o\x02\
-ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08metadata\
-\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\x07\x04\
-\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08metadata\
-\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01p\x0f\x01j\x01\x10\
-\x01\x01\x01C\x01\x04names\0\x11\x04\0\x0bget-service\x01\x12\x01ps\x01j\x01\x13\
-\x01\x01\x01C\0\0\x14\x04\0\x0dlist-services\x01\x15\x03\0\x1dmicro:platform/reg\
-istry@0.1.0\x05\x08\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02\
-ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\0\x05\x01\
-j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\x08\x03\
-\0\x1bmicro:platform/broker@0.1.0\x05\x09\x01B\x12\x02\x03\x02\x01\x02\x04\0\x05\
-error\x03\0\0\x01r\x03\x05tokens\x05fencew\x0aexpires-inw\x04\0\x04lock\x03\0\x02\
-\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06ttl-msw\x07wait-msw\0\x04\x04\0\x07ac\
-quire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\x04names\x05tokens\x06ttl-msw\0\x06\x04\
-\0\x05renew\x01\x07\x01C\x02\x04names\x05tokens\0\x06\x04\0\x07release\x01\x08\x01\
-C\x04\x04names\x02ids\x06ttl-msw\x07wait-msw\0\x04\x04\0\x08campaign\x01\x09\x01\
-ks\x01j\x01\x0a\x01\x01\x01C\x01\x04names\0\x0b\x04\0\x06leader\x01\x0c\x03\0\x1a\
-micro:platform/locks@0.1.0\x05\x0a\x02\x03\0\0\x07context\x01B\x0a\x02\x03\x02\x01\
-\x0b\x04\0\x07context\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05codec\x03\0\x02\x02\x03\
-\x02\x01\x02\x04\0\x05error\x03\0\x04\x01p}\x01j\x01\x06\x01\x05\x01C\x04\x07con\
-text\x01\x08endpoints\x05codec\x03\x07request\x06\0\x07\x04\0\x06handle\x01\x08\x04\
-\0\x1cmicro:platform/handler@0.1.0\x05\x0c\x04\0\x1cmicro:platform/service@0.1.0\
-\x04\0\x0b\x0d\x01\0\x07service\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
-wit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+orm/log@0.1.0\x05\x01\x02\x03\0\0\x05error\x01B!\x02\x03\x02\x01\x02\x04\0\x05er\
+ror\x03\0\0\x01r\x06\x03keys\x04sizew\x0ccontent-types\x06digests\x06public\x7f\x07\
+changedw\x04\0\x04info\x03\0\x02\x01ks\x01j\x01w\x01\x01\x01C\x04\x03keys\x0ccon\
+tent-types\x06digest\x04\x06public\x7f\0\x05\x04\0\x06create\x01\x06\x01p}\x01j\0\
+\x01\x01\x01C\x02\x06handlew\x05chunk\x07\0\x08\x04\0\x05write\x01\x09\x01j\x01\x03\
+\x01\x01\x01C\x01\x06handlew\0\x0a\x04\0\x06finish\x01\x0b\x01kw\x01C\x03\x03key\
+s\x06offsetw\x06length\x0c\0\x05\x04\0\x04open\x01\x0d\x01j\x01\x07\x01\x01\x01C\
+\x02\x06handlew\x03maxy\0\x0e\x04\0\x04read\x01\x0f\x01@\x01\x06handlew\x01\0\x04\
+\0\x05close\x01\x10\x01k\x03\x01j\x01\x11\x01\x01\x01C\x01\x03keys\0\x12\x04\0\x04\
+stat\x01\x13\x01C\x01\x03keys\0\x08\x04\0\x06delete\x01\x14\x01p\x03\x01j\x01\x15\
+\x01\x01\x01C\x03\x06prefixs\x05after\x04\x05limity\0\x16\x04\0\x04list\x01\x17\x03\
+\0\x19micro:platform/blob@0.1.0\x05\x03\x01B,\x02\x03\x02\x01\x02\x04\0\x05error\
+\x03\0\0\x01p}\x01kw\x01r\x03\x03keys\x05value\x02\x06expiry\x03\x04\0\x05entry\x03\
+\0\x04\x01ks\x01ky\x01r\x05\x06prefix\x06\x06suffix\x06\x05after\x06\x05limit\x07\
+\x06offsety\x04\0\x05range\x03\0\x08\x01k\x02\x01r\x02\x03keys\x05value\x0a\x04\0\
+\x05check\x03\0\x0b\x01r\x02\x05value\x02\x03ttl\x03\x04\0\x05write\x03\0\x0d\x01\
+q\x02\x03set\x01\x0e\0\x06delete\0\0\x04\0\x06action\x03\0\x0f\x01r\x02\x03keys\x06\
+action\x10\x04\0\x06change\x03\0\x11\x01k\x05\x01j\x01\x13\x01\x01\x01C\x01\x03k\
+eys\0\x14\x04\0\x03get\x01\x15\x01j\0\x01\x01\x01C\x03\x03keys\x05value\x02\x03t\
+tl\x03\0\x16\x04\0\x03set\x01\x17\x01C\x01\x03keys\0\x16\x04\0\x06delete\x01\x18\
+\x01p\x05\x01j\x01\x19\x01\x01\x01C\x01\x05range\x09\0\x1a\x04\0\x04read\x01\x1b\
+\x01ps\x01j\x01\x1c\x01\x01\x01C\x01\x05range\x09\0\x1d\x04\0\x04list\x01\x1e\x01\
+j\x01x\x01\x01\x01C\x03\x03keys\x05deltax\x03ttl\x03\0\x1f\x04\0\x09increment\x01\
+\x20\x01p\x0c\x01p\x12\x01j\x01\x7f\x01\x01\x01C\x02\x06checks!\x07changes\"\0#\x04\
+\0\x06commit\x01$\x03\0\x1amicro:platform/store@0.1.0\x05\x04\x02\x03\0\0\x05cod\
+ec\x02\x03\0\0\x08metadata\x01B\x0e\x02\x03\x02\x01\x05\x04\0\x05codec\x03\0\0\x02\
+\x03\x02\x01\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x08metadata\x03\
+\0\x04\x01ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\x07\x04\0\x07\
+options\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08endpoints\x05\
+codec\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\x03\0\x1bmic\
+ro:platform/client@0.1.0\x05\x07\x01B\x0c\x02\x03\x02\x01\x02\x04\0\x05error\x03\
+\0\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03get\x01\x04\x04\
+\0\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07version\x01\x06\x01\
+C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform/config@0.1.0\
+\x05\x08\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\
+\x01p}\x01r\x05\x02ids\x08positionw\x0ctimestamp-msw\x08metadata\x03\x07payload\x04\
+\x04\0\x05event\x03\0\x05\x01j\x01s\x01\x01\x01C\x03\x05topics\x08metadata\x03\x07\
+payload\x04\0\x07\x04\0\x07publish\x01\x08\x01ks\x01p\x06\x01j\x01\x0a\x01\x01\x01\
+C\x03\x05topics\x05after\x09\x05limity\0\x0b\x04\0\x04read\x01\x0c\x03\0\x1bmicr\
+o:platform/events@0.1.0\x05\x09\x01B\x18\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\
+\0\x01py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\
+\x01o\x02ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08\
+metadata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\
+\x07\x04\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08\
+metadata\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01p\x0f\x01\
+j\x01\x10\x01\x01\x01C\x01\x04names\0\x11\x04\0\x0bget-service\x01\x12\x01ps\x01\
+j\x01\x13\x01\x01\x01C\0\0\x14\x04\0\x0dlist-services\x01\x15\x03\0\x1dmicro:pla\
+tform/registry@0.1.0\x05\x0a\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\
+\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\
+\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\
+\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\x0b\x01B\x12\x02\x03\x02\x01\x02\x04\
+\0\x05error\x03\0\0\x01r\x03\x05tokens\x05fencew\x0aexpires-inw\x04\0\x04lock\x03\
+\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06ttl-msw\x07wait-msw\0\x04\x04\0\
+\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\x04names\x05tokens\x06ttl-msw\0\
+\x06\x04\0\x05renew\x01\x07\x01C\x02\x04names\x05tokens\0\x06\x04\0\x07release\x01\
+\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07wait-msw\0\x04\x04\0\x08campaign\x01\
+\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04names\0\x0b\x04\0\x06leader\x01\x0c\x03\
+\0\x1amicro:platform/locks@0.1.0\x05\x0c\x02\x03\0\0\x07context\x01B\x0a\x02\x03\
+\x02\x01\x0d\x04\0\x07context\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05codec\x03\0\x02\
+\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x04\x01p}\x01j\x01\x06\x01\x05\x01C\x04\
+\x07context\x01\x08endpoints\x05codec\x03\x07request\x06\0\x07\x04\0\x06handle\x01\
+\x08\x04\0\x1cmicro:platform/handler@0.1.0\x05\x0e\x04\0\x1cmicro:platform/servi\
+ce@0.1.0\x04\0\x0b\x0d\x01\0\x07service\x03\0\0\0G\x09producers\x01\x0cprocessed\
+-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -6263,9 +8728,9 @@ pub use __export_service_impl as __export_service;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2203] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfd\x0f\x01A\x02\x01\
-A\x13\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2850] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x84\x15\x01A\x02\x01\
+A\x17\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
 json\x04\0\x05codec\x03\0\x08\x01k\x07\x01r\x05\x07account\x0a\x08metadata\x04\x08\
@@ -6273,51 +8738,67 @@ deadlinew\x0btraceparents\x0arequest-ids\x04\0\x07context\x03\0\x0b\x03\0\x1amic
 ro:platform/types@0.1.0\x05\0\x01B\x06\x01m\x06\x05trace\x05debug\x04info\x04war\
 n\x05error\x05fatal\x04\0\x05level\x03\0\0\x01o\x02ss\x01p\x02\x01@\x03\x05level\
 \x01\x07messages\x06fields\x03\x01\0\x04\0\x05write\x01\x04\x03\0\x18micro:platf\
-orm/log@0.1.0\x05\x01\x02\x03\0\0\x05error\x01B,\x02\x03\x02\x01\x02\x04\0\x05er\
-ror\x03\0\0\x01p}\x01kw\x01r\x03\x03keys\x05value\x02\x06expiry\x03\x04\0\x05ent\
-ry\x03\0\x04\x01ks\x01ky\x01r\x05\x06prefix\x06\x06suffix\x06\x05after\x06\x05li\
-mit\x07\x06offsety\x04\0\x05range\x03\0\x08\x01k\x02\x01r\x02\x03keys\x05value\x0a\
-\x04\0\x05check\x03\0\x0b\x01r\x02\x05value\x02\x03ttl\x03\x04\0\x05write\x03\0\x0d\
-\x01q\x02\x03set\x01\x0e\0\x06delete\0\0\x04\0\x06action\x03\0\x0f\x01r\x02\x03k\
-eys\x06action\x10\x04\0\x06change\x03\0\x11\x01k\x05\x01j\x01\x13\x01\x01\x01C\x01\
-\x03keys\0\x14\x04\0\x03get\x01\x15\x01j\0\x01\x01\x01C\x03\x03keys\x05value\x02\
-\x03ttl\x03\0\x16\x04\0\x03set\x01\x17\x01C\x01\x03keys\0\x16\x04\0\x06delete\x01\
-\x18\x01p\x05\x01j\x01\x19\x01\x01\x01C\x01\x05range\x09\0\x1a\x04\0\x04read\x01\
-\x1b\x01ps\x01j\x01\x1c\x01\x01\x01C\x01\x05range\x09\0\x1d\x04\0\x04list\x01\x1e\
-\x01j\x01x\x01\x01\x01C\x03\x03keys\x05deltax\x03ttl\x03\0\x1f\x04\0\x09incremen\
-t\x01\x20\x01p\x0c\x01p\x12\x01j\x01\x7f\x01\x01\x01C\x02\x06checks!\x07changes\"\
-\0#\x04\0\x06commit\x01$\x03\0\x1amicro:platform/store@0.1.0\x05\x03\x02\x03\0\0\
-\x05codec\x02\x03\0\0\x08metadata\x01B\x0e\x02\x03\x02\x01\x04\x04\0\x05codec\x03\
-\0\0\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x08m\
-etadata\x03\0\x04\x01ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\
-\x07\x04\0\x07options\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08\
-endpoints\x05codec\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\
-\x03\0\x1bmicro:platform/client@0.1.0\x05\x06\x01B\x0c\x02\x03\x02\x01\x02\x04\0\
-\x05error\x03\0\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03ge\
-t\x01\x04\x04\0\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07versio\
-n\x01\x06\x01C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform\
-/config@0.1.0\x05\x07\x01B\x18\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01py\x01\
-r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\x01o\x02\
-ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08metadata\
-\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\x07\x04\
-\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08metadata\
-\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01p\x0f\x01j\x01\x10\
-\x01\x01\x01C\x01\x04names\0\x11\x04\0\x0bget-service\x01\x12\x01ps\x01j\x01\x13\
-\x01\x01\x01C\0\0\x14\x04\0\x0dlist-services\x01\x15\x03\0\x1dmicro:platform/reg\
-istry@0.1.0\x05\x08\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02\
-ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\0\x05\x01\
-j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\x08\x03\
-\0\x1bmicro:platform/broker@0.1.0\x05\x09\x01B\x12\x02\x03\x02\x01\x02\x04\0\x05\
-error\x03\0\0\x01r\x03\x05tokens\x05fencew\x0aexpires-inw\x04\0\x04lock\x03\0\x02\
-\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06ttl-msw\x07wait-msw\0\x04\x04\0\x07ac\
-quire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\x04names\x05tokens\x06ttl-msw\0\x06\x04\
-\0\x05renew\x01\x07\x01C\x02\x04names\x05tokens\0\x06\x04\0\x07release\x01\x08\x01\
-C\x04\x04names\x02ids\x06ttl-msw\x07wait-msw\0\x04\x04\0\x08campaign\x01\x09\x01\
-ks\x01j\x01\x0a\x01\x01\x01C\x01\x04names\0\x0b\x04\0\x06leader\x01\x0c\x03\0\x1a\
-micro:platform/locks@0.1.0\x05\x0a\x04\0<micro:platform/service-with-all-of-its-\
-exports-removed@0.1.0\x04\0\x0b-\x01\0'service-with-all-of-its-exports-removed\x03\
-\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-\
-bindgen-rust\x060.63.0";
+orm/log@0.1.0\x05\x01\x02\x03\0\0\x05error\x01B!\x02\x03\x02\x01\x02\x04\0\x05er\
+ror\x03\0\0\x01r\x06\x03keys\x04sizew\x0ccontent-types\x06digests\x06public\x7f\x07\
+changedw\x04\0\x04info\x03\0\x02\x01ks\x01j\x01w\x01\x01\x01C\x04\x03keys\x0ccon\
+tent-types\x06digest\x04\x06public\x7f\0\x05\x04\0\x06create\x01\x06\x01p}\x01j\0\
+\x01\x01\x01C\x02\x06handlew\x05chunk\x07\0\x08\x04\0\x05write\x01\x09\x01j\x01\x03\
+\x01\x01\x01C\x01\x06handlew\0\x0a\x04\0\x06finish\x01\x0b\x01kw\x01C\x03\x03key\
+s\x06offsetw\x06length\x0c\0\x05\x04\0\x04open\x01\x0d\x01j\x01\x07\x01\x01\x01C\
+\x02\x06handlew\x03maxy\0\x0e\x04\0\x04read\x01\x0f\x01@\x01\x06handlew\x01\0\x04\
+\0\x05close\x01\x10\x01k\x03\x01j\x01\x11\x01\x01\x01C\x01\x03keys\0\x12\x04\0\x04\
+stat\x01\x13\x01C\x01\x03keys\0\x08\x04\0\x06delete\x01\x14\x01p\x03\x01j\x01\x15\
+\x01\x01\x01C\x03\x06prefixs\x05after\x04\x05limity\0\x16\x04\0\x04list\x01\x17\x03\
+\0\x19micro:platform/blob@0.1.0\x05\x03\x01B,\x02\x03\x02\x01\x02\x04\0\x05error\
+\x03\0\0\x01p}\x01kw\x01r\x03\x03keys\x05value\x02\x06expiry\x03\x04\0\x05entry\x03\
+\0\x04\x01ks\x01ky\x01r\x05\x06prefix\x06\x06suffix\x06\x05after\x06\x05limit\x07\
+\x06offsety\x04\0\x05range\x03\0\x08\x01k\x02\x01r\x02\x03keys\x05value\x0a\x04\0\
+\x05check\x03\0\x0b\x01r\x02\x05value\x02\x03ttl\x03\x04\0\x05write\x03\0\x0d\x01\
+q\x02\x03set\x01\x0e\0\x06delete\0\0\x04\0\x06action\x03\0\x0f\x01r\x02\x03keys\x06\
+action\x10\x04\0\x06change\x03\0\x11\x01k\x05\x01j\x01\x13\x01\x01\x01C\x01\x03k\
+eys\0\x14\x04\0\x03get\x01\x15\x01j\0\x01\x01\x01C\x03\x03keys\x05value\x02\x03t\
+tl\x03\0\x16\x04\0\x03set\x01\x17\x01C\x01\x03keys\0\x16\x04\0\x06delete\x01\x18\
+\x01p\x05\x01j\x01\x19\x01\x01\x01C\x01\x05range\x09\0\x1a\x04\0\x04read\x01\x1b\
+\x01ps\x01j\x01\x1c\x01\x01\x01C\x01\x05range\x09\0\x1d\x04\0\x04list\x01\x1e\x01\
+j\x01x\x01\x01\x01C\x03\x03keys\x05deltax\x03ttl\x03\0\x1f\x04\0\x09increment\x01\
+\x20\x01p\x0c\x01p\x12\x01j\x01\x7f\x01\x01\x01C\x02\x06checks!\x07changes\"\0#\x04\
+\0\x06commit\x01$\x03\0\x1amicro:platform/store@0.1.0\x05\x04\x02\x03\0\0\x05cod\
+ec\x02\x03\0\0\x08metadata\x01B\x0e\x02\x03\x02\x01\x05\x04\0\x05codec\x03\0\0\x02\
+\x03\x02\x01\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x08metadata\x03\
+\0\x04\x01ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\x07\x04\0\x07\
+options\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08endpoints\x05\
+codec\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\x03\0\x1bmic\
+ro:platform/client@0.1.0\x05\x07\x01B\x0c\x02\x03\x02\x01\x02\x04\0\x05error\x03\
+\0\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03get\x01\x04\x04\
+\0\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07version\x01\x06\x01\
+C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform/config@0.1.0\
+\x05\x08\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\
+\x01p}\x01r\x05\x02ids\x08positionw\x0ctimestamp-msw\x08metadata\x03\x07payload\x04\
+\x04\0\x05event\x03\0\x05\x01j\x01s\x01\x01\x01C\x03\x05topics\x08metadata\x03\x07\
+payload\x04\0\x07\x04\0\x07publish\x01\x08\x01ks\x01p\x06\x01j\x01\x0a\x01\x01\x01\
+C\x03\x05topics\x05after\x09\x05limity\0\x0b\x04\0\x04read\x01\x0c\x03\0\x1bmicr\
+o:platform/events@0.1.0\x05\x09\x01B\x18\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\
+\0\x01py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\
+\x01o\x02ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08\
+metadata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\
+\x07\x04\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08\
+metadata\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01p\x0f\x01\
+j\x01\x10\x01\x01\x01C\x01\x04names\0\x11\x04\0\x0bget-service\x01\x12\x01ps\x01\
+j\x01\x13\x01\x01\x01C\0\0\x14\x04\0\x0dlist-services\x01\x15\x03\0\x1dmicro:pla\
+tform/registry@0.1.0\x05\x0a\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\
+\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\
+\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\
+\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\x0b\x01B\x12\x02\x03\x02\x01\x02\x04\
+\0\x05error\x03\0\0\x01r\x03\x05tokens\x05fencew\x0aexpires-inw\x04\0\x04lock\x03\
+\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06ttl-msw\x07wait-msw\0\x04\x04\0\
+\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\x04names\x05tokens\x06ttl-msw\0\
+\x06\x04\0\x05renew\x01\x07\x01C\x02\x04names\x05tokens\0\x06\x04\0\x07release\x01\
+\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07wait-msw\0\x04\x04\0\x08campaign\x01\
+\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04names\0\x0b\x04\0\x06leader\x01\x0c\x03\
+\0\x1amicro:platform/locks@0.1.0\x05\x0c\x04\0<micro:platform/service-with-all-o\
+f-its-exports-removed@0.1.0\x04\0\x0b-\x01\0'service-with-all-of-its-exports-rem\
+oved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\
+\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

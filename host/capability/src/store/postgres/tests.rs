@@ -183,7 +183,7 @@ async fn a_cut_connection_that_was_idle_costs_no_call() {
     let own = table();
     assert_eq!(store.increment(&own, b"n", 1, None).await.unwrap(), 1);
     line.cut();
-    tokio::time::sleep(atomic::ASKED_AFTER_IDLE + Duration::from_millis(100)).await;
+    tokio::time::sleep(crate::postgres::ASKED_AFTER_IDLE + Duration::from_millis(100)).await;
     assert_eq!(store.increment(&own, b"n", 1, None).await.unwrap(), 2);
 }
 

@@ -3,7 +3,7 @@
 use micro_api::Error;
 use wasmtime::component::{Linker, Resource};
 
-use super::{Bucket, Seen, is_own, same_in_both};
+use super::{Bucket, Cas, Seen, is_own, same_in_both};
 use crate::{Ctx, Handle, HasCapability, View};
 
 mod generated {
@@ -52,7 +52,7 @@ mod generated {
         ",
         with: {
             "wasi:keyvalue/store.bucket": crate::store::wasi::Bucket,
-            "wasi:keyvalue/atomics.cas": crate::store::wasi::draft2::Cas,
+            "wasi:keyvalue/atomics.cas": crate::store::wasi::Cas,
         },
         imports: { default: async | trappable },
         require_store_data_send: true,
@@ -60,10 +60,6 @@ mod generated {
 }
 
 pub(super) use generated::wasi::keyvalue::{atomics, batch, store};
-
-/// Names one of the instance's [`super::Swaps`].
-#[derive(Debug)]
-pub struct Cas;
 
 type Answer<T> = wasmtime::Result<Result<T, store::Error>>;
 type Cursor = String;

@@ -1,8 +1,10 @@
 //! This process as control sees it: the runtime, the routing snapshot, the logs and the store behind one trait.
 
+mod stats;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -467,35 +469,4 @@ impl micro_control::Node for Node {
     async fn events_groups(&self, namespace: &Namespace, topic: &str) -> Result<Vec<logged::Group>, Error> {
         self.parts.events.groups(namespace, topic).await
     }
-}
-
-impl Node {
-    fn read_stats(&self, service: &ServiceName, known: &Known) -> NodeStats {
-        let stats = self.parts.runtime.stats(&known.revision);
-        let started_ms = known.started_ms;
-        NodeStats {
-            service: service.to_string(),
-            version: known.active.version.clone(),
-            node: known.id.clone(),
-            address: self.parts.address.clone(),
-            started_ms,
-            uptime_ms: micro_db::now_ms().saturating_sub(started_ms).max(0),
-            memory: stats.memory_bytes,
-            threads: stats.instances,
-            gc: 0,
-            requests: stats.requests,
-            errors: stats.errors,
-            cpu_ms: whole(stats.cpu.as_millis()),
-            p50_us: micros(stats.p50),
-            p99_us: micros(stats.p99),
-        }
-    }
-}
-
-fn micros(duration: Duration) -> u64 {
-    whole(duration.as_micros())
-}
-
-fn whole(value: u128) -> u64 {
-    u64::try_from(value).unwrap_or(u64::MAX)
 }

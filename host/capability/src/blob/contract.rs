@@ -8,12 +8,15 @@ use futures::TryStreamExt;
 
 use super::*;
 use crate::context::unix_ms;
+use crate::tests::ran;
 
 fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Objects>) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
     runtime.block_on(check(Arc::new(MemoryObjects::default())));
+    ran("blobs", "memory");
     let folder = tempfile::tempdir().unwrap();
     runtime.block_on(check(Arc::new(Folder::open(folder.path().join("blobs")).unwrap())));
+    ran("blobs", "folder");
 }
 
 async fn put(objects: &dyn Objects, chunks: &[&'static [u8]]) -> ObjectId {

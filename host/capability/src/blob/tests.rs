@@ -62,7 +62,7 @@ fn keys_have_bounds() {
 
 #[tokio::test]
 async fn a_blob_appears_when_it_is_whole() {
-    let Fixture { blobs, .. } = fixture(Limits::default());
+    let Fixture { blobs, folder: _folder, .. } = fixture(Limits::default());
     let own = key("a", "k");
     let mut writing = blobs.create(own.clone(), New::default()).await.unwrap();
     writing.write(Bytes::from_static(b"new")).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_blob_appears_when_it_is_whole() {
 
 #[tokio::test]
 async fn a_wrong_digest_keeps_nothing() {
-    let Fixture { blobs, .. } = fixture(Limits::default());
+    let Fixture { blobs, folder: _folder, .. } = fixture(Limits::default());
     let own = key("a", "k");
     let given = |bytes: &[u8]| New { digest: Some(Sha256::digest(bytes).into()), ..New::default() };
     put(&blobs, own.clone(), given(b"old"), b"old").await.unwrap();
@@ -113,7 +113,8 @@ async fn damage_is_an_error_and_not_other_bytes() {
 
 #[tokio::test]
 async fn limits_hold() {
-    let Fixture { blobs, quotas, .. } = fixture(Limits { blob_bytes: 8, uploads: 1, ..Limits::default() });
+    let Fixture { blobs, quotas, folder: _folder, .. } =
+        fixture(Limits { blob_bytes: 8, uploads: 1, ..Limits::default() });
     let own = key("a", "k");
     assert_eq!(put(&blobs, own.clone(), New::default(), b"nine byte").await, Err(Error::Size(8)));
     let bad = New { content_type: "text/html\r\nX: y".to_owned(), ..New::default() };
@@ -135,7 +136,7 @@ async fn limits_hold() {
 
 #[tokio::test]
 async fn uploads_at_once_do_not_pass_the_plan_together() {
-    let Fixture { blobs, quotas, .. } = fixture(Limits::default());
+    let Fixture { blobs, quotas, folder: _folder, .. } = fixture(Limits::default());
     quotas.set(HashMap::from([(namespace("a"), 5)]));
     let mut both = Vec::new();
     for name in ["one", "two"] {
@@ -168,7 +169,7 @@ async fn the_sweep_removes_what_no_row_names() {
 
 #[tokio::test]
 async fn blobs_are_listed_by_prefix_and_page() {
-    let Fixture { blobs, .. } = fixture(Limits::default());
+    let Fixture { blobs, folder: _folder, .. } = fixture(Limits::default());
     for name in ["b/2", "b/1", "b%", "c", "a"] {
         put(&blobs, key("a", name), New::default(), b"x").await.unwrap();
         put(&blobs, key("b", "b/0"), New::default(), b"x").await.unwrap();
@@ -185,7 +186,8 @@ async fn blobs_are_listed_by_prefix_and_page() {
 
 #[tokio::test]
 async fn one_namespace_does_not_take_all_places() {
-    let Fixture { blobs, .. } = fixture(Limits { uploads: 3, uploads_own: 2, ..Limits::default() });
+    let Fixture { blobs, folder: _folder, .. } =
+        fixture(Limits { uploads: 3, uploads_own: 2, ..Limits::default() });
     let begin = async |space: &str| blobs.create(key(space, "k"), New::default()).await;
     let (one, two) = (begin("a").await.unwrap(), begin("a").await.unwrap());
     assert_eq!(begin("a").await.unwrap_err(), Error::Busy);

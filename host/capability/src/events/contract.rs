@@ -8,14 +8,17 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
+use crate::tests::ran;
 
 /// Runs a check on each backend, a fresh one each.
 fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>, Arc<Plans>) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    for config in [SqliteConfig::memory(), SqliteConfig::new(folder.path().to_owned())] {
+    let on_disk = SqliteConfig::new(folder.path().to_owned());
+    for (name, config) in [("memory", SqliteConfig::memory()), ("SQLite", on_disk)] {
         let config = SqliteConfig { sweep_every: Duration::from_millis(50), plans: Arc::default(), ..config };
         runtime.block_on(check(Sqlite::open(&config).unwrap(), Arc::clone(&config.plans)));
+        ran("events", name);
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::Scope;
+use crate::tests::ran;
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(1);
@@ -19,8 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
     runtime.block_on(check(Arc::<Memory>::default()));
+    ran("locks", "memory");
     if let Ok(url) = std::env::var("MICRO_TEST_POSTGRES") {
         runtime.block_on(on_postgres(&url, &check));
+        ran("locks", "PostgreSQL");
     }
 }
 

@@ -38,8 +38,19 @@ struct Board {
 
 /// Runs what is due until `stop`; what is under way then is given up, and another node may begin it again.
 pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
+    if let Some(board) = open(&control, &stop).await {
+        watch(&control, board, &stop).await;
+    }
+    // Also where the process stops before it has begun: a run by hand may be under way.
+    let held = control.runs.stop_all();
+    if let Err(error) = control.db.release_runs(&held).await {
+        tracing::warn!(error = chain(&error), "Runs of schedules were not given up");
+    }
+}
+
+/// Runs what is due, until `stop`.
+async fn watch(control: &Arc<Control>, mut board: Board, stop: &CancellationToken) {
     let mut changes = control.changes();
-    let Some(mut board) = open(&control, &stop).await else { return };
     let mut beaten: Option<Instant> = None;
     loop {
         changes.mark_unchanged();
@@ -47,11 +58,11 @@ pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
         let mut wait = BEAT;
         if beaten.is_none_or(|at| at.elapsed() >= BEAT) {
             beaten = Some(Instant::now());
-            if let Err(error) = beat(&control, &board).await {
+            if let Err(error) = beat(control, &board).await {
                 tracing::warn!(error = chain(&error), "Runs of schedules cannot be looked after");
             }
         }
-        match board.round(&control).await {
+        match board.round(control).await {
             Ok(next) => wait = wait.min(next),
             Err(error) => {
                 tracing::warn!(error = chain(&error), "A tick of a schedule cannot be claimed");
@@ -60,16 +71,12 @@ pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
         }
         let to_beat = beaten.map_or(BEAT, |at| BEAT.saturating_sub(at.elapsed()));
         tokio::select! {
-            () = stop.cancelled() => break,
+            () = stop.cancelled() => return,
             () = tokio::time::sleep(wait.min(to_beat)) => {}
             () = control.runs.ended() => {}
             // Ends only with a change: the sender lives in `control`.
             _ = changes.changed() => {}
         }
-    }
-    let held = control.runs.stop_all();
-    if let Err(error) = control.db.release_runs(&held).await {
-        tracing::warn!(error = chain(&error), "Runs of schedules were not given up");
     }
 }
 

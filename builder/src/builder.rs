@@ -58,8 +58,9 @@ impl Builder {
         // First what earlier builders left running, then what it might still write to.
         host.reap().await;
         let folders = Folders::open(&config.data)?;
-        let store =
-            Store::open(&micro_artifact::Config::Filesystem { folder: config.data.join("artifacts") })?;
+        let artifacts =
+            micro_artifact::Config::of(config.data.join("artifacts"), config.artifacts.as_deref())?;
+        let store = Store::open(&artifacts)?;
         let key = Key::open(&config.data.join("artifact.key"))?;
         let sdk = match export_sdk(&config.micro, &folders.build().join("sdk")).await {
             Ok(sdk) => Some(sdk),

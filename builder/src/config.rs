@@ -42,6 +42,10 @@ pub(crate) struct Options {
     /// Database of the control plane. Default: `sqlite://<data>/control.db`.
     #[arg(long, env = "MICRO_DB")]
     db: Option<String>,
+    /// Where artifacts lie that several nodes share: `s3://bucket/prefix?endpoint=https://host&region=name`, with the key
+    /// in `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. Default: `<data>/artifacts`.
+    #[arg(long, env = "MICRO_ARTIFACTS")]
+    artifacts: Option<String>,
     /// The `micro` binary. Default: the one beside this program.
     #[arg(long, env = "MICRO_BINARY")]
     micro: Option<PathBuf>,
@@ -118,6 +122,7 @@ pub(crate) struct Options {
 pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) db: String,
+    pub(crate) artifacts: Option<String>,
     pub(crate) micro: PathBuf,
     /// This program.
     pub(crate) builder: PathBuf,
@@ -171,6 +176,7 @@ impl Options {
         let system = CA_FILES.iter().map(PathBuf::from).find(|path| path.is_file());
         Ok(Config {
             db: self.db.clone().unwrap_or_else(|| format!("sqlite://{}/control.db", data.display())),
+            artifacts: self.artifacts.clone(),
             micro: self.micro.clone().unwrap_or(beside),
             builder,
             toolchain: self.toolchain.clone(),

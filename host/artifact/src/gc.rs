@@ -35,6 +35,7 @@ pub fn collect(store: &Store, key: &Key, live: &HashSet<Digest>, age: Duration) 
         store.remove(&digest)?;
         collected.removed += 1;
     }
+    store.collect_shared(&keep, age)?;
     Ok(collected)
 }
 

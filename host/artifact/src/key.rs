@@ -31,6 +31,30 @@ impl Key {
         }
     }
 
+    /// As [`Key::open`], but a key that is made has these bytes: those of the other nodes.
+    ///
+    /// Fails when another key is there.
+    pub fn open_shared(path: &Path, bytes: [u8; KEY_BYTES]) -> Result<Self, Error> {
+        let found = match Self::read(path) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Self::write(path, &bytes)?;
+                Self::read(path)?
+            }
+            other => other?,
+        };
+        if found.0 != bytes {
+            let problem =
+                "is not the key of the other nodes: move it away, and what this node built is built again";
+            return Err(Error::Key { path: path.to_owned(), problem });
+        }
+        Ok(found)
+    }
+
+    /// The key itself, to be sealed for other nodes.
+    pub fn expose(&self) -> &[u8; KEY_BYTES] {
+        &self.0
+    }
+
     fn read(path: &Path) -> Result<Self, Error> {
         let mut file = std::fs::File::open(path).map_err(io("open", path))?;
         let mode = file.metadata().map_err(io("look at", path))?.permissions().mode();
@@ -47,19 +71,28 @@ impl Key {
         Ok(Self(key))
     }
 
-    /// Writes a new key beside `path` and links it in, so that nobody ever sees half a key.
     fn create(path: &Path) -> Result<(), Error> {
+        Self::write(path, &Self::random()?)
+    }
+
+    /// Bytes of a new key.
+    pub fn random() -> Result<[u8; KEY_BYTES], Error> {
         let mut bytes = [0; KEY_BYTES];
         rand::rngs::OsRng
             .try_fill_bytes(&mut bytes)
-            .map_err(|error| io("draw random bytes for", path)(std::io::Error::other(error)))?;
+            .map_err(|error| io("draw", Path::new("random bytes"))(std::io::Error::other(error)))?;
+        Ok(bytes)
+    }
+
+    /// Writes a key beside `path` and links it in, so that nobody ever sees half a key.
+    fn write(path: &Path, bytes: &[u8; KEY_BYTES]) -> Result<(), Error> {
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
         let partial = tempfile::Builder::new()
             .prefix(".key-")
             .permissions(std::fs::Permissions::from_mode(0o600))
             .tempfile_in(folder)
             .map_err(io("create a key in", folder))?;
-        partial.as_file().write_all(&bytes).map_err(io("write", path))?;
+        partial.as_file().write_all(bytes).map_err(io("write", path))?;
         partial.as_file().sync_all().map_err(io("sync", path))?;
         match partial.persist_noclobber(path) {
             Ok(_) => sync_folder(folder),
@@ -101,6 +134,18 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nodes_have_one_key() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (one, other) = (scratch.path().join("one"), scratch.path().join("other"));
+        let first = Key::open(&one).unwrap();
+        let second = Key::open_shared(&other, *first.expose()).unwrap();
+        assert_eq!(first.sign(b"x"), second.sign(b"x"));
+        assert_eq!(Key::open(&other).unwrap().sign(b"x"), second.sign(b"x"));
+        let refused = Key::open_shared(&one, [7; KEY_BYTES]).unwrap_err().to_string();
+        assert!(refused.contains("not the key of the other nodes"), "{refused}");
+    }
 
     #[test]
     fn the_key_is_made_once_and_kept() {

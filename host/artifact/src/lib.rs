@@ -7,6 +7,7 @@ mod digest;
 mod gc;
 mod key;
 mod manifest;
+mod remote;
 mod store;
 mod verify;
 
@@ -14,6 +15,7 @@ pub use digest::{Digest, DigestError, Hasher};
 pub use gc::{Collected, collect, reachable};
 pub use key::Key;
 pub use manifest::{Code, Codec, Exports, Package, RevisionManifest, Wasi};
+pub use remote::{Remote, RemoteFile};
 pub use store::{Config, Hold, Store};
 pub use verify::{VerifiedArtifact, publish, read_manifest, verify};
 
@@ -30,6 +32,14 @@ pub enum Error {
         path: PathBuf,
         #[source]
         source: std::io::Error,
+    },
+    /// The store that nodes share refused, or cannot be reached.
+    #[error("{doing} {name} in the bucket: {reason}")]
+    Remote {
+        /// What was being done, "read", "write".
+        doing: &'static str,
+        name: String,
+        reason: String,
     },
     /// Nothing is stored under the digest.
     #[error("no artifact {0}")]

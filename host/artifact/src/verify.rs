@@ -44,6 +44,8 @@ pub fn publish(store: &Store, key: &Key, manifest: &RevisionManifest) -> Result<
         if !store.contains(digest) {
             return Err(Error::Missing(*digest));
         }
+        // It may lie in the bucket for long, needed by nobody until now.
+        store.share(digest)?;
     }
     // Struct fields keep their order and maps are sorted, so equal manifests have equal bytes.
     let json = serde_json::to_vec(manifest).map_err(Error::Manifest)?;

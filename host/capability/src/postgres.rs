@@ -3,6 +3,8 @@
 //! A connection that broke is replaced and the call tried again, so only calls that may be made twice belong here.
 
 mod failure;
+#[cfg(test)]
+pub(crate) mod server;
 mod setup;
 
 use std::future::Future;

@@ -40,7 +40,7 @@ pub use plan::{
     BillingError, BillingProvider, FREE, Invoice, Line, Load, Maxima, NoBilling, OPERATOR, Plan, PlanError,
     Plans, Prices,
 };
-pub use seal::keys_of;
+pub use seal::{keys_of, platform_key};
 pub use vault::Vault;
 
 #[cfg(test)]

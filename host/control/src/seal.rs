@@ -22,6 +22,11 @@ pub(crate) fn config_key(namespace: &str) -> String {
     format!("config_documents.sealed_key {namespace}")
 }
 
+/// What a key that all nodes share is sealed as.
+pub fn platform_key(name: &str) -> String {
+    format!("platform_keys.sealed_key {name}")
+}
+
 /// Ids of the master keys that these values are sealed by.
 pub fn keys_of(sealed: &[Sealed]) -> BTreeSet<String> {
     sealed.iter().filter_map(|sealed| sealed_by(&sealed.value).ok()).map(str::to_owned).collect()
@@ -47,6 +52,7 @@ fn anew(sealer: &Sealer, sealed: &Sealed) -> Result<Option<String>, CredentialsE
         Place::SigningKey => ("a signing key", SIGNING_KEY.to_owned()),
         Place::SecondFactor => ("a second factor", second_factor(&sealed.id)),
         Place::Successor => ("a refresh token", SUCCESSOR.to_owned()),
+        Place::PlatformKey => ("a key of the platform", platform_key(&sealed.id)),
         Place::ConfigKey => ("the key of a namespace's secrets", config_key(&sealed.id)),
     };
     match sealer.open(&context, &sealed.value) {

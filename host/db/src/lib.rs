@@ -40,6 +40,7 @@ pub mod ledger;
 pub mod members;
 pub mod operator;
 pub mod people;
+mod platform_keys;
 pub mod profile;
 pub mod projects;
 pub mod prune;

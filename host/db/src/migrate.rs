@@ -72,6 +72,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0009_external.sql"),
         postgres: include_str!("../migrations/postgres/0009_external.sql"),
     },
+    Step {
+        number: 10,
+        name: "platform_keys",
+        sqlite: include_str!("../migrations/sqlite/0010_platform_keys.sql"),
+        postgres: include_str!("../migrations/postgres/0010_platform_keys.sql"),
+    },
 ];
 
 /// Excludes other migrations of the same database.

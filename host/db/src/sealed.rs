@@ -17,6 +17,8 @@ pub enum Place {
     Successor,
     /// The key that a namespace's secrets are sealed by; the id is the namespace.
     ConfigKey,
+    /// A key that all nodes share; the id is its name.
+    PlatformKey,
 }
 
 /// A sealed value.
@@ -75,7 +77,9 @@ fn select() -> Query {
          SELECT CAST('successor' AS TEXT), digest, sealed_successor FROM refresh_tokens
            WHERE sealed_successor <> '' AND rotated_ms >= $2
          UNION ALL
-         SELECT CAST('config_key' AS TEXT), namespace, sealed_key FROM config_documents WHERE sealed_key <> ''",
+         SELECT CAST('config_key' AS TEXT), namespace, sealed_key FROM config_documents WHERE sealed_key <> ''
+         UNION ALL
+         SELECT CAST('platform_key' AS TEXT), name, sealed_key FROM platform_keys",
     );
     let now = now_ms();
     select.bind(now).bind(now - REPEAT_MS)
@@ -87,6 +91,7 @@ fn known(rows: Vec<Row>) -> Result<Vec<Sealed>, Error> {
         "second_factor" => Ok(Place::SecondFactor),
         "successor" => Ok(Place::Successor),
         "config_key" => Ok(Place::ConfigKey),
+        "platform_key" => Ok(Place::PlatformKey),
         other => Err(Error::Malformed { what: "place", text: other.to_owned() }),
     };
     rows.into_iter().map(|(text, id, value)| Ok(Sealed { place: place(&text)?, id, value })).collect()
@@ -122,6 +127,10 @@ async fn replace(tx: &mut Tx, sealed: &Sealed, value: String) -> Result<u64, Err
         Place::ConfigKey => query(
             "config_documents.reseal",
             "UPDATE config_documents SET sealed_key = $3 WHERE namespace = $1 AND sealed_key = $2",
+        ),
+        Place::PlatformKey => query(
+            "platform_keys.reseal",
+            "UPDATE platform_keys SET sealed_key = $3 WHERE name = $1 AND sealed_key = $2",
         ),
         Place::Successor => query(
             "refresh_tokens.reseal",

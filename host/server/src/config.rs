@@ -114,6 +114,11 @@ pub(crate) struct Options {
     /// Where events are kept: `sqlite`, in `<data>/events`, or `memory`, where they are gone with the process.
     #[arg(long, env = "MICRO_EVENTS", default_value = "sqlite")]
     pub(crate) events: String,
+    /// Where artifacts and uploaded sources lie that several nodes share:
+    /// `s3://bucket/prefix?endpoint=https://host&region=name`, with the key in `AWS_ACCESS_KEY_ID` and
+    /// `AWS_SECRET_ACCESS_KEY`. Default: `<data>`.
+    #[arg(long, env = "MICRO_ARTIFACTS")]
+    pub(crate) artifacts: Option<String>,
     /// Let services with a grant reach loopback addresses. For development.
     #[arg(long = "allow_loopback", alias = "allow-loopback", env = "MICRO_ALLOW_LOOPBACK")]
     pub(crate) allow_loopback: bool,

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use micro_artifact::Key;
 use micro_auth::{MasterKey, Sealer};
 use micro_db::Db;
 
@@ -15,6 +16,10 @@ use crate::config::Options;
 
 /// The file in the data folder.
 pub(crate) const FILE_NAME: &str = "master.key";
+/// The file in the data folder of the key that signs revisions.
+pub(crate) const ARTIFACT_KEY: &str = "artifact.key";
+/// Its name among the keys that nodes share.
+const ARTIFACT_KEY_NAME: &str = "artifact";
 /// Far above what a key needs.
 const FILE_BYTES_MAX: u64 = 4 * 1024;
 
@@ -42,6 +47,24 @@ pub(crate) async fn sealer(options: &Options, data: &Path, db: &Db) -> Result<Ar
         previous.push(read(path)?);
     }
     Ok(Arc::new(Sealer::new(current, previous)))
+}
+
+/// The key that signs revisions on all nodes that share artifacts: the first one's, sealed in the database.
+pub(crate) async fn shared_artifact_key(data: &Path, db: &Db, sealer: &Sealer) -> Result<Key> {
+    let path = data.join(ARTIFACT_KEY);
+    let place = micro_control::platform_key(ARTIFACT_KEY_NAME);
+    let kept = match db.platform_key(ARTIFACT_KEY_NAME).await.context("look for the artifact key")? {
+        Some(sealed) => sealed,
+        None => {
+            // This node's own, or what another one that starts at the same time was faster to keep.
+            let own = if path.exists() { *Key::open(&path)?.expose() } else { Key::random()? };
+            let sealed = sealer.seal(&place, &own);
+            db.keep_platform_key(ARTIFACT_KEY_NAME, &sealed).await.context("keep the artifact key")?
+        }
+    };
+    let plain = sealer.open(&place, &kept).context("open the artifact key")?;
+    let bytes = plain.as_slice().try_into().context("the artifact key has another length")?;
+    Ok(Key::open_shared(&path, bytes)?)
 }
 
 /// The key of the environment, of the file that the operator names, or of the data folder if one is there.

@@ -92,7 +92,8 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let broker = Arc::new(broker::Memory::new(broker::MemoryConfig::default()));
     let sync = locks(&options).await?;
     let events = open_events(&options, &data)?;
-    let configs = Configs::open(db.clone(), sealer).await.context("read the configuration's counter")?;
+    let configs =
+        Configs::open(db.clone(), Arc::clone(&sealer)).await.context("read the configuration's counter")?;
     let blobs = blobs::open(&data, db.clone(), Arc::clone(&meters.blobs))?;
     let capabilities = Arc::new(Capabilities {
         blobs: Arc::clone(&blobs),
@@ -112,9 +113,11 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let pumps = broker::Broker::new(broker.clone(), dispatcher.clone(), Arc::clone(&logs));
     let consumers = events::Consumers::new(Arc::clone(&events), dispatcher.clone(), Arc::clone(&logs));
 
-    let artifacts = Store::open(&micro_artifact::Config::Filesystem { folder: data.join("artifacts") })
-        .context("open the artifact store")?;
-    let key = Key::open(&data.join("artifact.key")).context("open the artifact key")?;
+    let artifacts = open_artifacts(&options, &data).await?;
+    let key = match artifacts.remote() {
+        Some(_) => secrets::shared_artifact_key(&data, &db, &sealer).await,
+        None => Key::open(&data.join(secrets::ARTIFACT_KEY)).context("open the artifact key"),
+    }?;
     let node = Arc::new(Node::new(Parts {
         runtime: Arc::clone(&runtime),
         logs: Arc::clone(&logs),
@@ -255,6 +258,14 @@ async fn store(options: &Options, data: &std::path::Path, meters: &Meters) -> Re
     })
 }
 
+async fn open_artifacts(options: &Options, data: &std::path::Path) -> Result<Store> {
+    let (folder, url) = (data.join("artifacts"), options.artifacts.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        Store::open(&micro_artifact::Config::of(folder, url.as_deref())?)
+    });
+    opened.await.context("open the artifact store")?.context("open the artifact store")
+}
+
 async fn locks(options: &Options) -> Result<Arc<dyn sync::Backend>> {
     Ok(match (options.sync.as_str(), options.sync_url()) {
         ("postgres", Some(url)) => {
@@ -285,12 +296,16 @@ fn runtime_config(options: &Options) -> micro_runtime::Config {
 fn builder_command(options: &Options, data: &std::path::Path, db: String) -> Result<BuilderCommand> {
     let program = std::env::current_exe().context("find this program")?;
     let folder = program.parent().context("find this program's folder")?;
+    let mut flags = options.builder_flags.clone();
+    if let Some(url) = &options.artifacts {
+        flags.push(format!("--artifacts={url}"));
+    }
     Ok(BuilderCommand {
         program: folder.join("micro-builder"),
         data: data.to_owned(),
         db,
         micro: folder.join("micro"),
-        flags: options.builder_flags.clone(),
+        flags,
     })
 }
 

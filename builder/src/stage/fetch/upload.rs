@@ -1,6 +1,7 @@
 //! An archive that was sent ahead.
 
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 use micro_api::deployment::Stage;
 
@@ -25,7 +26,7 @@ pub(super) async fn run(
     let builder = build.builder;
     let named = !upload.is_empty() && upload.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let given = builder.config.data.join("uploads").join(format!("{upload}.tar.gz"));
-    if !named || !given.is_file() {
+    if !named || !(given.is_file() || fetch(build, upload, &given).await?) {
         return Err(Error::missing("the upload has expired: send the source again"));
     }
     let owner = builder.folders.cargo(build.namespace)?;
@@ -77,4 +78,26 @@ pub(super) async fn run(
     let key = key(build, &content.doing("hash the source")?.to_string(), &folder);
     let known = known(build, &key).await?;
     Ok(Fetched { root, folder, commit: None, key, known })
+}
+
+/// Takes over what another node was sent; false: nobody was.
+async fn fetch(build: &Build<'_>, upload: &str, to: &Path) -> Result<bool, Error> {
+    let Some(remote) = build.builder.store.remote().cloned() else { return Ok(false) };
+    let (name, to) = (format!("uploads/{upload}.tar.gz"), to.to_owned());
+    let fetched = tokio::task::spawn_blocking(move || {
+        let folder = to.parent().unwrap_or_else(|| Path::new("."));
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .doing("make the folder of uploads")?;
+        let partial = tempfile::NamedTempFile::new_in(folder).doing("make a file for an upload")?;
+        let file = partial.reopen().doing("open the file of an upload")?;
+        let found = remote.fetch(&name, file)?;
+        if found {
+            partial.persist(&to).map_err(|error| error.error).doing("rename an upload")?;
+        }
+        Ok(found)
+    });
+    fetched.await.doing("fetch an upload of another node")?
 }

@@ -39,12 +39,20 @@ impl Filesystem {
     }
 
     pub(super) fn put(&self, from: &mut dyn Read) -> Result<Digest, Error> {
-        let partial = tempfile::Builder::new()
-            .prefix(PARTIAL)
-            .permissions(Permissions::from_mode(0o600))
-            .tempfile_in(&self.folder)
-            .map_err(io("create a file in", &self.folder))?;
+        self.keep(from, None)
+    }
+
+    /// Keeps what has this digest, and nothing else.
+    pub(super) fn put_only(&self, from: &mut dyn Read, digest: &Digest) -> Result<(), Error> {
+        self.keep(from, Some(digest)).map(drop)
+    }
+
+    fn keep(&self, from: &mut dyn Read, only: Option<&Digest>) -> Result<Digest, Error> {
+        let partial = self.partial()?;
         let digest = copy(from, partial.as_file()).map_err(io("write", partial.path()))?;
+        if let Some(only) = only.filter(|only| **only != digest) {
+            return Err(Error::Damaged(*only));
+        }
         let path = self.path(&digest);
         if path.exists() {
             return Ok(digest);
@@ -54,6 +62,15 @@ impl Filesystem {
         sync_folder(&self.folder)?;
         self.remember(digest);
         Ok(digest)
+    }
+
+    /// A file to write to, that goes unless it is renamed.
+    pub(super) fn partial(&self) -> Result<tempfile::NamedTempFile, Error> {
+        tempfile::Builder::new()
+            .prefix(PARTIAL)
+            .permissions(Permissions::from_mode(0o600))
+            .tempfile_in(&self.folder)
+            .map_err(io("create a file in", &self.folder))
     }
 
     pub(super) fn get(&self, digest: &Digest) -> Result<Vec<u8>, Error> {

@@ -75,3 +75,44 @@ fn nothing_is_collected_while_somebody_holds_the_store() {
     assert_eq!(collect().removed, 1);
     assert!(!store.contains(&digest));
 }
+
+#[test]
+fn what_one_node_puts_another_one_has() {
+    let scratch = tempfile::tempdir().unwrap();
+    let remote = crate::remote::tests::bucket();
+    let node = |name: &str| {
+        let config = Config::Shared { folder: scratch.path().join(name), remote: remote.clone() };
+        Store::open(&config).unwrap()
+    };
+    let (one, other) = (node("one"), node("other"));
+    let digest = one.put(b"code").unwrap();
+    assert!(!other.path(&digest).exists(), "nothing is fetched before it is needed");
+    other.check(&digest).unwrap();
+    assert_eq!(std::fs::read(other.path(&digest)).unwrap(), b"code");
+    assert_eq!(node("third").get(&digest).unwrap(), b"code");
+    assert_eq!(node("fourth").size(&digest).unwrap(), 4);
+    assert!(node("fifth").contains(&digest) && !other.contains(&Digest::of(b"nothing")));
+
+    // What is not what its name says is not taken.
+    let evil = scratch.path().join("evil");
+    std::fs::write(&evil, b"evil").unwrap();
+    let wanted = Digest::of(b"wanted");
+    remote.put(&name(&wanted), &evil).unwrap();
+    assert!(matches!(other.check(&wanted), Err(Error::Damaged(damaged)) if damaged == wanted));
+    assert!(!other.path(&wanted).exists());
+}
+
+#[test]
+fn what_nobody_needs_goes_from_the_bucket_when_it_is_old() {
+    let scratch = tempfile::tempdir().unwrap();
+    let remote = crate::remote::tests::bucket();
+    let store =
+        Store::open(&Config::Shared { folder: scratch.path().to_owned(), remote: remote.clone() }).unwrap();
+    let (kept, gone) = (store.put(b"kept").unwrap(), store.put(b"gone").unwrap());
+    let keep = HashSet::from([kept]);
+    assert_eq!(store.collect_shared(&keep, Duration::from_secs(3_600)).unwrap(), 0);
+    assert_eq!(store.collect_shared(&keep, Duration::ZERO).unwrap(), 1);
+    let left: Vec<String> = remote.list(ARTIFACTS).unwrap().into_iter().map(|file| file.name).collect();
+    assert_eq!(left, [kept.hex()]);
+    assert!(store.path(&gone).exists(), "the file of this machine is collected by itself");
+}

@@ -2,10 +2,15 @@
 
 use std::ops::{Bound, ControlFlow};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::backend::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, SCAN_KEYS_MAX};
-use super::{Error, Page, Range, Record, Want};
+use super::{Error, Page, Range, Record, TableKey, Want};
+use crate::context::unix_ms;
+
+/// Keys that a walk over a server's keys reads at once.
+pub(crate) const WINDOW: usize = BATCH_RECORDS_MAX + 24;
 
 /// Where the walk begins: the first key that can match.
 pub(crate) fn start(range: &Range) -> Bound<&[u8]> {
@@ -89,6 +94,63 @@ impl<'a> Cut<'a> {
     pub(crate) fn finish(self) -> Page {
         self.page
     }
+}
+
+/// A key of a window, the bytes of its value, and the milliseconds that are left to it.
+pub(crate) type Glimpse = (Vec<u8>, u64, Option<i64>);
+
+/// A backend that is asked over a network: it shows its keys a window at a time, and values apart.
+#[async_trait]
+pub(crate) trait Windows {
+    /// At most [`WINDOW`] keys from `from` on, below `end`, in order; fewer only where there are no more.
+    async fn window(
+        &self,
+        table: &TableKey,
+        from: Bound<&[u8]>,
+        end: Option<&[u8]>,
+    ) -> Result<Vec<Glimpse>, Error>;
+
+    /// Puts the values of a page's records in; one that went meanwhile is left out.
+    async fn fill(&self, table: &TableKey, page: &mut Page) -> Result<(), Error>;
+}
+
+/// Walks over windows until the page is full.
+pub(crate) async fn walk(
+    windows: &impl Windows,
+    table: &TableKey,
+    range: &Range,
+    want: Want,
+) -> Result<Page, Error> {
+    let end = end(&range.prefix);
+    // One moment for the page and for what is left to its records: else time that passes between would bring back what
+    // has just expired.
+    let now_ms = unix_ms();
+    let mut cut = Cut::new(range, want, now_ms);
+    let mut from: Option<Vec<u8>> = None;
+    'walk: loop {
+        let bound = from.as_deref().map_or_else(|| start(range), Bound::Excluded);
+        let window = windows.window(table, bound, end.as_deref()).await?;
+        for (key, value_bytes, left_ms) in &window {
+            let candidate = Candidate {
+                key,
+                value_bytes: usize::try_from(*value_bytes).unwrap_or(0),
+                expires_ms: left_ms.map(|left| now_ms.saturating_add_signed(left)),
+            };
+            let taken = cut.offer(&candidate, || Ok((Bytes::copy_from_slice(key), Bytes::new())))?;
+            if taken == ControlFlow::Break(()) {
+                break 'walk;
+            }
+        }
+        if window.len() < WINDOW {
+            break;
+        }
+        from = window.into_iter().next_back().map(|(key, ..)| key);
+    }
+    let mut page = cut.finish();
+    if want == Want::Records && !page.records.is_empty() {
+        windows.fill(table, &mut page).await?;
+    }
+    Ok(page)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -22,15 +22,13 @@ use sqlx::postgres::PgPool;
 
 use super::backend::check_key;
 use super::books::Books;
-use super::page::{Candidate, Cut, end, start};
+use super::page::{Glimpse, WINDOW, Windows, walk};
 use super::transaction::{Change, Check};
 use super::writes::Writes;
-use super::{BATCH_RECORDS_MAX, Backend, Error, Page, Range, Record, TableKey, Want, Write};
+use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
 use crate::postgres::{Server, ServerConfig};
 
-/// Keys that a scan reads at once.
-const WINDOW: usize = BATCH_RECORDS_MAX + 24;
 /// Records that one sweep removes.
 const SWEEP: i64 = 1_000;
 const TABLES_MAX: i64 = 10_000;
@@ -185,14 +183,16 @@ impl Postgres {
         }
         Ok(())
     }
+}
 
-    /// Keys of a walk after `from`, in order, with the size of their values and the time that is left to them.
+#[async_trait]
+impl Windows for Postgres {
     async fn window(
         &self,
         table: &TableKey,
         from: Bound<&[u8]>,
         end: Option<&[u8]>,
-    ) -> Result<Vec<(Vec<u8>, i32, Option<i64>)>, Error> {
+    ) -> Result<Vec<Glimpse>, Error> {
         let (from, inclusive) = match from {
             Bound::Included(key) => (key, true),
             Bound::Excluded(key) => (key, false),
@@ -200,17 +200,17 @@ impl Postgres {
         };
         // Two texts: with an end that may be missing the server would read on to the end of the table.
         let text = if end.is_some() {
-            "SELECT key, octet_length(value), expires_ms - now_ms() FROM records
+            "SELECT key, octet_length(value)::bigint, expires_ms - now_ms() FROM records
              WHERE namespace = $1 AND table_name = $2 AND key >= $3 AND ($4 OR key <> $3) AND key < $6
              ORDER BY key LIMIT $5"
         } else {
-            "SELECT key, octet_length(value), expires_ms - now_ms() FROM records
+            "SELECT key, octet_length(value)::bigint, expires_ms - now_ms() FROM records
              WHERE namespace = $1 AND table_name = $2 AND key >= $3 AND ($4 OR key <> $3)
              ORDER BY key LIMIT $5"
         };
         let limit = i64::try_from(WINDOW).unwrap_or(i64::MAX);
-        self.retried(|| {
-            let found = sqlx::query_as::<_, (Vec<u8>, i32, Option<i64>)>(text)
+        let found = self.retried(|| {
+            let found = sqlx::query_as::<_, (Vec<u8>, i64, Option<i64>)>(text)
                 .bind(table.namespace().as_str())
                 .bind(table.table())
                 .bind(from)
@@ -218,11 +218,11 @@ impl Postgres {
                 .bind(limit);
             let found = if let Some(end) = end { found.bind(end) } else { found };
             found.fetch_all(&self.pool)
-        })
-        .await
+        });
+        let glimpse = |(key, bytes, left_ms)| (key, u64::try_from::<i64>(bytes).unwrap_or(0), left_ms);
+        Ok(found.await?.into_iter().map(glimpse).collect())
     }
 
-    /// Puts the values of a page's records in; one that went meanwhile is left out.
     async fn fill(&self, table: &TableKey, page: &mut Page) -> Result<(), Error> {
         let keys: Vec<&[u8]> = page.records.iter().map(|record| record.key.as_ref()).collect();
         let found = self.retried(|| {
@@ -324,36 +324,7 @@ impl Backend for Postgres {
     }
 
     async fn scan(&self, table: &TableKey, range: Range, want: Want) -> Result<Page, Error> {
-        let end = end(&range.prefix);
-        // One moment for the page and for what is left to its records: else time that passes between would bring back
-        // what has just expired.
-        let now_ms = unix_ms();
-        let mut cut = Cut::new(&range, want, now_ms);
-        let mut from: Option<Vec<u8>> = None;
-        'walk: loop {
-            let bound = from.as_deref().map_or_else(|| start(&range), Bound::Excluded);
-            let window = self.window(table, bound, end.as_deref()).await?;
-            for (key, value_bytes, left_ms) in &window {
-                let candidate = Candidate {
-                    key,
-                    value_bytes: usize::try_from(*value_bytes).unwrap_or(0),
-                    expires_ms: left_ms.map(|left| now_ms.saturating_add_signed(left)),
-                };
-                let taken = cut.offer(&candidate, || Ok((Bytes::copy_from_slice(key), Bytes::new())))?;
-                if taken == ControlFlow::Break(()) {
-                    break 'walk;
-                }
-            }
-            if window.len() < WINDOW {
-                break;
-            }
-            from = window.into_iter().next_back().map(|(key, ..)| key);
-        }
-        let mut page = cut.finish();
-        if want == Want::Records && !page.records.is_empty() {
-            self.fill(table, &mut page).await?;
-        }
-        Ok(page)
+        walk(self, table, &range, want).await
     }
 
     async fn tables(&self, namespace: &Namespace) -> Result<Vec<String>, Error> {

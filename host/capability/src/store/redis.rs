@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::future::Future;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -21,17 +21,15 @@ use micro_api::name::Namespace;
 
 use super::backend::check_key;
 use super::books::Books;
-use super::page::{Candidate, Cut, end, start};
+use super::page::{Glimpse, WINDOW, Windows, walk};
 use super::transaction::{self, Change, Check};
 use super::writes::Writes;
-use super::{BATCH_RECORDS_MAX, Backend, Error, Page, Range, Record, TableKey, Want, Write};
+use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
 use crate::redis::{Call, Failure, Redis as Server, RedisConfig, Script};
 use names::Names;
 use scripts::Scripts;
 
-/// Keys that a scan reads at once.
-const WINDOW: usize = BATCH_RECORDS_MAX + 24;
 /// Records that one sweep of a table removes, and tables that are looked at at once.
 const SWEEP: usize = 1_000;
 const SWEEP_TABLES: usize = 64;
@@ -163,14 +161,16 @@ impl Redis {
         }
         Ok(())
     }
+}
 
-    /// Keys of a walk after `from`, in order, with the size of their values and the time that is left to them.
+#[async_trait]
+impl Windows for Redis {
     async fn window(
         &self,
         table: &TableKey,
         from: Bound<&[u8]>,
         end: Option<&[u8]>,
-    ) -> Result<Vec<(Vec<u8>, u64, Option<i64>)>, Error> {
+    ) -> Result<Vec<Glimpse>, Error> {
         let from = match from {
             Bound::Included(key) => [b"[", key].concat(),
             Bound::Excluded(key) => [b"(", key].concat(),
@@ -183,7 +183,6 @@ impl Redis {
         Ok(keys.into_iter().zip(lengths).zip(left).map(|((key, length), left)| (key, length, left)).collect())
     }
 
-    /// Puts the values of a page's records in; one that went meanwhile is left out.
     async fn fill(&self, table: &TableKey, page: &mut Page) -> Result<(), Error> {
         let mut call = ::redis::cmd("HMGET");
         call.arg(&Names::of(self.server.prefix(), table).keys[0]);
@@ -282,36 +281,7 @@ impl Backend for Redis {
     }
 
     async fn scan(&self, table: &TableKey, range: Range, want: Want) -> Result<Page, Error> {
-        let end = end(&range.prefix);
-        // One moment for the page and for what is left to its records: else time that passes between would bring back
-        // what has just expired.
-        let now_ms = unix_ms();
-        let mut cut = Cut::new(&range, want, now_ms);
-        let mut from: Option<Vec<u8>> = None;
-        'walk: loop {
-            let bound = from.as_deref().map_or_else(|| start(&range), Bound::Excluded);
-            let window = self.window(table, bound, end.as_deref()).await?;
-            for (key, value_bytes, left_ms) in &window {
-                let candidate = Candidate {
-                    key,
-                    value_bytes: usize::try_from(*value_bytes).unwrap_or(0),
-                    expires_ms: left_ms.map(|left| now_ms.saturating_add_signed(left)),
-                };
-                let taken = cut.offer(&candidate, || Ok((Bytes::copy_from_slice(key), Bytes::new())))?;
-                if taken == ControlFlow::Break(()) {
-                    break 'walk;
-                }
-            }
-            if window.len() < WINDOW {
-                break;
-            }
-            from = window.into_iter().next_back().map(|(key, ..)| key);
-        }
-        let mut page = cut.finish();
-        if want == Want::Records && !page.records.is_empty() {
-            self.fill(table, &mut page).await?;
-        }
-        Ok(page)
+        walk(self, table, &range, want).await
     }
 
     async fn tables(&self, namespace: &Namespace) -> Result<Vec<String>, Error> {

@@ -62,6 +62,7 @@ pub(crate) async fn sweep(control: &Control) {
 pub(crate) async fn uploads(control: &Control, age: Duration) -> Result<(), String> {
     let keep = control.db.sweep_uploads(before(age)).await.map_err(|error| chain(&error))?;
     let keep: HashSet<String> = keep.into_iter().map(|id| format!("{id}.tar.gz")).collect();
+    shared_uploads(control, &keep, age).await?;
     let folder = control.config.uploads.clone();
     let mut entries = match tokio::fs::read_dir(&folder).await {
         Ok(entries) => entries,
@@ -77,6 +78,21 @@ pub(crate) async fn uploads(control: &Control, age: Duration) -> Result<(), Stri
         }
     }
     Ok(())
+}
+
+/// As [`uploads`], of those that nodes share.
+async fn shared_uploads(control: &Control, keep: &HashSet<String>, age: Duration) -> Result<(), String> {
+    let Some(remote) = control.config.artifacts.remote().cloned() else { return Ok(()) };
+    let keep = keep.clone();
+    let swept = tokio::task::spawn_blocking(move || {
+        for file in remote.list("uploads")? {
+            if !keep.contains(&file.name) {
+                remote.remove(&format!("uploads/{}", file.name), age)?;
+            }
+        }
+        Ok::<_, micro_artifact::Error>(())
+    });
+    swept.await.map_err(|error| chain(&error))?.map_err(|error| chain(&error))
 }
 
 /// Erases people whose time is over, stops what a crash left running in deleted namespaces, and forgets codes, attempts,

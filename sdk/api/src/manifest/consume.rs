@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Manifest;
 use super::parse::{Fault, Places};
-use crate::broker::{TOPIC_BYTES_MAX, is_pattern, is_topic};
+use super::subscribe::check_target;
+use crate::broker::{is_pattern, is_topic};
 use crate::events::Offset;
 use crate::quantity;
 
@@ -95,19 +96,7 @@ pub(super) fn check(manifest: &Manifest, places: &Places<'_, '_>) -> Result<(), 
 }
 
 fn check_one(one: &Consume, span: impl Fn(&str) -> std::ops::Range<usize>) -> Result<(), Fault> {
-    if !is_topic(&one.topic) {
-        let fault = match one.topic.as_str() {
-            "" => Fault::new(span("topic"), "this [[consume]] has no `topic`"),
-            topic => Fault::new(span("topic"), format!("`{topic}` is no topic")),
-        };
-        let hint =
-            format!("use letters, digits, `_` and `-`, joined by dots: at most {TOPIC_BYTES_MAX} bytes");
-        return Err(fault.hint(hint));
-    }
-    if one.endpoint.is_empty() {
-        let fault = Fault::new(span("endpoint"), "this [[consume]] has no `endpoint`");
-        return Err(fault.hint("add `endpoint = \"Service.Method\"`"));
-    }
+    check_target("consume", &one.topic, &one.endpoint, &span)?;
     if let Some(group) = &one.group
         && (group.len() > GROUP_BYTES_MAX || !is_topic(group))
     {

@@ -122,20 +122,31 @@ pub(super) fn check(manifest: &Manifest, places: &Places<'_, '_>) -> Result<(), 
     Ok(())
 }
 
-fn check_one(one: &Subscribe, span: impl Fn(&str) -> std::ops::Range<usize>) -> Result<(), Fault> {
-    if !is_topic(&one.topic) {
-        let fault = match one.topic.as_str() {
-            "" => Fault::new(span("topic"), "this [[subscribe]] has no `topic`"),
+/// What [[subscribe]] and [[consume]] must both say.
+pub(super) fn check_target(
+    section: &str,
+    topic: &str,
+    endpoint: &str,
+    span: impl Fn(&str) -> std::ops::Range<usize>,
+) -> Result<(), Fault> {
+    if !is_topic(topic) {
+        let fault = match topic {
+            "" => Fault::new(span("topic"), format!("this [[{section}]] has no `topic`")),
             topic => Fault::new(span("topic"), format!("`{topic}` is no topic")),
         };
         let hint =
             format!("use letters, digits, `_` and `-`, joined by dots: at most {TOPIC_BYTES_MAX} bytes");
         return Err(fault.hint(hint));
     }
-    if one.endpoint.is_empty() {
-        let fault = Fault::new(span("endpoint"), "this [[subscribe]] has no `endpoint`");
+    if endpoint.is_empty() {
+        let fault = Fault::new(span("endpoint"), format!("this [[{section}]] has no `endpoint`"));
         return Err(fault.hint("add `endpoint = \"Service.Method\"`"));
     }
+    Ok(())
+}
+
+fn check_one(one: &Subscribe, span: impl Fn(&str) -> std::ops::Range<usize>) -> Result<(), Fault> {
+    check_target("subscribe", &one.topic, &one.endpoint, &span)?;
     if let Some(queue) = one.queue.as_deref().filter(|queue| !queue.is_empty())
         && (queue.len() > QUEUE_BYTES_MAX || !is_topic(queue))
     {

@@ -5,6 +5,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::line::Line;
+use crate::postgres::server::Server as Process;
 use std::time::Instant;
 
 /// A store of its own schema at the end of a line; none without a server.
@@ -218,4 +219,105 @@ async fn a_role_that_only_reads_and_writes_is_enough() {
     limited.pool.close().await;
     sqlx::raw_sql(sqlx::AssertSqlSafe(away)).execute(&store.pool).await.unwrap();
     drop(line);
+}
+
+/// Bytes that do not become fewer when they are compressed.
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    (0..bytes.div_ceil(8)).flat_map(|_| next().to_le_bytes()).take(bytes).collect()
+}
+
+/// Waits until the store answers again.
+async fn recovered(store: &Postgres) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while let Err(error) = store.get(&table(), b"k").await {
+        assert!(Instant::now() < deadline, "it does not recover: {error}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_and_costs_nothing_that_was_acknowledged() {
+    let Some(process) = Process::start_on_disk_of(64 << 20) else { return };
+    process.take_room();
+    let store = Postgres::open(&PostgresConfig::new(process.url())).await.unwrap();
+    let own = table();
+    let mut written = 0;
+    let full = loop {
+        let value = noise(written, 256 << 10).into();
+        match store.set(&own, Write { value, ..write(&format!("k{written}")) }).await {
+            Ok(()) => written += 1,
+            Err(error) => break error,
+        }
+        assert!(written < 1_000, "it is never full");
+    };
+    assert!(matches!(full, Error::Full), "{full:?}");
+    assert_eq!(micro_api::Error::from(full).code, 507);
+    store.check().await.unwrap();
+    for number in 0..written {
+        let found = store.get(&own, format!("k{number}").as_bytes()).await.unwrap().unwrap();
+        assert_eq!(found.value, noise(number, 256 << 10), "k{number}");
+    }
+    // Nothing of what was refused is there, and nothing but room is missing.
+    assert_eq!(store.get(&own, format!("k{written}").as_bytes()).await.unwrap(), None);
+    process.make_room();
+    store.set(&own, Write { value: noise(written, 256 << 10).into(), ..write("more") }).await.unwrap();
+    assert!(store.get(&own, b"more").await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_has_lost_nothing_that_was_acknowledged() {
+    let Some(mut process) = Process::start() else { return };
+    let store = Postgres::open(&PostgresConfig::new(process.url())).await.unwrap();
+    let own = table();
+    let (mut acknowledged, mut unknown) = (0_i64, 0_i64);
+    for round in 0..3 {
+        let writers = (0..8).map(|writer| {
+            let (store, own) = (Arc::clone(&store), own.clone());
+            tokio::spawn(async move {
+                let (mut kept, mut added, mut unsure) = (Vec::new(), 0, 0);
+                for number in 0.. {
+                    let key = format!("{round}/{writer}/{number}");
+                    let Ok(()) = store.set(&own, write(&key)).await else { break };
+                    kept.push(key);
+                    match store.increment(&own, b"n", 1, None).await {
+                        Ok(_) => added += 1,
+                        Err(Error::Unknown(_)) => {
+                            unsure += 1;
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+                (kept, added, unsure)
+            })
+        });
+        let writers: Vec<_> = writers.collect();
+        // Until it is under load.
+        while store.get(&own, format!("{round}/7/20").as_bytes()).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        process.kill();
+        let mut kept = Vec::new();
+        for writer in writers {
+            let (keys, added, unsure) = writer.await.unwrap();
+            kept.extend(keys);
+            acknowledged += added;
+            unknown += unsure;
+        }
+        process.restart();
+        recovered(&store).await;
+        for key in kept {
+            let found = store.get(&own, key.as_bytes()).await.unwrap();
+            assert_eq!(found.map(|record| record.value), Some("v".into()), "{key}");
+        }
+        let sum = store.increment(&own, b"n", 0, None).await.unwrap();
+        assert!((acknowledged..=acknowledged + unknown).contains(&sum), "{acknowledged} + {unknown}: {sum}");
+    }
 }

@@ -38,11 +38,34 @@ pub(crate) async fn handler(
     make_room(&control, &caller.namespace, length).await?;
     let id = uuid::Uuid::new_v4().to_string();
     let size = receive(&control, &id, body.into_data_stream()).await?;
+    if let Err(error) = share(&control, &id).await {
+        remove(&control, &id).await;
+        return Err(error);
+    }
     if let Err(error) = keep(&control, &caller.namespace, &id, size).await {
         remove(&control, &id).await;
         return Err(error);
     }
     Ok((StatusCode::CREATED, Json(Upload { id, size })))
+}
+
+/// Gives the archive to the builders of all nodes, where there are several.
+async fn share(control: &Control, id: &str) -> Result<(), Error> {
+    let Some(remote) = control.config.artifacts.remote().cloned() else { return Ok(()) };
+    let (name, file) = (name(id), control.config.uploads.join(format!("{id}.tar.gz")));
+    let put = tokio::task::spawn_blocking(move || remote.put(&name, &file)).await;
+    match put.map_err(|error| chain(&error)).and_then(|put| put.map_err(|error| chain(&error))) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            tracing::error!(error, "An upload was not given to the other nodes");
+            Err(Api::new(ID, 503, "the platform's bucket cannot be reached: try again").into())
+        }
+    }
+}
+
+/// Where nodes share it.
+fn name(id: &str) -> String {
+    format!("uploads/{id}.tar.gz")
 }
 
 async fn keep(control: &Control, namespace: &Namespace, id: &str, size: u64) -> Result<(), Error> {
@@ -69,6 +92,12 @@ async fn remove(control: &Control, id: &str) {
     let path = control.config.uploads.join(format!("{id}.tar.gz"));
     if let Err(error) = tokio::fs::remove_file(&path).await {
         tracing::warn!(error = chain(&error), upload = id, "An upload was not removed");
+    }
+    let Some(remote) = control.config.artifacts.remote().cloned() else { return };
+    let name = name(id);
+    let removed = tokio::task::spawn_blocking(move || remote.remove(&name, Duration::ZERO)).await;
+    if let Ok(Err(error)) = removed {
+        tracing::warn!(error = chain(&error), upload = id, "An upload was not removed from the bucket");
     }
 }
 

@@ -4,6 +4,7 @@
 //! of its own for the command line. Programs and guests come from cargo's target folder, where `cargo xtask test` put
 //! them.
 
+pub mod bucket;
 pub mod command;
 pub mod database;
 pub mod eventually;
@@ -17,6 +18,7 @@ pub mod repo;
 pub mod scripts;
 pub mod tenant;
 
+pub use bucket::Bucket;
 pub use command::{Micro, Output};
 pub use database::Database;
 pub use eventually::eventually;

@@ -18,6 +18,7 @@ mod memory;
 mod places;
 mod quotas;
 mod reading;
+mod s3;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -34,5 +35,6 @@ pub use key::{BlobKey, KEY_BYTES_MAX, Shelf};
 pub use memory::{MemoryCatalog, MemoryObjects};
 pub use quotas::Quotas;
 pub use reading::Reading;
+pub use s3::{S3, S3Checksum, S3Config};
 pub use sweep::{ORPHAN_AGE, Swept};
 pub use writing::Writing;

@@ -46,6 +46,12 @@ impl Db {
         Ok(found.read_first::<(String,)>(self).await?.is_some())
     }
 
+    /// The operator's id: of a platform, it never changes.
+    pub async fn operator_id(&self) -> Result<String, Error> {
+        let found = query("people.operator_id", "SELECT id FROM people WHERE operator = 1 LIMIT 1");
+        Ok(found.read_first::<(String,)>(self).await?.ok_or(Error::NoAccount)?.0)
+    }
+
     /// A code by which the operator sets a password, in place of the one before.
     pub async fn put_operator_secret(&self, secret: &str) -> Result<(), Error> {
         let operator = query("people.operator_email", "SELECT email FROM people WHERE operator = 1 LIMIT 1");

@@ -1,4 +1,4 @@
-//! Blobs of this process: their rows in the control database, their bytes in a folder of the data folder.
+//! Blobs of this process: their rows in the control database, their bytes in a folder of the data folder or in a bucket.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -9,18 +9,40 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use micro_api::Namespace;
 use micro_capability::blob::{
-    BlobKey, Blobs, Catalog, Error, Folder, Limits, Listed, ORPHAN_AGE, ObjectId, Quotas, Row, Shelf, Swept,
+    BlobKey, Blobs, Catalog, Error, Folder, Limits, Listed, ORPHAN_AGE, ObjectId, Objects, Quotas, Row, S3,
+    S3Config, Shelf, Swept,
 };
 use micro_db::{Blob, Db};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::BlobOptions;
+
 /// How often left-overs are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// Opens the blobs below the data folder.
-pub(crate) fn open(data: &Path, db: Db, quotas: Arc<Quotas>) -> Result<Arc<Blobs>> {
-    let folder = Folder::open(data.join("blobs")).context("open the folder of blobs")?;
-    Ok(Arc::new(Blobs::new(Arc::new(folder), Arc::new(Rows(db)), quotas, Limits::default())))
+/// Opens the blobs where the options say.
+pub(crate) async fn open(
+    options: &BlobOptions,
+    data: &Path,
+    db: Db,
+    quotas: Arc<Quotas>,
+) -> Result<Arc<Blobs>> {
+    let objects: Arc<dyn Objects> = match options.blob.as_str() {
+        "s3" => {
+            let owner = db.operator_id().await.context("read whose blobs these are")?;
+            Arc::new(S3::open(&S3Config { owner, ..options.s3()? }).await.context("open the blobs")?)
+        }
+        _ => Arc::new(folder(data)?),
+    };
+    Ok(with(objects, db, quotas))
+}
+
+fn folder(data: &Path) -> Result<Folder> {
+    Folder::open(data.join("blobs")).context("open the folder of blobs")
+}
+
+fn with(objects: Arc<dyn Objects>, db: Db, quotas: Arc<Quotas>) -> Arc<Blobs> {
+    Arc::new(Blobs::new(objects, Arc::new(Rows(db)), quotas, Limits::default()))
 }
 
 /// Removes left-overs now and then, until `stop`.

@@ -86,6 +86,8 @@ pub(crate) struct BuilderCommand {
     /// The `micro` binary that the sandbox may run for `micro proto`.
     pub(crate) micro: PathBuf,
     pub(crate) flags: Vec<String>,
+    /// The bucket that nodes share, if they do.
+    pub(crate) artifacts: Option<String>,
 }
 
 impl BuilderCommand {
@@ -97,6 +99,10 @@ impl BuilderCommand {
         if rustix::process::geteuid().is_root() {
             command.args(["unshare", "--mount", "--propagation", "private"]);
         }
+        match &self.artifacts {
+            Some(url) => drop(command.env("MICRO_ARTIFACTS", url)),
+            None => drop(command.env_remove("AWS_SECRET_ACCESS_KEY")),
+        }
         command
             .arg(&self.program)
             .arg("--data")
@@ -105,6 +111,8 @@ impl BuilderCommand {
             .arg("--micro")
             .arg(&self.micro)
             .args(&self.flags)
+            // It has no blobs.
+            .env_remove("MICRO_BLOB_SECRET")
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

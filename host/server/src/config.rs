@@ -1,10 +1,14 @@
 //! What the operator may set. The only reader of flags and environment in this process.
 
+mod blob;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+
+pub(crate) use blob::BlobOptions;
 
 /// The platform's host process. Usually started by `micro server`.
 #[derive(Debug, Parser)]
@@ -119,6 +123,8 @@ pub(crate) struct Options {
     /// `AWS_SECRET_ACCESS_KEY`. Default: `<data>`.
     #[arg(long, env = "MICRO_ARTIFACTS")]
     pub(crate) artifacts: Option<String>,
+    #[command(flatten)]
+    pub(crate) blob: BlobOptions,
     /// Let services with a grant reach loopback addresses. For development.
     #[arg(long = "allow_loopback", alias = "allow-loopback", env = "MICRO_ALLOW_LOOPBACK")]
     pub(crate) allow_loopback: bool,
@@ -264,6 +270,7 @@ impl Options {
             }
         }
         self.check_sync()?;
+        self.blob.check()?;
         if !matches!(self.events.as_str(), "sqlite" | "memory") {
             bail!("--events {}: choose sqlite or memory", self.events);
         }
@@ -324,7 +331,7 @@ fn is_redis(url: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn options(extra: &[&str]) -> Options {
+    pub(super) fn options(extra: &[&str]) -> Options {
         let args = ["micro-server", "all", "--data", "/tmp/x"].iter().chain(extra);
         match Cli::parse_from(args).role {
             Role::All(options) => *options,

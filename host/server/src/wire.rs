@@ -94,7 +94,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let events = open_events(&options, &data)?;
     let configs =
         Configs::open(db.clone(), Arc::clone(&sealer)).await.context("read the configuration's counter")?;
-    let blobs = blobs::open(&data, db.clone(), Arc::clone(&meters.blobs))?;
+    let blobs = blobs::open(&options.blob, &data, db.clone(), Arc::clone(&meters.blobs)).await?;
     let capabilities = Arc::new(Capabilities {
         blobs: Arc::clone(&blobs),
         broker: broker.clone(),
@@ -176,7 +176,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     tasks.spawn(Arc::clone(&control).run(stop.clone()));
     tasks.spawn(pumps.run(stop.clone()));
     tasks.spawn(consumers.run(stop.clone()));
-    tasks.spawn(blobs::sweep(blobs, stop.clone()));
+    tasks.spawn(blobs::sweep(Arc::clone(&blobs), stop.clone()));
     let keeper = Keeper::new(db.clone(), meters, folder.node_id()?, Arc::new(micro_db::now_ms));
     let keeping = CancellationToken::new();
     let kept = tokio::spawn(keeper.run(keeping.clone()));
@@ -192,6 +192,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         gateway: Arc::clone(&gateway),
         runtime,
         store,
+        blobs,
         sync,
         broker,
         builder: condition,
@@ -296,16 +297,13 @@ fn runtime_config(options: &Options) -> micro_runtime::Config {
 fn builder_command(options: &Options, data: &std::path::Path, db: String) -> Result<BuilderCommand> {
     let program = std::env::current_exe().context("find this program")?;
     let folder = program.parent().context("find this program's folder")?;
-    let mut flags = options.builder_flags.clone();
-    if let Some(url) = &options.artifacts {
-        flags.push(format!("--artifacts={url}"));
-    }
     Ok(BuilderCommand {
         program: folder.join("micro-builder"),
         data: data.to_owned(),
         db,
         micro: folder.join("micro"),
-        flags,
+        flags: options.builder_flags.clone(),
+        artifacts: options.artifacts.clone(),
     })
 }
 
@@ -407,6 +405,7 @@ struct Platform {
     gateway: Arc<Gateway>,
     runtime: Arc<Runtime>,
     store: Arc<dyn Backend>,
+    blobs: Arc<blob::Blobs>,
     sync: Arc<dyn sync::Backend>,
     broker: Arc<dyn broker::Backend>,
     /// `None`: this process has none to start.
@@ -430,7 +429,11 @@ impl Probe for Platform {
                 Ok(()) => Check { name: "sync", ok: true, detail: String::new() },
                 Err(error) => Check { name: "sync", ok: false, detail: error.to_string() },
             };
-            let mut checks = vec![database, store, sync, routes];
+            let blob = match self.blobs.check().await {
+                Ok(()) => Check { name: "blob", ok: true, detail: String::new() },
+                Err(error) => Check { name: "blob", ok: false, detail: error.to_string() },
+            };
+            let mut checks = vec![database, store, sync, blob, routes];
             checks.extend(self.builder.as_ref().map(Condition::check));
             checks
         })

@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("host/auth", "micro-auth", &["micro-api"]),
     ("host/artifact", "micro-artifact", &["micro-api", "micro-s3"]),
     ("host/engine", "micro-engine", &["micro-api", "micro-artifact"]),
-    ("host/capability", "micro-capability", &["micro-api"]),
+    ("host/capability", "micro-capability", &["micro-api", "micro-s3"]),
     ("host/runtime", "micro-runtime", &["micro-api", "micro-artifact", "micro-engine", "micro-capability"]),
     (
         "host/gateway",

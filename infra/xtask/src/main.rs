@@ -11,6 +11,7 @@ mod paths;
 mod postgres;
 mod process;
 mod redis;
+mod s3;
 mod setup;
 mod soak;
 mod test;

@@ -14,7 +14,7 @@ use crate::paths;
 const BEGIN: &str = "<!-- matrix -->\n";
 const END: &str = "<!-- end of matrix -->";
 /// The order of the columns; others follow by name.
-const BACKENDS: [&str; 4] = ["memory", "SQLite", "PostgreSQL", "Redis"];
+const BACKENDS: [&str; 6] = ["memory", "SQLite", "PostgreSQL", "Redis", "folder", "S3"];
 
 /// Where this run's notes go.
 #[derive(Debug)]

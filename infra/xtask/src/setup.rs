@@ -19,7 +19,7 @@ pub(crate) use tools::node_modules;
 pub(crate) enum Level {
     /// To run the platform: the sandbox and the guest toolchain.
     Up,
-    /// To test it: also git servers, PostgreSQL, nextest, a JavaScript guest, a browser and a provider of single sign-on.
+    /// To test it: also git servers, PostgreSQL, Redis, SeaweedFS, nextest, a JavaScript guest, a browser and a provider of single sign-on.
     Test,
     /// To measure it: also the load generator and the peers.
     Bench,
@@ -50,6 +50,7 @@ pub(crate) fn ensure(level: Level, force_fallback: bool) -> Result<GuestToolchai
         tools::componentize()?;
         tools::browser()?;
         tools::oidc()?;
+        tools::seaweedfs()?;
     }
     if level >= Level::Bench {
         tools::peers()?;

@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::matrix::Matrix;
 use crate::postgres::Postgres;
 use crate::redis::Redis;
+use crate::s3::S3;
 use crate::setup::{self, GuestToolchain, Level};
 use crate::{guests, paths, process};
 
@@ -26,10 +27,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     examples(&toolchain)?;
     let postgres = Postgres::start()?;
     let redis = Redis::start()?;
+    let s3 = S3::start()?;
     let matrix = Matrix::start()?;
     let mut nextest = paths::cargo()?;
     nextest.args(["nextest", "run", "--locked", "--workspace"]).args(&options.nextest);
     nextest.env("MICRO_TEST_POSTGRES", &postgres.url).env("MICRO_TEST_REDIS", &redis.url);
+    nextest.env("MICRO_TEST_S3", &s3.url);
     process::run(nextest.env("MICRO_TEST_MATRIX", matrix.file()))?;
     // Whoever names tests runs some of them.
     matrix.finish(options.nextest.iter().all(|arg| arg == "--no-fail-fast"))

@@ -9,6 +9,7 @@ mod crash;
 mod events;
 mod external;
 mod git_servers;
+mod hand_over;
 mod limiter;
 mod oidc;
 mod parity;

@@ -23,6 +23,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// The slowest line on which an upload still succeeds: so many bytes add a second to what a call may take.
 const BYTES_A_SECOND: usize = 256 << 10;
+
 /// A connection that nobody uses is kept for so long; servers close it after a minute or later.
 const IDLE: Duration = Duration::from_secs(20);
 /// More than any list or piece has.
@@ -101,13 +102,11 @@ impl HttpService for Http {
             let told = if error.is_connect() { HttpErrorKind::Connect } else { HttpErrorKind::Interrupted };
             HttpError::new(kind(told), io::Error::other(chain(&error)))
         })?;
-        let body = |body| {
-            let body = Limited::new(body, ANSWER_BYTES_MAX);
-            HttpResponseBody::new(body.map_err(|error| {
+        Ok(answer.map(|body| {
+            HttpResponseBody::new(Limited::new(body, ANSWER_BYTES_MAX).map_err(|error| {
                 HttpError::new(HttpErrorKind::Interrupted, io::Error::other(chain(&*error)))
             }))
-        };
-        Ok(answer.map(body))
+        }))
     }
 }
 

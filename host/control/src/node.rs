@@ -147,6 +147,9 @@ pub trait Node: Send + Sync + 'static {
     /// A blob and its bytes; 404 `not found`.
     async fn blob_get(&self, namespace: &Namespace, at: &blob::At) -> Result<(blob::Info, Chunks), Error>;
 
+    /// Where the gateway answers a blob; 404 `not found`, 400 without a time where it is not public.
+    async fn blob_url(&self, namespace: &Namespace, new: blob::NewUrl) -> Result<blob::BlobUrl, Error>;
+
     /// Deletes a blob; a missing one is no error.
     async fn blob_delete(&self, namespace: &Namespace, at: &blob::At) -> Result<(), Error>;
 

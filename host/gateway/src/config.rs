@@ -42,6 +42,8 @@ pub struct Config {
     pub call_time_max: Duration,
     /// Streaming HTTP calls may last this long.
     pub http_time_max: Duration,
+    /// A blob that is downloaded by its URL may take so long.
+    pub blob_time_max: Duration,
     /// While an answer is streamed: how often it is looked at whether its token was revoked or its namespace blocked.
     pub look_again_after: Duration,
     /// Connections at once.
@@ -101,6 +103,7 @@ impl Default for Config {
             linger_time_max: Duration::from_secs(5),
             call_time_max: Duration::from_secs(5),
             http_time_max: Duration::from_secs(300),
+            blob_time_max: Duration::from_secs(3_600),
             look_again_after: Duration::from_millis(300),
             connections_max: 10_000,
             connections_per_address_max: 2_000,

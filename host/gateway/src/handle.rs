@@ -14,6 +14,7 @@ use micro_runtime::{Body, BoxError, Context};
 use crate::admit::Admitted;
 use crate::authenticate::Arrived;
 use crate::authorize::{Authorized, sees_service};
+use crate::blob::RESERVED;
 use crate::body::{Inbound, Lingering};
 use crate::client::{Client, Peer};
 use crate::dispatch::check_endpoint;
@@ -140,6 +141,9 @@ impl Gateway {
         let (namespace, snapshot) = (place.namespace(), self.snapshot());
         let tenant = snapshot.tenant(namespace);
         tenant.check_open(namespace)?;
+        if parts.uri.path().starts_with(RESERVED) {
+            return self.blob(&parts, place, visitor, &tenant).await;
+        }
         let arrived = self.authenticate(&mut parts.headers, visitor).await?;
         if let ("/rpc", Place::Namespace(namespace)) = (parts.uri.path(), place) {
             return self.rpc(namespace, &parts, incoming, arrived, id).await;
@@ -259,7 +263,7 @@ impl Gateway {
     }
 
     /// What an answer that is streamed depends on until its end.
-    fn right(&self, namespace: &Namespace, token: Option<Arc<str>>) -> Right {
+    pub(crate) fn right(&self, namespace: &Namespace, token: Option<Arc<str>>) -> Right {
         Right {
             snapshot: self.snapshot.clone(),
             authenticator: Arc::clone(&self.authenticator),
@@ -310,7 +314,7 @@ pub(crate) struct Visitor {
 }
 
 /// Unix time in milliseconds.
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -13,12 +13,15 @@
 //! 8. `dispatch`: the call enters the runtime; calls between services start here.
 //! 9. `respond`: the reply or the error object goes out; `metrics` counts it, `access_log` tells it.
 //!
+//! Below `/.micro/` nothing is a service's: `blob` answers there from the node's blobs.
+//!
 //! The crate knows no database and no control plane: all it needs arrives in a [`Snapshot`].
 
 mod access_log;
 mod admit;
 mod authenticate;
 mod authorize;
+mod blob;
 mod body;
 mod client;
 mod config;

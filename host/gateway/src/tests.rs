@@ -1,5 +1,6 @@
 //! The gateway over real sockets, with a runtime behind it.
 
+mod blobs;
 mod calls;
 mod deliver;
 mod edge;

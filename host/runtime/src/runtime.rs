@@ -107,6 +107,11 @@ impl Runtime {
         &self.config
     }
 
+    /// The process's backends.
+    pub fn capabilities(&self) -> &Arc<Capabilities> {
+        &self.capabilities
+    }
+
     /// Takes a revision up. Cheap: nothing is loaded until it is called or warmed.
     ///
     /// # Errors

@@ -244,6 +244,7 @@ mod tests {
             data: folder.to_owned(),
             db: "sqlite://none".to_owned(),
             micro: PathBuf::from("/bin/true"),
+            artifacts: None,
             flags: Vec::new(),
         }
     }

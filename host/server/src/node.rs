@@ -343,6 +343,10 @@ impl micro_control::Node for Node {
         self.parts.blobs.get(namespace, &at.service, &at.key).await
     }
 
+    async fn blob_url(&self, namespace: &Namespace, new: files::NewUrl) -> Result<files::BlobUrl, Error> {
+        self.parts.blobs.url(namespace, &new).await
+    }
+
     async fn blob_delete(&self, namespace: &Namespace, at: &files::At) -> Result<(), Error> {
         self.parts.blobs.delete(namespace, &at.service, &at.key).await
     }

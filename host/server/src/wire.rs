@@ -92,9 +92,15 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let broker = Arc::new(broker::Memory::new(broker::MemoryConfig::default()));
     let sync = locks(&options).await?;
     let events = open_events(&options, &data)?;
+<<<<<<< HEAD
     let configs =
         Configs::open(db.clone(), Arc::clone(&sealer)).await.context("read the configuration's counter")?;
     let blobs = blobs::open(&options.blob, &data, db.clone(), Arc::clone(&meters.blobs)).await?;
+=======
+    let urls = blobs::urls(&gateway_url(&options, &addresses), &options.domain, &sealer);
+    let blobs = blobs::open(&data, db.clone(), Arc::clone(&meters.blobs), urls)?;
+    let configs = Configs::open(db.clone(), sealer).await.context("read the configuration's counter")?;
+>>>>>>> w-bloburl
     let capabilities = Arc::new(Capabilities {
         blobs: Arc::clone(&blobs),
         broker: broker.clone(),
@@ -354,7 +360,6 @@ fn refused(error: &micro_api::Error) -> Response {
 /// The pages, which know no more than the control API tells every client.
 fn portal(options: &Options, addresses: &Addresses, secret: String) -> Result<Router> {
     let control: Address = addresses.proxy.to_string().parse().context("read the control address")?;
-    let loopback = format!("http://localhost:{}", addresses.api.port());
     let mut hosts = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec();
     hosts.extend(host_of(options.portal_url.as_deref()));
     let config = micro_portal::Config {
@@ -362,12 +367,18 @@ fn portal(options: &Options, addresses: &Addresses, secret: String) -> Result<Ro
         secret,
         hosts,
         secure: options.portal_url.as_deref().is_some_and(|url| url.starts_with("https://")),
-        gateway_url: options.gateway_url.clone().unwrap_or(loopback),
+        gateway_url: gateway_url(options, addresses),
         domain: options.domain.clone(),
         control_url: options.public_url.clone().unwrap_or_else(|| addresses.proxy.to_string()),
         trusted_proxies: options.trusted_proxies.clone(),
     };
     micro_portal::router(config).context("set the portal up")
+}
+
+/// Where people reach the gateway.
+fn gateway_url(options: &Options, addresses: &Addresses) -> String {
+    let loopback = || format!("http://localhost:{}", addresses.api.port());
+    options.gateway_url.clone().unwrap_or_else(loopback)
 }
 
 /// Where people reach the portal.

@@ -36,6 +36,30 @@ pub struct Put {
     pub digest: Option<String>,
 }
 
+/// The body of `POST /v1/blobs/url`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct NewUrl {
+    /// Whose blob.
+    #[serde(default)]
+    pub service: String,
+    /// Its name there.
+    #[serde(default)]
+    pub key: String,
+    /// Signed for so many seconds, 1 to 604 800 (7 days); absent: the URL of a public blob, which needs no signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_s: Option<u64>,
+}
+
+/// Where the gateway answers a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct BlobUrl {
+    /// With scheme and host.
+    pub url: String,
+    /// When the signature ends, Unix milliseconds; absent: for as long as the blob is there and public.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<i64>,
+}
+
 /// The query of `GET` and `DELETE /v1/blobs/object`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct At {

@@ -36,6 +36,7 @@
 //! | `GET /v1/blobs/object?service=&key=` | → the bytes; 404 `not found` |
 //! | `PUT /v1/blobs/object?service=&key=&content_type=&public=&digest=` | `application/octet-stream` → `blob::Info` |
 //! | `DELETE /v1/blobs/object?service=&key=` | → 204, also when nothing was there |
+//! | `POST /v1/blobs/url` | `blob::NewUrl` → `blob::BlobUrl`; 404 `not found` |
 //! | `GET /v1/config?path=` | → `config::Entry`, secrets masked; 404 `not found` |
 //! | `GET /v1/config/list` | → `[config::Entry]`: every value, secrets masked |
 //! | `POST /v1/config/set` | `config::SetValue` → `config::Change` |

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{Stream, StreamExt};
-use micro_api::blob::{Info, Put, Query};
+use micro_api::blob::{BlobUrl, Info, NewUrl, Put, Query};
 use micro_api::routes::BLOBS;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Method};
@@ -19,7 +19,7 @@ use crate::{Client, Error, Result};
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 impl Client {
-    fn blob_url(&self, service: &str, key: &str) -> Url {
+    fn blob_object(&self, service: &str, key: &str) -> Url {
         let mut url = self.url(BLOBS, &["object"]);
         url.query_pairs_mut().append_pair("service", service).append_pair("key", key);
         url
@@ -30,7 +30,7 @@ impl Client {
         let unreadable = |source| Error::File { path: path.display().to_string(), source };
         let file = File::open(path).await.map_err(unreadable)?;
         let size = file.metadata().await.map_err(unreadable)?.len();
-        let mut url = self.blob_url(&put.service, &put.key);
+        let mut url = self.blob_object(&put.service, &put.key);
         {
             let mut pairs = url.query_pairs_mut();
             pairs.append_pair("content_type", &put.content_type);
@@ -54,15 +54,20 @@ impl Client {
         service: &str,
         key: &str,
     ) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
-        let request = self.request(Method::GET, self.blob_url(service, key)).timeout(TRANSFER_TIMEOUT);
+        let request = self.request(Method::GET, self.blob_object(service, key)).timeout(TRANSFER_TIMEOUT);
         let response = self.send(request).await?;
         let client = self.clone();
         Ok(response.bytes_stream().map(move |chunk| chunk.map_err(|error| client.broken(&error))))
     }
 
+    /// Where the gateway answers a blob; 404 `not found`.
+    pub async fn blob_url(&self, new: &NewUrl) -> Result<BlobUrl> {
+        self.json(self.request(Method::POST, self.url(BLOBS, &["url"])).json(new)).await
+    }
+
     /// Deletes a blob; a missing one is no error.
     pub async fn blob_delete(&self, service: &str, key: &str) -> Result<()> {
-        self.body(self.request(Method::DELETE, self.blob_url(service, key))).await.map(drop)
+        self.body(self.request(Method::DELETE, self.blob_object(service, key))).await.map(drop)
     }
 
     /// One page of a service's blobs, in key order.

@@ -19,7 +19,7 @@
 //! # Ok::<_, micro_sdk::Error>(())
 //! ```
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::{Error, host};
 
@@ -37,7 +37,7 @@ pub struct Info {
     pub content_type: String,
     /// SHA-256 of the bytes, hexadecimal.
     pub digest: String,
-    /// As it was put.
+    /// Whoever has its [`url`] may read it.
     pub public: bool,
     /// When the bytes were put.
     pub changed: SystemTime,
@@ -77,6 +77,19 @@ pub async fn get(key: &str) -> Result<Option<Vec<u8>>, Error> {
 /// 403 when blobs are not granted, 400 for what is no key.
 pub async fn stat(key: &str) -> Result<Option<Info>, Error> {
     host::blob_stat(key.to_owned()).await
+}
+
+/// Where the platform answers a blob without an account: an absolute URL. Without a time that of a public blob; with one
+/// a URL that is signed for so long, 7 days at most, and opens whatever then lies under `key` to everybody who has it.
+///
+/// # Errors
+/// 404 when there is no blob, 400 without a time when it is not public, for no or too long a time, and for keys that no
+/// URL can have (`.` and `..`).
+pub async fn url(key: &str, expires_in: Option<Duration>) -> Result<String, Error> {
+    // Part of a second is one; more than fits is too long anyway.
+    let whole = |time: Duration| time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
+    let seconds = expires_in.map(|time| u32::try_from(whole(time)).unwrap_or(u32::MAX));
+    host::blob_url(key.to_owned(), seconds).await
 }
 
 /// Removes a blob; a missing one is no error.
@@ -133,7 +146,7 @@ impl Create {
         self
     }
 
-    /// Noted with the blob.
+    /// Whoever has its [`url`] may read it, without an account.
     pub fn public(mut self, public: bool) -> Self {
         self.public = public;
         self

@@ -114,3 +114,16 @@ proptest! {
         prop_assert!(sealer.open("x", &sealed[..at.index(sealed.len())]).is_err());
     }
 }
+
+#[test]
+fn derived_keys_are_the_masters_and_the_purposes() {
+    let (old, new) = (MasterKey::from_bytes(&[1; 32]), MasterKey::from_bytes(&[2; 32]));
+    let (before, after) = (Sealer::new(old.clone(), Vec::new()), Sealer::new(new, vec![old]));
+    let keys = before.derive("one");
+    assert_eq!(keys, before.derive("one"));
+    assert_ne!(keys, before.derive("other"));
+    assert_ne!(keys[0].as_slice(), [1; 32], "not the master key itself");
+    let rotated = after.derive("one");
+    assert_eq!((rotated.len(), &rotated[1]), (2, &keys[0]), "what the old one made is still taken");
+    assert_ne!(rotated[0], keys[0]);
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt, try_unfold};
-use micro_api::blob::{Info, Put, Query};
+use micro_api::blob::{BlobUrl, Info, NewUrl, Put, Query};
 use micro_api::{Error, Namespace};
 
 use super::host::digest;
@@ -66,6 +66,17 @@ impl Admin {
             Ok::<_, Error>(next.map(|chunk| (chunk, reading)))
         });
         Ok((told, body.boxed()))
+    }
+
+    /// Where the gateway answers a blob.
+    ///
+    /// # Errors
+    /// Those of [`Blobs::url`], as clients read them.
+    pub async fn url(&self, namespace: &Namespace, new: &NewUrl) -> Result<BlobUrl, Error> {
+        let key = Shelf::named(namespace, &new.service)?.key(&new.key)?;
+        let link = self.0.url(&key, new.expires_in_s).await?;
+        let expires_ms = link.expires_s.map(|at| i64::try_from(at).unwrap_or(i64::MAX).saturating_mul(1_000));
+        Ok(BlobUrl { url: link.url, expires_ms })
     }
 
     /// Removes a blob; a missing one is no error.

@@ -76,6 +76,20 @@ pub enum Error {
     /// The range begins behind the end of the blob, whose size this is.
     #[error("the blob has {0} bytes")]
     Range(u64),
+    /// A URL is asked for, for longer than there is one, or for no time.
+    #[error("a URL is signed for 1 to {} seconds, which are 7 days", super::URL_TIME_MAX_S)]
+    UrlTime,
+    /// A URL without a signature is asked for, of a blob that nobody may read by it.
+    #[error(
+        "this blob is not public: say for how long its URL is to be signed, or put it anew as a public one"
+    )]
+    Private,
+    /// What the blob or its service is called stands in no URL.
+    #[error(
+        "a blob has a URL if its service has a service's name (letters and digits, joined by single hyphens and \
+         dots) and its own is neither `.` nor `..`"
+    )]
+    NoUrl,
     /// The namespace's plan allows no more.
     #[error(
         "limit: blob_bytes: the plan of this namespace allows {0} bytes of blobs: delete some, or ask the operator \

@@ -6,9 +6,10 @@ use sha2::{Digest, Sha256};
 
 use super::places::Places;
 use super::{
-    BlobKey, Catalog, Error, Listed, MemoryCatalog, MemoryObjects, ObjectId, Objects, PAGE_ROWS_MAX, Quotas,
-    Reading, Row, Shelf, Writing,
+    BlobKey, Catalog, Error, Link, Listed, MemoryCatalog, MemoryObjects, ObjectId, Objects, PAGE_ROWS_MAX,
+    Quotas, Reading, Row, Shelf, Urls, Writing,
 };
+use crate::context::unix_ms;
 
 const CONTENT_TYPE_BYTES_MAX: usize = 255;
 const CONTENT_TYPE: &str = "application/octet-stream";
@@ -47,6 +48,7 @@ pub struct Blobs {
     pub(super) catalog: Arc<dyn Catalog>,
     quotas: Arc<Quotas>,
     limits: Limits,
+    urls: Urls,
     uploads: Arc<Places>,
 }
 
@@ -63,14 +65,18 @@ impl Blobs {
         catalog: Arc<dyn Catalog>,
         quotas: Arc<Quotas>,
         limits: Limits,
+        urls: Urls,
     ) -> Self {
-        Self { objects, catalog, quotas, limits, uploads: Arc::default() }
+        Self { objects, catalog, quotas, limits, urls, uploads: Arc::default() }
     }
 
-    /// Without limits of plans, and gone with the process.
+    /// Without limits of plans, and gone with the process, as is the key that signs their URLs.
     pub fn memory() -> Self {
         let (objects, catalog) = (MemoryObjects::default(), MemoryCatalog::default());
-        Self::new(Arc::new(objects), Arc::new(catalog), Arc::default(), Limits::default())
+        let key =
+            Sha256::new().chain_update(uuid::Uuid::new_v4()).chain_update(uuid::Uuid::new_v4()).finalize();
+        let urls = Urls::new("http://localhost:8080", "localhost", [key.into()]);
+        Self::new(Arc::new(objects), Arc::new(catalog), Arc::default(), Limits::default(), urls)
     }
 
     /// Begins to put a blob.
@@ -121,21 +127,54 @@ impl Blobs {
     pub async fn open(&self, key: &BlobKey, offset: u64, length: Option<u64>) -> Result<Reading, Error> {
         let mut row = self.stat(key).await?;
         loop {
-            let rest = row.size.checked_sub(offset).ok_or(Error::Range(row.size))?;
-            let length = length.unwrap_or(u64::MAX).min(rest);
-            match self.objects.read(&row.object, offset, length).await {
-                Ok(chunks) => return Ok(Reading::new(row, chunks, length)),
-                Err(Error::Missing) => {}
-                Err(error) => return Err(error),
+            match self.read(&row, offset, length).await {
+                Err(Error::Missing) => row = self.newer(key, &row).await?,
+                done => return done,
             }
-            // It was replaced or deleted since the row was read, or its bytes are lost.
-            let now = self.stat(key).await?;
-            if now.object == row.object {
-                tracing::error!(object = %row.object, "the bytes of a blob are missing");
-                return Err(Error::Damaged);
-            }
-            row = now;
         }
+    }
+
+    /// The same of the very bytes that `row` tells of.
+    ///
+    /// # Errors
+    /// As [`Blobs::open`]; [`Error::Missing`] when they are gone: [`Blobs::newer`] says what is there now.
+    pub async fn read(&self, row: &Row, offset: u64, length: Option<u64>) -> Result<Reading, Error> {
+        let rest = row.size.checked_sub(offset).ok_or(Error::Range(row.size))?;
+        let length = length.unwrap_or(u64::MAX).min(rest);
+        let chunks = self.objects.read(&row.object, offset, length).await?;
+        Ok(Reading::new(row.clone(), chunks, length))
+    }
+
+    /// What replaced a blob whose bytes are gone since `row` was read.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when it was deleted, [`Error::Damaged`] when its bytes are lost, or the backend's.
+    pub async fn newer(&self, key: &BlobKey, row: &Row) -> Result<Row, Error> {
+        let now = self.stat(key).await?;
+        if now.object == row.object {
+            tracing::error!(object = %row.object, "the bytes of a blob are missing");
+            return Err(Error::Damaged);
+        }
+        Ok(now)
+    }
+
+    /// Where the gateway answers a blob: of a public one for as long as it is public, or of any, signed for so many
+    /// seconds. The URL is the key's: whatever is put there meanwhile is answered.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Private`] without a time, [`Error::UrlTime`], [`Error::NoUrl`], or the backend's.
+    pub async fn url(&self, key: &BlobKey, expires_in_s: Option<u64>) -> Result<Link, Error> {
+        let row = self.stat(key).await?;
+        match expires_in_s {
+            None if !row.public => Err(Error::Private),
+            None => self.urls.plain(key),
+            Some(seconds) => self.urls.signed(key, seconds, unix_ms() / 1_000),
+        }
+    }
+
+    /// What checks signatures.
+    pub fn urls(&self) -> &Urls {
+        &self.urls
     }
 
     /// Removes a blob; a missing one is no error.

@@ -23,6 +23,9 @@ impl From<Blob> for Error {
             | Blob::DigestText
             | Blob::Digest
             | Blob::Handle
+            | Blob::UrlTime
+            | Blob::Private
+            | Blob::NoUrl
             | Blob::Read => Self::bad_request(ID, error.to_string()),
             Blob::Missing => Self::not_found(ID, error.to_string()),
             Blob::Size(_) => Self::new(ID, 413, error.to_string()),
@@ -119,6 +122,12 @@ impl Handle {
         self.bounded(ID, async { Ok(blobs.delete(&key).await?) }).await
     }
 
+    async fn blob_url(&self, key: &str, expires_in: Option<u32>) -> Result<String, Error> {
+        let (blobs, key) = (&self.guest.capabilities.blobs, self.blob_key(key)?);
+        let link = self.bounded(ID, async { Ok(blobs.url(&key, expires_in.map(u64::from)).await?) });
+        Ok(link.await?.url)
+    }
+
     async fn blob_list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Listed>, Error> {
         let (blobs, shelf) = (&self.guest.capabilities.blobs, self.blob_shelf());
         let limit = usize::try_from(limit).unwrap_or(PAGE_ROWS_MAX);
@@ -202,6 +211,15 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         Ok(handle.blob_delete(&key).await.map_err(Into::into))
     }
 
+    async fn url(
+        store: &Accessor<T, Self>,
+        key: String,
+        expires_in: Option<u32>,
+    ) -> Answer<String, types::Error> {
+        let handle = store.with(|mut access| handle(&mut access));
+        Ok(handle.blob_url(&key, expires_in).await.map_err(Into::into))
+    }
+
     async fn list(
         store: &Accessor<T, Self>,
         prefix: String,
@@ -267,6 +285,10 @@ impl wit_sync::Host for Ctx {
 
     async fn delete(&mut self, key: String) -> Answer<(), types_sync::Error> {
         Ok(self.handle().blob_delete(&key).await.map_err(Into::into))
+    }
+
+    async fn url(&mut self, key: String, expires_in: Option<u32>) -> Answer<String, types_sync::Error> {
+        Ok(self.handle().blob_url(&key, expires_in).await.map_err(Into::into))
     }
 
     async fn list(

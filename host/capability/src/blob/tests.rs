@@ -22,7 +22,8 @@ fn fixture(limits: Limits) -> Fixture {
     let objects = Folder::open(folder.path().to_owned()).unwrap();
     let quotas = Arc::<Quotas>::default();
     let catalog = Arc::new(MemoryCatalog::default());
-    let blobs = Blobs::new(Arc::new(objects.clone()), catalog, Arc::clone(&quotas), limits);
+    let urls = Urls::new("http://localhost:8080", "localhost", [[1; 32]]);
+    let blobs = Blobs::new(Arc::new(objects.clone()), catalog, Arc::clone(&quotas), limits, urls);
     Fixture { blobs, objects, quotas, folder }
 }
 
@@ -197,4 +198,33 @@ async fn one_namespace_does_not_take_all_places() {
     begin("c").await.unwrap();
     drop((two, other));
     begin("a").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_url_is_made_for_what_is_there() {
+    let Fixture { blobs, folder: _folder, .. } = fixture(Limits::default());
+    let (open, closed) = (key("acme", "open"), key("acme", "closed"));
+    assert_eq!(blobs.url(&open, None).await, Err(Error::Missing));
+    assert_eq!(blobs.url(&open, Some(60)).await, Err(Error::Missing));
+    put(&blobs, open.clone(), New { public: true, ..New::default() }, b"x").await.unwrap();
+    put(&blobs, closed.clone(), New::default(), b"x").await.unwrap();
+    let link = blobs.url(&open, None).await.unwrap();
+    assert_eq!(link.url, "http://acme.localhost:8080/.micro/blob/app/open");
+    assert_eq!(blobs.url(&closed, None).await, Err(Error::Private));
+    assert_eq!(blobs.url(&closed, Some(0)).await, Err(Error::UrlTime));
+    let link = blobs.url(&closed, Some(60)).await.unwrap();
+    assert!(link.url.starts_with("http://acme.localhost:8080/.micro/blob/app/closed?expires="), "{link:?}");
+}
+
+#[tokio::test]
+async fn what_was_replaced_is_not_read_as_what_it_was() {
+    let Fixture { blobs, folder: _folder, .. } = fixture(Limits::default());
+    let key = key("acme", "k");
+    let old = put(&blobs, key.clone(), New { public: true, ..New::default() }, b"old").await.unwrap();
+    let new = put(&blobs, key.clone(), New::default(), b"new").await.unwrap();
+    assert_eq!(blobs.read(&old, 0, None).await.unwrap_err(), Error::Missing);
+    assert_eq!(blobs.newer(&key, &old).await.unwrap(), new);
+    assert_eq!(blobs.newer(&key, &new).await.unwrap_err(), Error::Damaged, "asked for nothing that is newer");
+    blobs.delete(&key).await.unwrap();
+    assert_eq!(blobs.newer(&key, &new).await.unwrap_err(), Error::Missing);
 }

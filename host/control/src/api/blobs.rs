@@ -4,3 +4,4 @@ pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod put;
+pub(crate) mod url;

@@ -1,6 +1,6 @@
 //! The routes about blobs.
 
-use axum::routing::{delete, get, put};
+use axum::routing::{delete, get, post, put};
 use micro_api::{blob, routes};
 
 use crate::api::blobs;
@@ -19,6 +19,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes::<blob::Put>()
             .reads_bytes()
             .answers::<blob::Info>(200),
+        Endpoint::post(
+            &format!("{}/url", routes::BLOBS),
+            "Where a blob is answered without a credential",
+            post(blobs::url::handler),
+        )
+        .reads::<blob::NewUrl>()
+        .answers::<blob::BlobUrl>(200),
         Endpoint::delete(&object, "Delete a blob", delete(blobs::delete::handler))
             .takes::<blob::At>()
             .answers_nothing(),

@@ -65,3 +65,25 @@ async fn an_upload_that_ends_early_keeps_nothing() {
     request.headers_mut().insert(header::CONTENT_TYPE, "text/plain".parse().unwrap());
     assert_eq!(fixture.raw(request).await.0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
 }
+
+#[tokio::test]
+async fn a_url_is_for_the_callers_own_blob() {
+    let fixture = people::platform().await;
+    let (ann, bob) = (fixture.someone("ann").await, fixture.someone("bob").await);
+    let put = object(Some(&ann), "PUT", "service=files&key=a").body(Body::from("x")).unwrap();
+    assert_eq!(fixture.raw(put).await.0, StatusCode::OK);
+    let body = json!({"service": "files", "key": "a", "expires_in_s": 60});
+    let who = Who::In(&ann.session, &ann.namespace);
+    let (status, made) = fixture.send_as(who, "POST", "/v1/blobs/url", Some(body.clone())).await;
+    assert_eq!(status, StatusCode::OK, "{made}");
+    assert_eq!(made["url"], format!("http://{}.localhost/files/a", ann.namespace));
+    assert_eq!(made["expires_ms"], 60_000);
+    // Whose it is, the caller's namespace says, and not what they ask for.
+    let who = Who::In(&bob.session, &ann.namespace);
+    let (status, refused) = fixture.send_as(who, "POST", "/v1/blobs/url", Some(body)).await;
+    assert!(matches!(status.as_u16(), 403 | 404), "{status} {refused}");
+    let body = json!({"service": "files", "key": "missing"});
+    let who = Who::In(&ann.session, &ann.namespace);
+    let missing = fixture.send_as(who, "POST", "/v1/blobs/url", Some(body)).await;
+    assert_eq!(error(&missing), (404, "not found".to_owned()));
+}

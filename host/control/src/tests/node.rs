@@ -246,6 +246,15 @@ impl Node for FakeNode {
         Ok((info, stream::iter(chunks).boxed()))
     }
 
+    async fn blob_url(&self, namespace: &Namespace, new: blob::NewUrl) -> Result<blob::BlobUrl, Error> {
+        let blob::NewUrl { service, key, expires_in_s } = new;
+        if !self.state().blobs.contains_key(&(service.clone(), key.clone())) {
+            return Err(Error::not_found("blobs", "not found"));
+        }
+        let expires_ms = expires_in_s.map(|seconds| i64::try_from(seconds).unwrap() * 1_000);
+        Ok(blob::BlobUrl { url: format!("http://{namespace}.localhost/{service}/{key}"), expires_ms })
+    }
+
     async fn blob_delete(&self, _: &Namespace, at: &blob::At) -> Result<(), Error> {
         self.set(|state| drop(state.blobs.remove(&(at.service.clone(), at.key.clone()))));
         Ok(())

@@ -105,6 +105,7 @@ const ROUTES: &[(&str, &str, For)] = &[
     ("POST", "/v1/store/{table}/delete", Developer),
     ("PUT", "/v1/blobs/object", Developer),
     ("DELETE", "/v1/blobs/object", Developer),
+    ("POST", "/v1/blobs/url", Developer),
     ("POST", "/v1/broker/publish", Developer),
     ("DELETE", "/v1/broker/groups", Developer),
     ("POST", "/v1/broker/redrive", Developer),

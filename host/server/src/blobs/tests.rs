@@ -7,7 +7,13 @@ async fn opened(data: &Path) -> (Db, Arc<Quotas>, Arc<Blobs>) {
     let db = Db::connect(&format!("sqlite:{}", data.join("control.db").display())).await.unwrap();
     db.migrate().await.unwrap();
     let quotas = Arc::<Quotas>::default();
+<<<<<<< HEAD
     let blobs = with(Arc::new(folder(data).unwrap()), db.clone(), Arc::clone(&quotas));
+=======
+    let sealer = Sealer::new(micro_auth::MasterKey::from_bytes(&[7; 32]), Vec::new());
+    let urls = urls("http://localhost:8080", "localhost", &sealer);
+    let blobs = open(data, db.clone(), Arc::clone(&quotas), urls).unwrap();
+>>>>>>> w-bloburl
     (db, quotas, blobs)
 }
 
@@ -75,4 +81,19 @@ async fn the_limit_of_a_plan_holds() {
     assert_eq!(ended, [true, false]);
     assert_eq!(db.blob_bytes(&"one".parse().unwrap()).await.unwrap(), 8);
     put(&blobs, shelf("two", "files").key("a").unwrap(), b"a longer one").await.unwrap();
+}
+
+#[tokio::test]
+async fn nodes_with_one_master_key_take_each_others_urls() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ((_, _, one), (_, _, other)) = (opened(one.path()).await, opened(other.path()).await);
+    let key = shelf("one", "files").key("a").unwrap();
+    let link = one.urls().signed(&key, 60, 1_000).unwrap();
+    let tag = link.url.rsplit_once("signature=").unwrap().1;
+    let mut signature = micro_capability::blob::Signature { expires_s: 1_060, tag: [0; 32] };
+    hex::decode_to_slice(tag, &mut signature.tag).unwrap();
+    assert_eq!(other.urls().check(&key, &signature, 1_000), Ok(()));
+    let stranger = Sealer::new(micro_auth::MasterKey::from_bytes(&[8; 32]), Vec::new());
+    let stranger = urls("http://localhost:8080", "localhost", &stranger);
+    assert!(stranger.check(&key, &signature, 1_000).is_err());
 }

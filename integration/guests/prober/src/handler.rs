@@ -23,6 +23,7 @@ impl ProberHandler for Prober {
             // What is opened is closed when it is dropped; another's handle could be any number.
             "blob.close" => told(blob::Reader::open(name).await.map(drop)),
             "blob.stat" => told(blob::stat(name).await),
+            "blob.url" => told(blob::url(name, None).await),
             "blob.delete" => told(blob::delete(name).await),
             "blob.list" => told(blob::list(name, None, 100).await),
             "broker.publish" => told(Publisher::new(name).publish_json("{}").await),

@@ -109,3 +109,90 @@ async fn the_service_of_files_and_the_command_line_see_the_same() -> Result<()> 
     ensure!(names == ["hi.txt", "large"], "{listed}");
     Ok(())
 }
+
+/// What the gateway answers to a URL that was made, asked by nobody: status, the value of a header, body.
+async fn visit(
+    platform: &Platform,
+    url: &str,
+    header: &str,
+    range: Option<&str>,
+) -> Result<(u16, String, String)> {
+    let (host, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).context("a URL")?;
+    ensure!(host.ends_with(&format!(":{}", platform.api().port())), "{url}");
+    let mut request = http::client()?.get(platform.url(&format!("/{path}"))).header("host", host);
+    if let Some(range) = range {
+        request = request.header("range", range);
+    }
+    let response = request.send().await?;
+    let told =
+        response.headers().get(header).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    Ok((response.status().as_u16(), told.unwrap_or_default(), response.text().await?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn urls_open_public_blobs_and_signed_ones_to_strangers() -> Result<()> {
+    let mut platform = Platform::start_with(Options { closed: true, ..Options::default() }).await?;
+    let (ann, bob) = (Tenant::sign_up(&platform, "ann").await?, Tenant::sign_up(&platform, "bob").await?);
+    let file = platform.scratch().join("file");
+    fs::write(&file, "0123456789")?;
+    let file = file.display().to_string();
+    let put = |key: &'static str, more: &'static [&'static str]| {
+        let (ann, file) = (&ann, &file);
+        async move { ann.micro.ok(&[&["blob", "put", "media", key, file.as_str()], more].concat()).await }
+    };
+    put("shut", &[]).await?;
+    put("open/page.html", &["--public", "--content-type", "text/html"]).await?;
+
+    let told = ann.micro.fails(&["blob", "url", "media", "shut"]).await?;
+    ensure!(told.contains("not public"), "{told}");
+    let open = ann.micro.ok(&["blob", "url", "media", "open/page.html"]).await?;
+    let open = open.trim();
+    let port = platform.api().port();
+    let own = format!("http://{}.localhost:{port}/.micro/blob/media", ann.namespace);
+    ensure!(open == format!("{own}/open/page.html"), "{open}");
+    let (status, disposition, body) = visit(&platform, open, "content-disposition", None).await?;
+    ensure!((status, body.as_str()) == (200, "0123456789"), "{status} {body}");
+    ensure!(disposition == "attachment; filename*=UTF-8''page.html", "{disposition}");
+    let (status, range, body) = visit(&platform, open, "content-range", Some("bytes=-3")).await?;
+    ensure!(
+        (status, range.as_str(), body.as_str()) == (206, "bytes 7-9/10", "789"),
+        "{status} {range} {body}"
+    );
+
+    let made = ann.micro.ok(&["blob", "url", "media", "shut", "--expires", "1h", "--json"]).await?;
+    let made: Value = serde_json::from_str(&made)?;
+    let url = made["url"].as_str().context("url")?.to_owned();
+    ensure!(made["expires_ms"].as_i64().is_some_and(|at| at % 1_000 == 0), "{made}");
+    let (status, cache, body) = visit(&platform, &url, "cache-control", None).await?;
+    ensure!((status, cache.as_str(), body.as_str()) == (200, "private, no-cache", "0123456789"), "{status}");
+    let unsigned = url.split('?').next().context("a path")?;
+    let (private, _, said) = visit(&platform, unsigned, "etag", None).await?;
+    let (missing, _, nothing) = visit(&platform, &format!("{own}/missing"), "etag", None).await?;
+    ensure!((private, said) == (missing, nothing) && private == 404, "{private} {missing}");
+    for wrong in [
+        url.replace(&format!("//{}.", ann.namespace), &format!("//{}.", bob.namespace)),
+        url.replace("/shut?", "/open/page.html?"),
+        url.replace("expires=", "expires=9"),
+    ] {
+        let (status, _, body) = visit(&platform, &wrong, "etag", None).await?;
+        ensure!(status == 403 && body.contains("go.micro.blob"), "{wrong}: {status} {body}");
+    }
+    // Bob may not have Ann's signed, nor does he learn whether it is there.
+    let told = bob.micro.fails(&["blob", "url", "media", "shut", "--expires", "1h"]).await?;
+    ensure!(told.trim() == "not found", "{told}");
+    let told = ann.micro.fails(&["blob", "url", "media", "shut", "--expires", "200h"]).await?;
+    ensure!(told.contains("7 days"), "{told}");
+
+    put("gone", &[]).await?;
+    let gone = ann.micro.ok(&["blob", "url", "media", "gone", "--expires", "1h"]).await?;
+    ensure!(visit(&platform, gone.trim(), "etag", None).await?.0 == 200, "{gone}");
+    ann.micro.ok(&["blob", "delete", "media", "gone"]).await?;
+    ensure!(visit(&platform, gone.trim(), "etag", None).await?.0 == 404, "after it was deleted");
+
+    // The key is the platform's, and not the process's.
+    platform.stop().await?;
+    platform.start_server().await?;
+    let moved = url.replace(&format!(":{port}/"), &format!(":{}/", platform.api().port()));
+    ensure!(visit(&platform, &moved, "etag", None).await?.0 == 200, "after a restart");
+    Ok(())
+}

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, pin_mut};
-use micro_api::blob::{Info, Put, Query};
+use micro_api::blob::{Info, NewUrl, Put, Query};
+use micro_api::quantity;
 
 use crate::environment::Selection;
 use crate::format::{Format, ago, bytes, cell, now_ms};
@@ -14,7 +15,7 @@ use crate::{cli, listing, output};
 /// Rows of one request.
 const PAGE: u64 = 1_000;
 
-/// Put, get, list and delete blobs: files of services
+/// Put, get, list, share and delete blobs: files of services
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -37,6 +38,9 @@ enum Command {
         /// The SHA-256 that the bytes must have, in hexadecimal
         #[arg(long)]
         digest: Option<String>,
+        /// Whoever has its URL may read it
+        #[arg(long)]
+        public: bool,
         /// Print what is known of the blob, as JSON
         #[arg(long)]
         json: bool,
@@ -63,6 +67,19 @@ enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Print the URL by which a blob is read without an account
+    Url {
+        /// Whose blob
+        service: String,
+        /// Its name there
+        key: String,
+        /// For how long, such as 90s, 1h or 24h, at most 7 days; without it the blob must be a public one
+        #[arg(long, value_parser = seconds)]
+        expires: Option<u64>,
+        /// Print the URL and when it ends, as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Delete a blob
     Delete {
         /// Whose blob
@@ -78,8 +95,8 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     match args.command {
         None => cli::help(&["blob"]),
         Some(Command::Other(args)) => super::unknown("blob", &args),
-        Some(Command::Put { service, key, file, content_type, digest, json }) => {
-            let put = Put { service, key, content_type, public: false, digest };
+        Some(Command::Put { service, key, file, content_type, digest, public, json }) => {
+            let put = Put { service, key, content_type, public, digest };
             let info = selection.client().await?.blob_put(&put, &file).await?;
             if json { output::json(&info) } else { Ok(()) }
         }
@@ -87,10 +104,21 @@ pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
         Some(Command::List { service, prefix, limit, format }) => {
             list(service, prefix, limit, &format, selection).await
         }
+        Some(Command::Url { service, key, expires, json }) => {
+            let new = NewUrl { service, key, expires_in_s: expires };
+            let made = selection.client().await?.blob_url(&new).await?;
+            if json { output::json(&made) } else { Ok(output::line(&made.url)?) }
+        }
         Some(Command::Delete { service, key }) => {
             Ok(selection.client().await?.blob_delete(&service, &key).await?)
         }
     }
+}
+
+/// Whole seconds of a duration; part of one is one.
+fn seconds(text: &str) -> Result<u64, String> {
+    let time = quantity::duration(text).map_err(|error| error.to_string())?;
+    Ok(time.as_secs() + u64::from(time.subsec_nanos() > 0))
 }
 
 async fn get(service: &str, key: &str, file: Option<&Path>, selection: &Selection) -> Result<()> {

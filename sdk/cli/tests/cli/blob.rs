@@ -55,3 +55,26 @@ fn what_fails_leaves_files_as_they_were() {
     let unreadable = micro.stderr(&["blob", "put", "files", "x", &gone]);
     assert!(unreadable.starts_with("cannot read "), "{unreadable}");
 }
+
+#[test]
+fn a_url_is_printed_for_who_may_have_it() {
+    let fake = Fake::start();
+    let micro = Micro::with(&fake.address);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file").display().to_string();
+    std::fs::write(&file, "x").unwrap();
+    micro.stdout(&["blob", "put", "files", "shut", &file]);
+    let told = micro.stdout(&["blob", "put", "files", "open", &file, "--public", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&told).unwrap()["public"], true, "{told}");
+    assert_eq!(micro.stdout(&["blob", "url", "files", "open"]), "http://localhost/.micro/blob/open\n");
+    let refused = micro.stderr(&["blob", "url", "files", "shut"]);
+    assert!(refused.starts_with("this blob is not public: "), "{refused}");
+    let url = micro.stdout(&["blob", "url", "files", "shut", "--expires", "1h30m"]);
+    assert_eq!(url, "http://localhost/.micro/blob/shut?expires=5400\n");
+    let told = micro.stdout(&["blob", "url", "files", "shut", "--expires", "1500ms", "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((told["expires_ms"].as_i64(), told["url"].is_string()), (Some(2_000), true), "{told}");
+    assert_eq!(micro.stderr(&["blob", "url", "files", "missing"]), "not found\n");
+    let wrong = micro.run(&["blob", "url", "files", "shut", "--expires", "soon"]);
+    assert!(wrong.code != 0 && wrong.stdout.is_empty() && wrong.stderr.contains("soon"), "{wrong:?}");
+}

@@ -62,3 +62,21 @@ async fn handles_are_bounded_and_closed_when_dropped() -> Result<(), Error> {
     Reader::open("k").await?;
     Ok(())
 }
+
+#[micro_sdk::test]
+async fn urls_are_for_public_blobs_or_a_time() -> Result<(), Error> {
+    World::new();
+    assert_eq!(url("a", None).await.unwrap_err().code, 404);
+    put("shut", "x").await?;
+    for name in ["a b/c", "../x"] {
+        create(name).public(true).begin().await?.finish().await?;
+    }
+    assert!(url("a b/c", None).await?.ends_with("/a%20b/c"));
+    assert!(url("../x", None).await?.ends_with("/..%2Fx"));
+    assert_eq!(url("shut", None).await.unwrap_err().code, 400);
+    assert!(url("shut", Some(Duration::from_millis(1))).await?.contains("/shut?expires="));
+    for wrong in [Duration::ZERO, Duration::from_secs(604_801), Duration::MAX] {
+        assert_eq!(url("shut", Some(wrong)).await.unwrap_err().code, 400, "{wrong:?}");
+    }
+    Ok(())
+}

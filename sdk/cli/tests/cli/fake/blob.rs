@@ -6,9 +6,9 @@ use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use micro_api::blob::{At, Info, Put, Query as Page};
+use micro_api::blob::{At, BlobUrl, Info, NewUrl, Put, Query as Page};
 
 use super::{Shared, refuse};
 
@@ -16,7 +16,10 @@ use super::{Shared, refuse};
 pub(crate) type Blobs = BTreeMap<(String, String), (Info, Bytes)>;
 
 pub(crate) fn router() -> Router<Shared> {
-    Router::new().route("/v1/blobs", get(list)).route("/v1/blobs/object", get(read).put(put).delete(delete))
+    Router::new()
+        .route("/v1/blobs", get(list))
+        .route("/v1/blobs/object", get(read).put(put).delete(delete))
+        .route("/v1/blobs/url", post(url))
 }
 
 async fn put(State(seen): State<Shared>, Query(put): Query<Put>, body: Bytes) -> Response {
@@ -28,6 +31,7 @@ async fn put(State(seen): State<Shared>, Query(put): Query<Put>, body: Bytes) ->
         size: body.len() as u64,
         content_type: put.content_type,
         digest: "ab".repeat(32),
+        public: put.public,
         ..Info::default()
     };
     seen.lock().unwrap().blobs.insert((put.service, put.key), (info.clone(), body));
@@ -39,6 +43,17 @@ async fn read(State(seen): State<Shared>, Query(at): Query<At>) -> Response {
         Some((_, bytes)) => bytes.clone().into_response(),
         None => refuse(404, "not found"),
     }
+}
+
+async fn url(State(seen): State<Shared>, Json(new): Json<NewUrl>) -> Response {
+    let seen = seen.lock().unwrap();
+    let Some((info, _)) = seen.blobs.get(&(new.service, new.key)) else { return refuse(404, "not found") };
+    if new.expires_in_s.is_none() && !info.public {
+        return refuse(400, "this blob is not public: say for how long its URL is to be signed");
+    }
+    let signature = new.expires_in_s.map(|seconds| format!("?expires={seconds}")).unwrap_or_default();
+    let url = format!("http://localhost/.micro/blob/{}{signature}", info.key);
+    Json(BlobUrl { url, expires_ms: new.expires_in_s.map(|seconds| seconds as i64 * 1_000) }).into_response()
 }
 
 async fn delete(State(seen): State<Shared>, Query(at): Query<At>) -> StatusCode {

@@ -38,6 +38,11 @@ pub(crate) async fn blob_stat(key: String) -> Result<Option<Info>, Error> {
     Ok(with_state(|state| state.blobs.stat(&key)))
 }
 
+pub(crate) async fn blob_url(key: String, expires_in: Option<u32>) -> Result<String, Error> {
+    check_blob_key(&key)?;
+    with_state(|state| state.blobs.url(&key, expires_in))
+}
+
 pub(crate) async fn blob_delete(key: String) -> Result<(), Error> {
     check_blob_key(&key)?;
     with_state(|state| state.blobs.delete(&key));

@@ -52,6 +52,10 @@ pub(crate) async fn blob_stat(key: String) -> Result<Option<Info>, Error> {
     Ok(blob::stat(key).await?.map(Into::into))
 }
 
+pub(crate) async fn blob_url(key: String, expires_in: Option<u32>) -> Result<String, Error> {
+    Ok(blob::url(key, expires_in).await?)
+}
+
 pub(crate) async fn blob_delete(key: String) -> Result<(), Error> {
     Ok(blob::delete(key).await?)
 }

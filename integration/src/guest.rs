@@ -24,6 +24,8 @@ pub enum Guest {
     JsWeb,
     /// A service that tries the platform's bounds.
     Prober,
+    /// A service that loops over one import.
+    Looper,
     /// A service of `examples/`, by the name of its crate.
     Example(&'static str),
 }
@@ -37,6 +39,7 @@ impl Guest {
             Self::JsService => "js/hello.wasm".to_owned(),
             Self::JsWeb => "js/web.wasm".to_owned(),
             Self::Prober => "wasm32-wasip2/release/prober.wasm".to_owned(),
+            Self::Looper => "wasm32-wasip2/release/looper.wasm".to_owned(),
             Self::Example(name) => format!("wasm32-wasip2/release/{}.wasm", name.replace('-', "_")),
         };
         target().join("guests").join(file)

@@ -7,6 +7,7 @@
 pub mod bucket;
 pub mod command;
 pub mod database;
+pub mod effort;
 pub mod eventually;
 pub mod git_server;
 pub mod guest;

@@ -188,8 +188,13 @@ impl Platform {
 
     /// GET from the control API, by the owner's socket.
     pub async fn control_get(&self, path: &str) -> Result<Answer> {
-        let client = http::client_of(reqwest::Client::builder().unix_socket(self.socket()))?;
-        http::send(client.get(format!("http://localhost{path}"))).await
+        http::send(self.owner()?.get(format!("http://localhost{path}"))).await
+    }
+
+    /// A client of the control API by the owner's socket, whatever host a URL names. The socket's place outlives the
+    /// server.
+    pub fn owner(&self) -> Result<reqwest::Client> {
+        http::client_of(reqwest::Client::builder().unix_socket(self.socket()))
     }
 
     /// POST of JSON to the gateway.

@@ -31,6 +31,11 @@ pub(crate) fn ran(capability: &str, backend: &str) {
     file.write_all(line.as_bytes()).unwrap();
 }
 
+/// How many records and events the suites of grown tables and topics make: `MICRO_SOAK_RECORDS`, else 10 000.
+pub(crate) fn records() -> usize {
+    std::env::var("MICRO_SOAK_RECORDS").map_or(10_000, |count| count.parse().unwrap())
+}
+
 pub(crate) fn scope() -> Scope {
     Scope {
         namespace: Namespace::default(),

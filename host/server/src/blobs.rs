@@ -10,13 +10,8 @@ use async_trait::async_trait;
 use micro_api::Namespace;
 use micro_auth::Sealer;
 use micro_capability::blob::{
-<<<<<<< HEAD
     BlobKey, Blobs, Catalog, Error, Folder, Limits, Listed, ORPHAN_AGE, ObjectId, Objects, Quotas, Row, S3,
-    S3Config, Shelf, Swept,
-=======
-    BlobKey, Blobs, Catalog, Error, Folder, Limits, Listed, ORPHAN_AGE, ObjectId, Quotas, Row, Shelf, Swept,
-    Urls,
->>>>>>> w-bloburl
+    S3Config, Shelf, Swept, Urls,
 };
 use micro_db::{Blob, Db};
 use tokio_util::sync::CancellationToken;
@@ -26,13 +21,16 @@ use crate::config::BlobOptions;
 /// How often left-overs are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
-<<<<<<< HEAD
+/// What the master key gives the key for that signs URLs.
+const URL_KEY: &str = "blob urls";
+
 /// Opens the blobs where the options say.
 pub(crate) async fn open(
     options: &BlobOptions,
     data: &Path,
     db: Db,
     quotas: Arc<Quotas>,
+    urls: Urls,
 ) -> Result<Arc<Blobs>> {
     let objects: Arc<dyn Objects> = match options.blob.as_str() {
         "s3" => {
@@ -41,30 +39,21 @@ pub(crate) async fn open(
         }
         _ => Arc::new(folder(data)?),
     };
-    Ok(with(objects, db, quotas))
+    Ok(with(objects, db, quotas, urls))
 }
 
 fn folder(data: &Path) -> Result<Folder> {
     Folder::open(data.join("blobs")).context("open the folder of blobs")
 }
 
-fn with(objects: Arc<dyn Objects>, db: Db, quotas: Arc<Quotas>) -> Arc<Blobs> {
-    Arc::new(Blobs::new(objects, Arc::new(Rows(db)), quotas, Limits::default()))
-=======
-/// What the master key gives the key for that signs URLs.
-const URL_KEY: &str = "blob urls";
-
-/// Opens the blobs below the data folder.
-pub(crate) fn open(data: &Path, db: Db, quotas: Arc<Quotas>, urls: Urls) -> Result<Arc<Blobs>> {
-    let folder = Folder::open(data.join("blobs")).context("open the folder of blobs")?;
-    Ok(Arc::new(Blobs::new(Arc::new(folder), Arc::new(Rows(db)), quotas, Limits::default(), urls)))
+fn with(objects: Arc<dyn Objects>, db: Db, quotas: Arc<Quotas>, urls: Urls) -> Arc<Blobs> {
+    Arc::new(Blobs::new(objects, Arc::new(Rows(db)), quotas, Limits::default(), urls))
 }
 
 /// URLs of a gateway that is reached at `gateway_url` and below `domain`. Nodes of one database have one master key, and
 /// so check what any of them signed; what the key before it signed is good while that one is given.
 pub(crate) fn urls(gateway_url: &str, domain: &str, sealer: &Sealer) -> Urls {
     Urls::new(gateway_url, domain, sealer.derive(URL_KEY).iter().map(|key| **key))
->>>>>>> w-bloburl
 }
 
 /// Removes left-overs now and then, until `stop`.

@@ -92,15 +92,10 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let broker = Arc::new(broker::Memory::new(broker::MemoryConfig::default()));
     let sync = locks(&options).await?;
     let events = open_events(&options, &data)?;
-<<<<<<< HEAD
     let configs =
         Configs::open(db.clone(), Arc::clone(&sealer)).await.context("read the configuration's counter")?;
-    let blobs = blobs::open(&options.blob, &data, db.clone(), Arc::clone(&meters.blobs)).await?;
-=======
     let urls = blobs::urls(&gateway_url(&options, &addresses), &options.domain, &sealer);
-    let blobs = blobs::open(&data, db.clone(), Arc::clone(&meters.blobs), urls)?;
-    let configs = Configs::open(db.clone(), sealer).await.context("read the configuration's counter")?;
->>>>>>> w-bloburl
+    let blobs = blobs::open(&options.blob, &data, db.clone(), Arc::clone(&meters.blobs), urls).await?;
     let capabilities = Arc::new(Capabilities {
         blobs: Arc::clone(&blobs),
         broker: broker.clone(),

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::postgres::Postgres;
+use crate::redis::Redis;
 use crate::setup::{self, Level};
 use crate::{guests, paths, process};
 
@@ -22,7 +23,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     guests::build(&toolchain)?;
     let mut bench = std::process::Command::new(paths::binary("micro-bench"));
     let postgres = Postgres::start()?;
-    bench.env("MICRO_TEST_POSTGRES", &postgres.url);
+    let redis = Redis::start()?;
+    bench.env("MICRO_TEST_POSTGRES", &postgres.url).env("MICRO_TEST_REDIS", &redis.url);
     bench.env("PATH", paths::search_path()?).env("MICRO_BENCH_TOOLS", paths::tools()?);
     if let Some(only) = &options.only {
         bench.args(["--only", only]);

@@ -24,7 +24,7 @@ pub(crate) fn build(toolchain: &GuestToolchain) -> Result<()> {
     cargo.arg(paths::root().join("integration/guests/Cargo.toml")).env("CARGO_TARGET_DIR", target());
     process::run(&mut cargo)?;
     let mut services = examples()?;
-    services.push(paths::root().join("integration/guests/prober"));
+    services.extend(["prober", "looper"].map(|name| paths::root().join("integration/guests").join(name)));
     for service in services {
         let mut micro = Command::new(paths::binary("micro"));
         micro.arg("build").arg(&service).args(["--", "--locked"]).env("CARGO_TARGET_DIR", target());

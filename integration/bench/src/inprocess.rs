@@ -3,24 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
-use async_trait::async_trait;
+use anyhow::Result;
 use bytes::Bytes;
-use micro_api::Namespace;
-use micro_api::manifest::{Manifest, Reuse};
-use micro_api::name::ServiceName;
-use micro_artifact::{Code, Codec, Key, RevisionManifest, Store, publish, verify};
-use micro_capability::client::{CallOptions, CallOrigin, Caller};
-use micro_capability::http::{Egress, EgressConfig};
-use micro_capability::log::{Logs, LogsConfig};
-use micro_capability::registry::Directory;
-use micro_capability::{Capabilities, Context, store};
+use micro_api::manifest::Reuse;
+use micro_artifact::Codec;
 use micro_engine::EngineKind;
 use micro_integration::guest::Guest;
-use micro_runtime::{Call, Config, Revision, Runtime};
+use micro_runtime::{Config, Revision};
 
 use crate::Effort;
 use crate::bare::Bare;
+use crate::node::Node;
 use crate::table::{Goal, Pairs, Row, median, seconds, time};
 
 /// A guest and one call of it.
@@ -36,6 +29,9 @@ struct Subject {
     /// What the first request to an unloaded service may take.
     first: Duration,
 }
+
+/// How long one call may take.
+const WALL: Duration = Duration::from_secs(5);
 
 const RUST: Subject = Subject {
     name: "Rust",
@@ -73,10 +69,10 @@ pub(crate) async fn measure(effort: Effort) -> Result<Vec<Row>> {
 async fn measure_one(subject: &Subject, effort: Effort) -> Result<Vec<Row>> {
     let wasm = subject.guest.bytes()?;
     let bare = Bare::new(&wasm, subject.kind).map_err(host)?;
-    let node = Node::new()?;
+    let node = Node::new(Config::default(), |capabilities| capabilities)?;
     let native = micro_engine::precompile(&wasm, subject.kind)?;
-    let fresh = node.revision("fresh", subject, &wasm, &native, Reuse::Fresh)?;
-    let reused = node.revision("reused", subject, &wasm, &native, Reuse::Sequential)?;
+    let fresh = node.revision("fresh", subject.kind, &wasm, &native, Reuse::Fresh)?;
+    let reused = node.revision("reused", subject.kind, &wasm, &native, Reuse::Sequential)?;
     node.runtime.warm(&fresh).await?;
     node.runtime.warm(&reused).await?;
     let mut rows = Vec::new();
@@ -84,12 +80,12 @@ async fn measure_one(subject: &Subject, effort: Effort) -> Result<Vec<Row>> {
         let mut instance = bare.instance().await.map_err(host)?;
         instance.call(subject.endpoint, subject.request).await.map(drop).map_err(host)
     };
-    let ours = async || node.call(&fresh, subject).await;
+    let ours = async || call(&node, &fresh, subject).await;
     let what = format!("{} guest, fresh instance and call (p50)", subject.name);
     rows.push(pair(what, effort, ours, floor, Goal::AtMost(subject.fresh)).await?);
     let mut instance = bare.instance().await.map_err(host)?;
     let floor = async || instance.call(subject.endpoint, subject.request).await.map(drop).map_err(host);
-    let ours = async || node.call(&reused, subject).await;
+    let ours = async || call(&node, &reused, subject).await;
     let what = format!("{} guest, call of a reused instance (p50)", subject.name);
     rows.push(pair(what, effort, ours, floor, Goal::AtMost(subject.reused)).await?);
     rows.push(first_request(&node, subject, &wasm, &native, effort).await?);
@@ -111,9 +107,9 @@ async fn first_request(
 ) -> Result<Row> {
     let mut times = Vec::new();
     for number in 0..effort.turns.max(3) * 4 {
-        let revision = node.revision(&format!("cold{number}"), subject, wasm, native, Reuse::Fresh)?;
+        let revision = node.revision(&format!("cold{number}"), subject.kind, wasm, native, Reuse::Fresh)?;
         let since = Instant::now();
-        node.call(&revision, subject).await?;
+        call(node, &revision, subject).await?;
         times.push(since.elapsed().as_secs_f64());
         node.runtime.retire(&revision);
     }
@@ -156,115 +152,7 @@ async fn turn(calls: u32, call: &mut impl AsyncFnMut() -> Result<()>) -> Result<
     Ok(median(times))
 }
 
-/// A runtime with everything around it.
-struct Node {
-    runtime: Arc<Runtime>,
-    store: Store,
-    key: Key,
-    _folder: tempfile::TempDir,
-}
-
-impl Node {
-    fn new() -> Result<Self> {
-        let folder = tempfile::tempdir().context("make a folder")?;
-        let capabilities = Capabilities {
-            broker: Arc::new(micro_capability::broker::Memory::new(Default::default())),
-            events: micro_capability::events::Sqlite::open(&micro_capability::events::SqliteConfig::memory())?,
-            tallies: Arc::default(),
-            store: Arc::new(store::Memory::new(1 << 20)),
-            logs: Logs::open(LogsConfig::new(folder.path().join("logs")))?,
-            client: Arc::new(Nobody),
-            blobs: Arc::new(micro_capability::blob::Blobs::memory()),
-            config: Arc::<micro_capability::config::Memory>::default(),
-            registry: Arc::new(Nobody),
-            sync: Arc::<micro_capability::sync::Memory>::default(),
-            egress: Egress::new(EgressConfig::default())?,
-        };
-        Ok(Self {
-            runtime: Runtime::new(Config::default(), Arc::new(capabilities))?,
-            store: Store::open(&micro_artifact::Config::Filesystem {
-                folder: folder.path().join("artifacts"),
-            })?,
-            key: Key::open(&folder.path().join("key"))?,
-            _folder: folder,
-        })
-    }
-
-    fn revision(
-        &self,
-        name: &str,
-        subject: &Subject,
-        wasm: &[u8],
-        native: &[u8],
-        reuse: Reuse,
-    ) -> Result<Arc<Revision>> {
-        let found = micro_engine::inspect(wasm)?;
-        let mut settings = Manifest::default();
-        settings.run.reuse = reuse;
-        // componentize-js imports all of the world, used or not.
-        settings.grants.sync = true;
-        settings.grants.events.publish = vec!["*".to_owned()];
-        settings.grants.events.consume = vec!["*".to_owned()];
-        settings.grants.blob = true;
-        settings.grants.broker.publish = vec!["*".to_owned()];
-        settings.grants.config = vec!["own".to_owned()];
-        settings.grants.store = vec!["own".to_owned()];
-        settings.grants.call = vec!["*".to_owned()];
-        settings.grants.registry = Some("read".to_owned());
-        let code = Code {
-            component: self.store.put(wasm)?,
-            native: self.store.put(native)?,
-            engine: micro_engine::engine_id(subject.kind),
-        };
-        let manifest = RevisionManifest {
-            exports: found.exports,
-            codecs: found.codecs,
-            ..RevisionManifest::new(name.parse()?, code, settings)
-        };
-        let digest = publish(&self.store, &self.key, &manifest)?;
-        Ok(self.runtime.revision(verify(&self.store, &self.key, &digest)?)?)
-    }
-
-    async fn call(&self, revision: &Arc<Revision>, subject: &Subject) -> Result<()> {
-        let context = Context {
-            account: None,
-            metadata: Vec::new(),
-            deadline: Instant::now() + Duration::from_secs(5),
-            traceparent: String::new(),
-            request_id: String::new(),
-        };
-        let request = Bytes::from_static(subject.request);
-        let call = Call { endpoint: subject.endpoint.to_owned(), codec: subject.codec, request, context };
-        self.runtime.call(revision, call).await?;
-        Ok(())
-    }
-}
-
-/// There are no other services here.
-struct Nobody;
-
-#[async_trait]
-impl Caller for Nobody {
-    async fn call(
-        &self,
-        _origin: CallOrigin,
-        service: ServiceName,
-        _endpoint: String,
-        _codec: micro_capability::client::Codec,
-        _request: Bytes,
-        _options: CallOptions,
-    ) -> Result<Bytes, micro_api::Error> {
-        Err(micro_api::Error::not_found(service.to_string(), "service not found"))
-    }
-}
-
-#[async_trait]
-impl Directory for Nobody {
-    async fn get(&self, _namespace: &Namespace, _service: &ServiceName) -> Vec<micro_api::registry::Service> {
-        Vec::new()
-    }
-
-    async fn list(&self, _namespace: &Namespace) -> Vec<String> {
-        Vec::new()
-    }
+async fn call(node: &Node, revision: &Arc<Revision>, subject: &Subject) -> Result<()> {
+    let request = Bytes::from_static(subject.request);
+    node.call(revision, subject.endpoint, subject.codec, request, WALL).await.map(drop)
 }

@@ -4,6 +4,7 @@
 //! turns.
 
 mod bare;
+mod capabilities;
 mod density;
 mod deploy;
 mod http;
@@ -11,6 +12,7 @@ mod identity;
 mod inprocess;
 mod lists;
 mod neighbours;
+mod node;
 mod table;
 mod wrk;
 
@@ -22,7 +24,7 @@ use table::Table;
 /// Measures the platform against floors and peers.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Only groups whose name contains this: calls, http, identity, lists, neighbours, density, deploy.
+    /// Only groups whose name contains this: calls, capabilities, http, identity, lists, neighbours, density, deploy.
     #[arg(long)]
     only: Option<String>,
     /// Fewer and shorter samples.
@@ -53,6 +55,11 @@ async fn main() -> Result<()> {
     let mut table = Table::default();
     if wanted("calls") {
         table.attempt("calls", inprocess::measure(effort).await);
+    }
+    if wanted("capabilities") {
+        // On a thread of the pool, as a server would.
+        let measured = tokio::spawn(capabilities::measure(effort)).await;
+        table.attempt("capabilities", measured.unwrap_or_else(|error| Err(error.into())));
     }
     if wanted("http") {
         table.attempt("http", http::measure(effort).await);

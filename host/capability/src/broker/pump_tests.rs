@@ -100,6 +100,11 @@ fn one(subscription: Subscription) -> HashSet<Subscription> {
     HashSet::from([subscription])
 }
 
+/// Returns once nothing is left that could run. The test's clock must be paused: it moves only when everything waits.
+async fn all_wait() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
 async fn many(service: &Service, count: usize) {
     let since = Instant::now();
     while service.calls.lock().len() < count {
@@ -167,7 +172,7 @@ async fn a_message_that_is_no_good_is_given_up_at_once() {
     assert_eq!((state.dead, state.dropped, service.bodies().len()), (0, 1, 2));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn no_more_run_at_once_than_the_subscription_says() {
     let service = Service::new(0, |_| Ok(()));
     let fixture = Fixture::new(&service);
@@ -178,7 +183,7 @@ async fn no_more_run_at_once_than_the_subscription_says() {
         fixture.publish(body).await;
     }
     many(&service, 2).await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    all_wait().await;
     assert_eq!(service.bodies(), ["1", "2"]);
     let state = fixture.state().await;
     assert_eq!((state.in_flight, state.waiting), (2, 3), "what cannot run is not taken");
@@ -202,7 +207,7 @@ async fn an_answer_that_does_not_come_is_a_failure() {
     assert!(dead[0].reason.contains("no answer within ack_wait"), "{}", dead[0].reason);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_update_finishes_what_runs_and_hands_the_rest_over() {
     let service = Service::new(0, |_| Ok(()));
     let fixture = Fixture::new(&service);
@@ -222,7 +227,7 @@ async fn an_update_finishes_what_runs_and_hands_the_rest_over() {
     // Nobody serves it: messages wait.
     fixture.broker.follow(HashSet::new()).await;
     fixture.publish("3").await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    all_wait().await;
     assert_eq!((service.bodies().len(), fixture.state().await.waiting), (2, 1));
 }
 
@@ -263,7 +268,7 @@ async fn a_fan_out_group_lives_as_long_as_somebody_of_this_node_wants_it() {
     assert!(fixture.backend.groups(&Namespace::default()).await.unwrap().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_end_waits_for_what_runs() {
     let service = Service::new(0, |_| Ok(()));
     let fixture = Fixture::new(&service);
@@ -273,7 +278,7 @@ async fn the_end_waits_for_what_runs() {
     let stop = CancellationToken::new();
     let run = tokio::spawn(Arc::clone(&fixture.broker).run(stop.clone()));
     stop.cancel();
-    tokio::time::sleep(Duration::from_millis(30)).await;
+    all_wait().await;
     assert!(!run.is_finished());
     service.gate.add_permits(1);
     tokio::time::timeout(Duration::from_secs(10), run).await.unwrap().unwrap();

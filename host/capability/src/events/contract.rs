@@ -1,5 +1,7 @@
 //! What every backend must do, run on each.
 
+mod many;
+
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;

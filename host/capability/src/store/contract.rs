@@ -2,6 +2,7 @@
 //! name servers.
 
 mod atomic;
+mod many;
 mod model;
 
 use std::future::Future;

@@ -7,13 +7,9 @@ async fn opened(data: &Path) -> (Db, Arc<Quotas>, Arc<Blobs>) {
     let db = Db::connect(&format!("sqlite:{}", data.join("control.db").display())).await.unwrap();
     db.migrate().await.unwrap();
     let quotas = Arc::<Quotas>::default();
-<<<<<<< HEAD
-    let blobs = with(Arc::new(folder(data).unwrap()), db.clone(), Arc::clone(&quotas));
-=======
     let sealer = Sealer::new(micro_auth::MasterKey::from_bytes(&[7; 32]), Vec::new());
     let urls = urls("http://localhost:8080", "localhost", &sealer);
-    let blobs = open(data, db.clone(), Arc::clone(&quotas), urls).unwrap();
->>>>>>> w-bloburl
+    let blobs = with(Arc::new(folder(data).unwrap()), db.clone(), Arc::clone(&quotas), urls);
     (db, quotas, blobs)
 }
 

@@ -1,6 +1,8 @@
 //! kill -9 of server or builder at random points: what was acknowledged is there afterwards, nothing hangs, nothing is
 //! left behind.
 
+mod mixed;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -12,7 +14,7 @@ use micro_api::deployment::ServiceStatus;
 use micro_api::store::Record;
 use micro_integration::guest::Guest;
 use micro_integration::platform::{processes_with, signal};
-use micro_integration::{Platform, Repo, eventually};
+use micro_integration::{Platform, Repo, effort, eventually};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -27,13 +29,9 @@ const GIVES_UP_WITHIN: Duration = Duration::from_secs(2);
 const RECORDS: &str = "crash-";
 const DURING: &str = "crash-during";
 
-fn variable(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_and_nothing_hangs() -> Result<()> {
-    let (kills, seed) = (variable("MICRO_SOAK_KILLS", 4), variable("MICRO_SOAK_SEED", 7));
+    let (kills, seed) = (effort::kills()?, effort::seed()?);
     println!("{kills} kills, seed {seed}");
     let mut world = World::new(StdRng::seed_from_u64(seed)).await?;
     for number in 0..kills {

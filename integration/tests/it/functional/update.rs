@@ -6,17 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use micro_integration::guest::Guest;
-use micro_integration::{Platform, http, load};
+use micro_integration::{Platform, effort, http, load};
 
-/// How long the load lasts: briefly in an ordinary run, as long as `cargo xtask soak` says there.
-fn duration() -> Duration {
-    let seconds = std::env::var("MICRO_SOAK_LOAD_S").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(10))
-}
+/// How long the load lasts in an ordinary run.
+const BRIEF: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_while_versions_change() -> Result<()> {
-    let platform = Platform::start().await?;
+    let (platform, duration) = (Platform::start().await?, effort::load(BRIEF)?);
     let folder = platform.scratch().join("steady");
     let manifest =
         |number: u32| format!("[service]\nname = \"steady\"\n[run]\nenv = {{ NUMBER = \"{number}\" }}\n");
@@ -37,7 +34,7 @@ async fn no_request_fails_while_versions_change() -> Result<()> {
     let work = tokio::spawn(work);
     let started = Instant::now();
     let mut updates = 0;
-    while started.elapsed() < duration() {
+    while started.elapsed() < duration {
         let next = Instant::now() + Duration::from_secs(2);
         updates += 1;
         Guest::HttpP2.place(&folder, &manifest(updates))?;

@@ -69,7 +69,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn a_group_does_what_its_model_does(steps in prop::collection::vec(step(), 1..60), retries in 0_u32..3) {
         let namespace = "default".parse().unwrap();

@@ -1,4 +1,4 @@
-//! Random calls, each held against a map that does the same. `PROPTEST_CASES` sets how many runs there are.
+//! Random calls, each held against a map that does the same. `PROPTEST_CASES` sets how many runs there are on each backend.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,6 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::super::transaction::{Change, Check};
 use super::*;
-
-/// Runs where `PROPTEST_CASES` is not set: in memory, and on each backend that waits for a disk or a server.
-const CASES_IN_MEMORY: u32 = 256;
-const CASES: u32 = 16;
 
 /// Few keys, so that calls meet; some that a backend might take for something else.
 const KEYS: [&[u8]; 9] = [b"a", b"a\0", b"a/b", b"ab", b"b", b"*", b"{a}:b", b"\xff", b"\xff\xff\x01"];
@@ -236,10 +232,8 @@ async fn run(backend: &dyn Backend, table: &TableKey, calls: &[Call]) {
 }
 
 /// Each run has a table of its own.
-fn hold_against_the_model(backend: &dyn Backend, cases: u32) {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    let cases = asked.unwrap_or(cases);
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+fn hold_against_the_model(backend: &dyn Backend) {
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     let number = std::cell::Cell::new(0);
     let result = runner.run(&vec(call(), 1..60), |calls| {
         number.set(number.get() + 1);
@@ -254,12 +248,6 @@ fn hold_against_the_model(backend: &dyn Backend, cases: u32) {
 }
 
 #[test]
-fn memory_does_what_a_map_does() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
-    runtime.block_on(async { hold_against_the_model(&Memory::new(1 << 30), CASES_IN_MEMORY) });
-}
-
-#[test]
 fn each_backend_does_what_a_map_does() {
-    on_each(|backend| async move { hold_against_the_model(&*backend, CASES) });
+    on_each(|backend| async move { hold_against_the_model(&*backend) });
 }

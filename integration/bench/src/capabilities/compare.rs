@@ -1,0 +1,95 @@
+//! Ours beside the floor, in turns, as rows.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::floor::Floor;
+use super::looper::{Looper, Operation, Turn};
+use crate::Effort;
+use crate::table::{Goal, Pairs, Row, seconds};
+
+const CONCURRENCIES: [u64; 2] = [1, 16];
+/// What an embedded operation may take beyond its floor, seconds.
+const EMBEDDED_MORE: f64 = 5e-6;
+/// Of the floor's throughput, what a networked one keeps.
+const NETWORKED_LEAST: f64 = 0.7;
+
+/// How a comparison is judged.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Judge {
+    /// Throughput against the client library's.
+    Networked,
+    /// The time of an operation against the backend's, with little more.
+    Embedded,
+    /// Shown beside a floor that promises less than we do.
+    Shown,
+}
+
+/// An operation on a backend, and what it is held against.
+pub(super) struct Case {
+    /// Capability, operation and backend.
+    pub(super) what: String,
+    pub(super) operation: Operation,
+    /// Operations of a turn.
+    pub(super) count: u64,
+    /// What the floor is called.
+    pub(super) floor_name: &'static str,
+    pub(super) floor: Floor,
+    pub(super) judge: Judge,
+    /// The longest that the median operation may take, one at a time.
+    pub(super) allowed: Option<Duration>,
+}
+
+/// So many operations of a turn, fewer when it is only to be seen that it works.
+pub(super) fn count(whole: u64, effort: Effort) -> u64 {
+    if effort.turns > 1 { whole } else { (whole / 10).max(16) }
+}
+
+/// Measures a case at each concurrency.
+pub(super) async fn compare(looper: &Looper, case: &Case, effort: Effort) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for concurrency in CONCURRENCIES {
+        let one = compare_at(looper, case, concurrency, effort).await;
+        rows.extend(one.with_context(|| format!("{}, {concurrency} at once", case.what))?);
+    }
+    Ok(rows)
+}
+
+async fn compare_at(looper: &Looper, case: &Case, concurrency: u64, effort: Effort) -> Result<Vec<Row>> {
+    let turn = |number: usize| {
+        let count = count(case.count, effort);
+        Turn { count, first: number as u64 * count, concurrency }
+    };
+    let warm = Turn { count: count(case.count, effort) / 10 + 1, ..turn(0) };
+    looper.run(case.operation, warm).await?;
+    case.floor.run(warm).await?;
+    let (mut pairs, mut own) = (Pairs::default(), Vec::new());
+    for number in 0..effort.turns {
+        let turn = turn(number);
+        let (ours, floor) = (looper.run(case.operation, turn).await?, case.floor.run(turn).await?);
+        own.push(ours.p50);
+        match case.judge {
+            Judge::Networked => pairs.push(ours.rate, floor.rate),
+            Judge::Embedded => pairs.push(ours.time(turn), floor.time(turn) + EMBEDDED_MORE),
+            Judge::Shown => pairs.push(ours.time(turn), floor.time(turn)),
+        }
+    }
+    let what = format!("{}, {concurrency} at once", case.what);
+    let name = case.floor_name;
+    let mut rows = vec![match case.judge {
+        Judge::Networked => pairs.row(what, name, per_second, Goal::AtLeast(NETWORKED_LEAST)),
+        Judge::Embedded => pairs.row(what, &format!("{name} + 5 us"), seconds, Goal::AtMost(1.0)),
+        Judge::Shown => pairs.row(what, name, seconds, Goal::None),
+    }];
+    if let Some(allowed) = case.allowed.filter(|_| concurrency == 1) {
+        let mut pairs = Pairs::default();
+        own.into_iter().for_each(|p50| pairs.push(p50, allowed.as_secs_f64()));
+        rows.push(pairs.row(format!("{}, p50", case.what), "allowed", seconds, Goal::AtMost(1.0)));
+    }
+    Ok(rows)
+}
+
+fn per_second(rate: f64) -> String {
+    format!("{rate:.0}/s")
+}

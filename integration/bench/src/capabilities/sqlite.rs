@@ -1,0 +1,101 @@
+//! The file of a namespace by rusqlite, as one would use it without us: one connection, and the same pragmas and
+//! statements.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, ensure};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use uuid::Uuid;
+
+use super::floor::Floor;
+use super::looper::{key, name, object, value};
+use super::servers::{NAMESPACE, TABLE};
+
+/// A file that our backend made.
+#[derive(Clone)]
+pub(super) struct File(Arc<Mutex<Connection>>);
+
+impl File {
+    /// The file of the namespace in the folder of a backend.
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join(format!("{NAMESPACE}.db"));
+        ensure!(path.exists(), "there is no {}", path.display());
+        let file = Connection::open(&path).with_context(|| format!("open {}", path.display()))?;
+        let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;
+                       PRAGMA cache_size = -512; PRAGMA journal_size_limit = 4194304;";
+        file.execute_batch(pragmas).context("prepare the file")?;
+        Ok(Self(Arc::new(Mutex::new(file))))
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
+        Ok(work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))?)
+    }
+
+    pub(super) fn get(&self, keys: u64) -> Floor {
+        let file = self.clone();
+        Floor::blocking(move |number| {
+            let key = key(number, keys).into_bytes();
+            let found = file.with(|file| {
+                let sql = "SELECT value, expires FROM records WHERE tbl = ?1 AND key = ?2";
+                let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+                file.prepare_cached(sql)?.query_row(params![TABLE.as_bytes(), key], read).optional()
+            });
+            let found: Option<(Vec<u8>, Option<i64>)> = found?;
+            found.map(drop).context("a key is missing")
+        })
+    }
+
+    pub(super) fn set(&self, keys: u64, bytes: u64) -> Floor {
+        let (file, value) = (self.clone(), value(bytes));
+        Floor::blocking(move |number| {
+            let key = key(number, keys).into_bytes();
+            file.with(|file| {
+                let change = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let sql = "INSERT INTO records (tbl, key, value, expires) VALUES (?1, ?2, ?3, NULL)
+                           ON CONFLICT (tbl, key) DO UPDATE SET value = excluded.value, expires = excluded.expires";
+                change.prepare_cached(sql)?.execute(params![TABLE.as_bytes(), key, value])?;
+                change.commit()
+            })
+        })
+    }
+
+    /// Writes all keys in one transaction.
+    pub(super) fn fill(&self, keys: u64, bytes: u64) -> Result<()> {
+        let value = value(bytes);
+        self.with(|file| {
+            let all = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let sql = "INSERT INTO records (tbl, key, value, expires) VALUES (?1, ?2, ?3, NULL)
+                       ON CONFLICT (tbl, key) DO NOTHING";
+            let mut insert = all.prepare_cached(sql)?;
+            for number in 0..keys {
+                insert.execute(params![TABLE.as_bytes(), name(number).into_bytes(), value])?;
+            }
+            drop(insert);
+            all.commit()
+        })
+        .context("fill the table")
+    }
+
+    /// Appends an event to a topic that is there.
+    pub(super) fn append(&self, topic: &'static str, bytes: u64) -> Floor {
+        let (file, payload) = (self.clone(), object(bytes));
+        Floor::blocking(move |_| {
+            file.with(|file| {
+                let append = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let sql = "UPDATE topics SET last = last + 1 WHERE topic = ?1 RETURNING last";
+                let last: i64 = append.prepare_cached(sql)?.query_row([topic], |row| row.get(0))?;
+                let sql = "SELECT timestamp FROM events ORDER BY seq DESC LIMIT 1";
+                let now: i64 = append.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+                let id = Uuid::new_v4();
+                let sql = "INSERT INTO events (topic, position, id, timestamp, bytes, metadata, payload)
+                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+                let held = payload.len() as i64 + 128;
+                let metadata = "{\"content-type\":\"application/json\"}";
+                let values = params![topic, last, id.as_bytes().as_slice(), now, held, metadata, payload];
+                append.prepare_cached(sql)?.execute(values)?;
+                append.commit()
+            })
+        })
+    }
+}

@@ -1,0 +1,3 @@
+fn main() {
+    micro_sdk_build::Proto::new().service("proto/looper.proto").generate();
+}

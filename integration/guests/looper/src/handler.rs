@@ -1,0 +1,81 @@
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use futures::stream::{FuturesUnordered, TryStreamExt};
+use micro_sdk::{Context, Error, blob, broker, events, store, sync};
+
+use crate::{LooperHandler, Request, Response};
+
+const TOPIC: &str = "bench";
+const MINUTE: Duration = Duration::from_secs(60);
+
+pub struct Looper;
+
+impl LooperHandler for Looper {
+    async fn run(&self, _ctx: &Context, request: Request) -> Result<Response, Error> {
+        let value = vec![b'x'; usize::try_from(request.bytes).unwrap_or(0)];
+        let object = format!("{{\"x\":\"{}\"}}", String::from_utf8_lossy(&value));
+        let book = Book::default();
+        let since = Instant::now();
+        let workers: FuturesUnordered<_> =
+            (0..request.concurrency.max(1)).map(|_| work(&request, &value, &object, &book)).collect();
+        workers.try_collect::<()>().await?;
+        let nanos = nanos(since);
+        let mut times = book.nanos.into_inner();
+        times.sort_unstable();
+        let p50_nanos = times.get(times.len() / 2).copied().unwrap_or_default();
+        Ok(Response { nanos, p50_nanos })
+    }
+}
+
+/// How many operations were begun, and what those took that are done.
+#[derive(Default)]
+struct Book {
+    begun: Cell<u64>,
+    nanos: RefCell<Vec<u64>>,
+}
+
+async fn work(request: &Request, value: &[u8], object: &str, book: &Book) -> Result<(), Error> {
+    while book.begun.get() < request.count {
+        let number = book.begun.replace(book.begun.get() + 1);
+        let since = Instant::now();
+        once(request, request.first + number, value, object).await?;
+        book.nanos.borrow_mut().push(nanos(since));
+    }
+    Ok(())
+}
+
+async fn once(request: &Request, number: u64, value: &[u8], object: &str) -> Result<(), Error> {
+    let key = key(number, request.keys);
+    match request.operation.as_str() {
+        "store.get" => store::get(&key).await.and_then(there),
+        "store.set" => store::set(&key, value).await,
+        "events.publish" => events::Publisher::new(TOPIC).publish_json(object).await.map(drop),
+        "broker.publish" => broker::Publisher::new(TOPIC).publish_json(object).await,
+        "locks.cycle" => {
+            let lock = sync::Lock::acquire(key, MINUTE, MINUTE).await?;
+            lock.release().await.map(drop)
+        }
+        "blob.put" => blob::put(&key, value).await.map(drop),
+        "blob.get" => blob::get(&key).await.and_then(there),
+        other => Err(Error::bad_request("looper", format!("no loop of {other}"))),
+    }
+}
+
+/// The benchmark wrote all keys before: a loop that finds nothing measures nothing.
+fn there<T>(found: Option<T>) -> Result<(), Error> {
+    match found {
+        Some(_) => Ok(()),
+        None => Err(Error::not_found("looper", "a key is missing")),
+    }
+}
+
+/// Spread over all keys, and the same for the same number: the benchmark's floor asks for the same ones.
+fn key(number: u64, keys: u64) -> String {
+    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+    format!("k{:07}", mixed % keys.max(1))
+}
+
+fn nanos(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}

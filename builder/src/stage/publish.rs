@@ -4,6 +4,7 @@ mod endpoints;
 
 use std::collections::BTreeMap;
 
+use micro_api::manifest;
 use micro_artifact::{Digest, RevisionManifest};
 use micro_engine::Inspection;
 
@@ -31,10 +32,12 @@ pub(crate) async fn run(
             .map_err(|error| Error::source(format!("the component's descriptors are malformed: {error}")))?,
         None => Vec::new(),
     };
+    let names = endpoints.iter().map(|endpoint| endpoint.name.as_str());
+    let settings = manifest::with_attributes(&detected.manifest, &valid.manifest, names);
+    let settings = settings.map_err(Error::source)?;
     if valid.exports.handler.is_some() {
-        let (subscribe, consume) = (&detected.manifest.subscribe, &detected.manifest.consume);
-        endpoints::check_subscriptions(&endpoints, subscribe, consume)?;
-        endpoints::check_schedules(&endpoints, &detected.manifest.schedule)?;
+        endpoints::check_subscriptions(&endpoints, &settings.subscribe, &settings.consume)?;
+        endpoints::check_schedules(&endpoints, &settings.schedule)?;
     }
     let descriptors = valid.descriptors.as_ref().map(|bytes| store.put(bytes)).transpose();
     let mut env: BTreeMap<String, String> = detected.manifest.run.env.clone();
@@ -54,9 +57,10 @@ pub(crate) async fn run(
         descriptors: descriptors.doing("keep descriptors")?,
         endpoints: endpoints::with_subscriptions(
             endpoints::with_routes(endpoints, &detected.manifest.route),
-            &detected.manifest.subscribe,
+            &settings.subscribe,
         ),
-        settings: detected.manifest.clone(),
+        static_files: valid.static_files,
+        settings,
         env,
         args,
         commit: fetched.commit.clone(),

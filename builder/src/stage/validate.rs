@@ -1,6 +1,8 @@
 //! Whether the platform can run the component, and may.
 
 use micro_api::deployment::Stage;
+use micro_api::manifest::Schedule;
+use micro_artifact::Exports;
 use micro_engine::{Inspection, Offer};
 
 use super::build::Built;
@@ -70,15 +72,14 @@ fn check(inspection: &Inspection, detected: &Detected) -> Result<(), Error> {
              micro:platform/handler that could answer"
         )));
     }
-    if let Some(one) = detected.manifest.schedule.first()
-        && inspection.exports.handler.is_none()
-    {
-        return Err(Error::source(format!(
-            "[[schedule]] `{}` calls the endpoint `{}`, and the component exports no micro:platform/handler that could \
-             answer",
-            one.name(),
-            one.endpoint
-        )));
+    for one in &detected.manifest.schedule {
+        check_schedule(one, &inspection.exports)?;
+    }
+    if !inspection.manifest.is_empty() && inspection.exports.handler.is_none() {
+        return Err(Error::source(
+            "attributes of the code name endpoints to call, and the component exports no micro:platform/handler that \
+             could answer",
+        ));
     }
     if inspection.descriptors.as_ref().is_some_and(|bytes| bytes.len() > DESCRIPTORS_BYTES_MAX) {
         return Err(Error::source(format!(
@@ -89,10 +90,33 @@ fn check(inspection: &Inspection, detected: &Detected) -> Result<(), Error> {
     Ok(())
 }
 
+/// A schedule calls an endpoint of a handler, or starts the job.
+fn check_schedule(one: &Schedule, exports: &Exports) -> Result<(), Error> {
+    let (name, endpoint) = (one.name(), &one.endpoint);
+    if one.is_job() {
+        return if exports.is_job() {
+            Ok(())
+        } else {
+            Err(Error::source(format!(
+                "[[schedule]] `{name}` has no endpoint, so it starts a job, and the component is none, since it answers \
+                 calls: add `endpoint = \"Service.Method\"`"
+            )))
+        };
+    }
+    if exports.handler.is_none() {
+        let hint = if exports.is_job() { ": leave `endpoint` out to start the job" } else { "" };
+        return Err(Error::source(format!(
+            "[[schedule]] `{name}` calls the endpoint `{endpoint}`, and the component exports no micro:platform/handler \
+             that could answer{hint}"
+        )));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use micro_api::manifest::Manifest;
-    use micro_artifact::{Codec, Exports, Wasi};
+    use micro_artifact::{Codec, Wasi};
     use micro_engine::{EngineKind, Import};
 
     use super::*;
@@ -105,6 +129,8 @@ mod tests {
             kind: EngineKind::Sync,
             descriptors: None,
             codecs: vec![Codec::Protobuf],
+            manifest: String::new(),
+            static_files: None,
             export_names: vec!["foo".to_owned()],
         };
         let detected = Detected { manifest, service: "a".parse().unwrap(), recipe: Recipe::Known };
@@ -139,7 +165,19 @@ mod tests {
         scheduled
             .schedule
             .push(micro_api::manifest::Schedule { endpoint: "A.B".to_owned(), ..Default::default() });
-        assert!(say(&[], job, scheduled).contains("[[schedule]] `A.B` calls the endpoint `A.B`, and"));
+        let said = say(&[], job, scheduled.clone());
+        assert!(said.contains("[[schedule]] `A.B` calls the endpoint `A.B`, and"), "{said}");
+        assert!(said.ends_with("could answer: leave `endpoint` out to start the job"), "{said}");
+        scheduled.schedule[0].endpoint = String::new();
+        assert_eq!(say(&[], job, scheduled.clone()), "ok");
+        let web = Exports { http: Some(Wasi::P2), ..job };
+        let said = say(&[], web, scheduled);
+        assert!(
+            said.contains(
+                "[[schedule]] `run` has no endpoint, so it starts a job, and the component is none"
+            ),
+            "{said}"
+        );
         assert!(say(&[], Exports::default(), Manifest::default()).starts_with("the component exports foo:"));
     }
 }

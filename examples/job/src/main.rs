@@ -1,4 +1,5 @@
-//! A job: a plain program. What it prints is its log; exit code 0 is the state `stopped`, another one `error`.
+//! A job: a plain program. What it prints is its log; exit code 0 is the state `stopped`, another one `error`. With a
+//! `[[schedule]]` in `micro.toml` it is started at set times instead.
 
 use std::process::ExitCode;
 
@@ -8,6 +9,9 @@ fn main() -> ExitCode {
         eprintln!("usage: job LIMIT");
         return ExitCode::from(2);
     };
+    if let Ok(schedule) = std::env::var("MICRO_SCHEDULE") {
+        println!("started by {schedule}");
+    }
     let greeting = std::env::var("GREETING").unwrap_or_default();
     for prime in primes(limit) {
         println!("{greeting}: {prime} is prime");

@@ -31,6 +31,9 @@ pub struct RevisionManifest {
     /// What the handler accepts, the preferred one first. Empty without a handler.
     pub codecs: Vec<Codec>,
     pub endpoints: Vec<Endpoint>,
+    /// The folder whose files it serves by itself, of a web service that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_files: Option<String>,
     /// `micro.toml` as parsed: limits, grants, run policy, routes.
     pub settings: Manifest,
     /// The manifest's environment with the deployment's on top.
@@ -67,11 +70,17 @@ impl RevisionManifest {
             descriptors: None,
             codecs: Vec::new(),
             endpoints: Vec::new(),
+            static_files: None,
             env: settings.run.env.clone(),
             args: settings.run.args.clone(),
             settings,
             commit: None,
         }
+    }
+
+    /// It runs once, when it is deployed: a job that no schedule starts.
+    pub fn runs_once(&self) -> bool {
+        self.exports.is_job() && self.settings.schedule.is_empty()
     }
 }
 

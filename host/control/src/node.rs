@@ -74,7 +74,7 @@ pub struct ScheduledCall {
     pub namespace: Namespace,
     pub service: ServiceName,
     pub version: String,
-    /// `Service.Method`.
+    /// `Service.Method`; empty: the job is started.
     pub endpoint: String,
     /// What the service is told of the run.
     pub metadata: Vec<(String, String)>,
@@ -89,7 +89,8 @@ pub trait Node: Send + Sync + 'static {
     /// that is ready.
     async fn start(&self, revision: &ActiveRevision) -> Result<(), Error>;
 
-    /// Makes `active` the whole of what can be called and looked up, in one step. Jobs are never in it. Revisions that
+    /// Makes `active` the whole of what can be called, looked up and started by schedules, in one step. Jobs that run once
+    /// are never in it. Revisions that
     /// stay are not disturbed. Returns those that cannot serve; all others do.
     async fn publish(&self, active: Vec<ActiveRevision>) -> Vec<Unservable>;
 
@@ -110,8 +111,9 @@ pub trait Node: Send + Sync + 'static {
     /// The schedules of what is routed to. One that stays is the same `Arc` at each question.
     async fn schedules(&self) -> Vec<Arc<Scheduled>>;
 
-    /// Calls the endpoint with an empty message and waits for the answer, within the service's own time limit. The call
-    /// is the platform's: of no account, so no rule is asked. Dropping the future ends it.
+    /// Calls the endpoint with an empty message and waits for the answer, within the service's own time limit; or starts
+    /// the job and waits for its end. The call is the platform's: of no account, so no rule is asked. Dropping the future
+    /// ends it.
     async fn run_schedule(&self, call: ScheduledCall) -> Result<(), Error>;
 
     /// Lines of a log, oldest first. A service without a log has an empty one.

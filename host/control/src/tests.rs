@@ -199,6 +199,10 @@ impl Fixture {
 
     /// What the builder does, without building.
     async fn build(&self, exports: Exports) -> BuildJob {
+        self.build_with(exports, Manifest::default()).await
+    }
+
+    async fn build_with(&self, exports: Exports, settings: Manifest) -> BuildJob {
         let job = self.claim().await;
         let store = &self.control.config.artifacts;
         let code = Code {
@@ -210,7 +214,7 @@ impl Fixture {
             version: job.request.version.clone(),
             exports,
             codecs: vec![Codec::Json],
-            ..RevisionManifest::new(job.request.name.clone(), code, Manifest::default())
+            ..RevisionManifest::new(job.request.name.clone(), code, settings)
         };
         let revision = micro_artifact::publish(store, &self.control.config.key, &manifest).unwrap();
         self.db.complete(&job, &revision).await.unwrap();

@@ -13,6 +13,15 @@ use crate::offer::Offer;
 const DESCRIPTORS: &str = "micro:descriptors";
 /// The custom section that holds the codecs, one a line.
 const CODECS: &str = "micro:codecs";
+/// The custom section that names the folder whose files the component serves.
+const STATIC: &str = "micro:static";
+/// Bytes of that name.
+const STATIC_BYTES_MAX: usize = 64;
+
+/// The custom section with what attributes of the code add to `micro.toml`.
+const MANIFEST: &str = "micro:manifest";
+/// Bytes of it.
+const MANIFEST_BYTES_MAX: usize = 64 << 10;
 
 /// How deep components may lie in each other.
 const DEPTH_MAX: usize = 32;
@@ -44,6 +53,10 @@ pub struct Inspection {
     pub descriptors: Option<Vec<u8>>,
     /// The codecs that its handler accepts; protobuf unless it says otherwise.
     pub codecs: Vec<Codec>,
+    /// What attributes of its code add to `micro.toml`, in that form; empty without them.
+    pub manifest: String,
+    /// The folder whose files it serves, if it says so.
+    pub static_files: Option<String>,
     /// The names of all exports, for messages.
     pub export_names: Vec<String>,
 }
@@ -66,6 +79,15 @@ pub enum InspectError {
     /// A codec that the platform does not know.
     #[error("the section `micro:codecs` names the codec `{0}`: known are `protobuf` and `json`")]
     Codec(String),
+    /// It would stand in a log.
+    #[error(
+        "the section `micro:static` names no folder: use letters, digits, `.`, `_`, `-` and `/`, at most \
+         {STATIC_BYTES_MAX} bytes"
+    )]
+    Static,
+    /// More than a `micro.toml` may hold, or no text.
+    #[error("the section `micro:manifest` is no text of at most {} KiB", MANIFEST_BYTES_MAX >> 10)]
+    Manifest,
 }
 
 /// Reads a component's exports, imports and sections. Function bodies are not looked at.
@@ -100,6 +122,8 @@ struct Found {
     concurrent: bool,
     descriptors: Vec<u8>,
     codecs: Vec<Codec>,
+    manifest: Vec<u8>,
+    static_files: Option<String>,
 }
 
 impl Found {
@@ -133,6 +157,15 @@ impl Found {
                 self.descriptors.extend_from_slice(section.data());
             }
             Payload::CustomSection(section) if section.name() == CODECS => self.codecs(section.data())?,
+            Payload::CustomSection(section) if section.name() == MANIFEST => {
+                self.manifest.extend_from_slice(section.data());
+                if self.manifest.len() > MANIFEST_BYTES_MAX {
+                    return Err(InspectError::Manifest);
+                }
+            }
+            Payload::CustomSection(section) if section.name() == STATIC => {
+                self.static_files = Some(folder(section.data())?);
+            }
             _ => {}
         }
         Ok(())
@@ -162,9 +195,20 @@ impl Found {
             kind: if self.concurrent { EngineKind::Async } else { EngineKind::Sync },
             descriptors: (!self.descriptors.is_empty()).then_some(self.descriptors),
             codecs,
+            manifest: String::from_utf8(self.manifest).map_err(|_| InspectError::Manifest)?,
+            static_files: self.static_files,
             export_names: self.exports,
         })
     }
+}
+
+fn folder(data: &[u8]) -> Result<String, InspectError> {
+    let name = data.trim_ascii();
+    let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"._-/".contains(b);
+    if name.is_empty() || name.len() > STATIC_BYTES_MAX || !name.iter().all(allowed) {
+        return Err(InspectError::Static);
+    }
+    Ok(String::from_utf8_lossy(name).into_owned())
 }
 
 /// What the platform can call among these names. The async form wins over the plain one, the newer WASI over the

@@ -25,6 +25,8 @@ fn exports_imports_and_sections_are_found() {
             (export "micro:platform-sync/handler@0.1.0" (instance $i))
             (export "wasi:cli/run@0.2.6" (instance $i))
             (core module (@custom "micro:descriptors" "ab"))
+            (core module (@custom "micro:static" "html\n"))
+            (core module (@custom "micro:manifest" "[[subscribe]]\n") (@custom "micro:manifest" "topic = \"a\"\n"))
             (@custom "micro:descriptors" "cd")
             (@custom "micro:codecs" "json\nprotobuf\n"))"#,
     ))
@@ -34,6 +36,8 @@ fn exports_imports_and_sections_are_found() {
     assert_eq!((found.exports.http, found.exports.run), (None, Some(Wasi::P2)));
     assert_eq!(found.descriptors.as_deref(), Some(&b"abcd"[..]));
     assert_eq!(found.codecs, [Codec::Json, Codec::Protobuf]);
+    assert_eq!(found.static_files.as_deref(), Some("html"));
+    assert_eq!(found.manifest, "[[subscribe]]\ntopic = \"a\"\n");
     let offers: Vec<_> = found.imports.iter().map(Import::offer).collect();
     assert!(matches!(offers[..], [Offer::Always, Offer::Grant { key: "store", .. }]), "{offers:?}");
 }
@@ -53,6 +57,27 @@ fn async_components_need_the_async_engine() {
 fn an_unknown_codec_is_an_error() {
     let error = inspect(&component(r#"(component (@custom "micro:codecs" "xml"))"#)).unwrap_err();
     assert!(error.to_string().contains("`xml`"), "{error}");
+}
+
+#[test]
+fn a_folder_of_static_files_cannot_forge_a_log_line() {
+    let long = "x".repeat(65);
+    for name in ["", "a b", "html\\nStarting [service] other", "\\1b[31m", long.as_str()] {
+        let wat = format!(r#"(component (@custom "micro:static" "{name}"))"#);
+        assert!(matches!(inspect(&component(&wat)), Err(InspectError::Static)), "{name}");
+    }
+}
+
+#[test]
+fn what_attributes_say_is_bounded_text() {
+    let half = "#".repeat(40 << 10);
+    for sections in [
+        format!(r#"(@custom "micro:manifest" "{half}") (@custom "micro:manifest" "{half}")"#),
+        r#"(@custom "micro:manifest" "\ff")"#.to_owned(),
+    ] {
+        let error = inspect(&component(&format!("(component {sections})"))).unwrap_err();
+        assert!(matches!(error, InspectError::Manifest), "{error}");
+    }
 }
 
 #[test]

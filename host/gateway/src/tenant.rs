@@ -31,7 +31,7 @@ impl Tenant {
     }
 
     /// 403 with the operator's reason, while the namespace is blocked.
-    pub(crate) fn check_open(&self, namespace: &Namespace) -> Result<(), Error> {
+    pub fn check_open(&self, namespace: &Namespace) -> Result<(), Error> {
         let Some(reason) = &self.blocked else { return Ok(()) };
         let detail = format!(
             "the namespace `{namespace}` is blocked: {reason}: its owners can ask the operator of this platform"

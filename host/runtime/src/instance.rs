@@ -57,12 +57,21 @@ pub(crate) struct Instance {
     pub(crate) permit: Permit,
 }
 
+/// What a job is started with.
+#[derive(Debug, Default)]
+pub(crate) struct Launch {
+    /// In place of the manifest's.
+    pub(crate) args: Option<Vec<String>>,
+    /// Beside, and over, the manifest's.
+    pub(crate) env: Vec<(String, String)>,
+}
+
 /// What a call begins with.
 pub(crate) enum Start {
     /// An instance that served before.
     Reuse(Box<Instance>),
     /// Room for a new one.
-    Fresh { permit: Permit, loaded: Arc<Loaded>, meter: Arc<Meter>, args: Option<Vec<String>> },
+    Fresh { permit: Permit, loaded: Arc<Loaded>, meter: Arc<Meter>, launch: Launch },
 }
 
 impl Start {
@@ -77,8 +86,8 @@ impl Start {
     pub(crate) async fn instance(self, revision: &Revision, export: Export) -> Result<Box<Instance>, Fault> {
         match self {
             Self::Reuse(instance) => Ok(instance),
-            Self::Fresh { permit, loaded, meter, args } => {
-                let mut store = new_store(revision, &loaded, Arc::clone(&meter), args.as_deref());
+            Self::Fresh { permit, loaded, meter, launch } => {
+                let mut store = new_store(revision, &loaded, Arc::clone(&meter), &launch);
                 let bound = loaded
                     .instantiate(export, &mut store)
                     .await
@@ -106,14 +115,9 @@ impl Instance {
     }
 }
 
-fn new_store(
-    revision: &Revision,
-    loaded: &Loaded,
-    meter: Arc<Meter>,
-    args: Option<&[String]>,
-) -> Store<State> {
+fn new_store(revision: &Revision, loaded: &Loaded, meter: Arc<Meter>, launch: &Launch) -> Store<State> {
     let capability = Ctx::new(Arc::clone(revision.guest()));
-    let wasi = wasi(revision, &capability, args);
+    let wasi = wasi(revision, &capability, launch);
     let limiter = Limiter::new(
         revision.limits(),
         Arc::clone(&meter),
@@ -138,16 +142,17 @@ fn message_bytes_max(response_bytes: u64) -> usize {
 }
 
 /// WASI with nothing to reach: no folders, no sockets, no names; the manifest's environment and the log as output.
-fn wasi(revision: &Revision, capability: &Ctx, args: Option<&[String]>) -> WasiCtx {
+fn wasi(revision: &Revision, capability: &Ctx, launch: &Launch) -> WasiCtx {
     let manifest = revision.manifest();
     let mut wasi = WasiCtx::builder();
     wasi.stdout(capability.stdout()).stderr(capability.stderr());
     wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
-    for (key, value) in &manifest.env {
+    let own = manifest.env.iter().filter(|(key, _)| launch.env.iter().all(|(other, _)| other != *key));
+    for (key, value) in own.chain(launch.env.iter().map(|(key, value)| (key, value))) {
         wasi.env(key, value);
     }
     wasi.arg(manifest.service.alias());
-    for arg in args.unwrap_or(&manifest.args) {
+    for arg in launch.args.as_ref().unwrap_or(&manifest.args) {
         wasi.arg(arg);
     }
     wasi.build()

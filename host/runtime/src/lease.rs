@@ -8,7 +8,7 @@ use micro_capability::{Context, Full};
 
 use crate::concurrent::{Work, Worker};
 use crate::fault::{Fault, SPACE_INSTANCES, SPACE_MEMORY};
-use crate::instance::{Export, Start};
+use crate::instance::{Export, Launch, Start};
 use crate::meter::Meter;
 use crate::revision::Revision;
 use crate::runtime::Runtime;
@@ -32,7 +32,7 @@ impl Runtime {
         context: &Context,
     ) -> Result<Start, Fault> {
         if revision.policy() == Reuse::Fresh {
-            return self.fresh(revision, export, context, None).await;
+            return self.fresh(revision, export, context, Launch::default()).await;
         }
         loop {
             let returned = revision.returned.notified();
@@ -43,7 +43,7 @@ impl Runtime {
             // Room for a new instance, or one that comes back, whichever is first.
             tokio::select! {
                 biased;
-                fresh = self.fresh(revision, export, context, None) => return fresh,
+                fresh = self.fresh(revision, export, context, Launch::default()) => return fresh,
                 () = returned => {}
             }
         }
@@ -54,7 +54,7 @@ impl Runtime {
         revision: &Arc<Revision>,
         export: Export,
         context: &Context,
-        args: Option<Vec<String>>,
+        launch: Launch,
     ) -> Result<Start, Fault> {
         let waiting = async {
             let loaded = self.loader.load(self, revision).await?;
@@ -72,7 +72,7 @@ impl Runtime {
                 permit,
                 loaded,
                 meter: Arc::new(Meter::new(Arc::clone(revision.guest().tally()))),
-                args,
+                launch,
             })
         };
         let left = tokio::time::timeout_at(context.deadline.into(), waiting).await;
@@ -100,7 +100,7 @@ impl Runtime {
             Ok(worker) => return Ok(worker),
             Err(work) => work,
         };
-        let start = self.fresh(revision, export, context, None).await?;
+        let start = self.fresh(revision, export, context, Launch::default()).await?;
         // While this call waited, another may have made room.
         let work = match offer_to_any(revision, export, at_once, context, work) {
             Ok(worker) => return Ok(worker),

@@ -19,7 +19,7 @@ use crate::epoch::Epoch;
 use crate::fault::Fault;
 use crate::gate::{Caps, Gate};
 use crate::http::{self, Body};
-use crate::instance::Export;
+use crate::instance::{Export, Launch};
 use crate::job::{self, Throttle};
 use crate::limits::NodeMemory;
 use crate::loader::Loader;
@@ -171,7 +171,7 @@ impl Runtime {
         let export = match (exports.handler, exports.http) {
             (Some(_), _) => Export::Handler,
             (None, Some(_)) => Export::Http,
-            // A job is started once, by `run`.
+            // A job is started by `run` alone.
             (None, None) => return Ok(()),
         };
         let context = Arc::new(Context {
@@ -181,7 +181,7 @@ impl Runtime {
             traceparent: String::new(),
             request_id: String::new(),
         });
-        let start = self.fresh(revision, export, &context, None).await?;
+        let start = self.fresh(revision, export, &context, Launch::default()).await?;
         let meter = start.meter();
         meter.begin(revision.limits().cpu, self.config.front_cpu);
         let started = Arc::clone(revision);
@@ -305,7 +305,8 @@ impl Runtime {
         http::exchange(revision, &head, Some(driver), &slot, &upload, activity).await
     }
 
-    /// Runs a job to its end and returns its exit code. `args` of `None` are the manifest's.
+    /// Runs a job to its end and returns its exit code. `args` of `None` are the manifest's. What the platform says in the
+    /// context's metadata are environment variables of the job: `Micro-Tick` is `MICRO_TICK`.
     ///
     /// # Errors
     /// When it traps, runs into a limit or cannot start.
@@ -318,7 +319,8 @@ impl Runtime {
         let began = Instant::now();
         let _activity = revision.activity();
         let context = bounded(context, revision.limits().job_wall);
-        let start = self.fresh(revision, Export::Run, &context, args).await?;
+        let launch = Launch { args, env: environment(&context) };
+        let start = self.fresh(revision, Export::Run, &context, launch).await?;
         let meter = start.meter();
         meter.begin_unlimited();
         let slot = Slot::new();
@@ -384,6 +386,12 @@ impl Runtime {
         let mut driver = self.driver(revision, call, meter, context, threads);
         std::future::poll_fn(|cx| driver.poll(cx)).await
     }
+}
+
+/// What the platform says of a job's call. A guest reads metadata with each call, and a job has none.
+fn environment(context: &Context) -> Vec<(String, String)> {
+    let own = context.metadata.iter().filter(|(key, _)| key.starts_with("Micro-"));
+    own.map(|(key, value)| (key.to_uppercase().replace('-', "_"), value.clone())).collect()
 }
 
 /// The call's context, with a deadline no later than the service's limit allows.

@@ -1,10 +1,10 @@
 //! This process as control sees it: the runtime, the routing snapshot, the logs and the store behind one trait.
 
+mod jobs;
 mod stats;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -19,7 +19,7 @@ use micro_capability::store::Admin;
 use micro_capability::{Scope, blob, broker, events, log};
 use micro_control::{ActiveRevision, Chunks, Load, LogQuery, Plans, Scheduled, ScheduledCall, Unservable};
 use micro_gateway::{Entry, Snapshot};
-use micro_runtime::{Context, Revision, Runtime};
+use micro_runtime::{Revision, Runtime};
 use tokio::sync::{Mutex, Notify, watch};
 
 use crate::directory::{self, Directory};
@@ -69,6 +69,8 @@ pub(crate) struct Node {
 #[derive(Default)]
 struct Routed {
     entries: Vec<Arc<Entry>>,
+    /// Deployments of jobs that schedules start.
+    jobs: HashSet<String>,
     elsewhere: Elsewhere,
     tenants: HashMap<Namespace, Arc<micro_gateway::Tenant>>,
 }
@@ -126,15 +128,17 @@ impl Node {
         Ok(Known { active: active.clone(), revision, entry, schedules, id, started_ms })
     }
 
-    /// Micro's three lines of a service's start, in its own log.
+    /// Micro's lines of a service's start, in its own log. A job listens nowhere.
     fn log_start(&self, known: &Known) {
         let name = known.active.service.to_string();
-        let kind = if known.entry.is_some() { "wasm" } else { "job" };
-        for line in [
-            format!("Starting [service] {name}"),
-            format!("Server [{kind}] Listening on {}", self.parts.address),
-            format!("Registry [service] Registering node: {}", known.id),
-        ] {
+        let mut lines = vec![format!("Starting [service] {name}")];
+        if known.entry.is_some() {
+            let folder = known.revision.manifest().static_files.as_ref();
+            lines.extend(folder.map(|folder| format!("Enabling static file serving from {folder}")));
+            lines.push(format!("Server [wasm] Listening on {}", self.parts.address));
+            lines.push(format!("Registry [service] Registering node: {}", known.id));
+        }
+        for line in lines {
             self.parts.logs.platform(&scope(&known.active), "info", "", line);
         }
     }
@@ -146,6 +150,19 @@ impl Node {
         let entries = routed.elsewhere.entries().chain(&routed.entries);
         let snapshot = Snapshot::new(entries.map(Arc::clone), tenants);
         self.parts.snapshot.send_replace(Arc::new(snapshot));
+    }
+
+    /// The job that a run of a schedule starts.
+    async fn job(&self, call: &ScheduledCall) -> Option<Arc<Known>> {
+        let jobs = self.routed.lock().await.jobs.clone();
+        let known = self.known.lock().await;
+        let is_it = |known: &&Arc<Known>| {
+            let active = &known.active;
+            jobs.contains(&active.deployment)
+                && (&active.namespace, &active.service, &active.version)
+                    == (&call.namespace, &call.service, &call.version)
+        };
+        known.values().find(is_it).map(Arc::clone)
     }
 
     async fn of_service(&self, namespace: &Namespace, service: &ServiceName) -> Vec<Arc<Known>> {
@@ -203,6 +220,7 @@ impl micro_control::Node for Node {
 
     async fn publish(&self, active: Vec<ActiveRevision>) -> Vec<Unservable> {
         let (mut entries, mut nodes, mut unservable) = (Vec::new(), Vec::new(), Vec::new());
+        let mut jobs = HashSet::new();
         let (mut subscribed, mut consumed) = (HashSet::new(), HashSet::new());
         for revision in &active {
             match self.take_up(revision).await {
@@ -221,6 +239,8 @@ impl micro_control::Node for Node {
                             known.revision.manifest(),
                             &self.parts.id,
                         ));
+                    } else {
+                        jobs.insert(revision.deployment.clone());
                     }
                 }
                 Err(error) => {
@@ -230,7 +250,7 @@ impl micro_control::Node for Node {
         }
         self.parts.directory.replace(nodes);
         let mut routed = self.routed.lock().await;
-        routed.entries = entries;
+        (routed.entries, routed.jobs) = (entries, jobs);
         // Nothing new is taken for what goes, before it goes; what comes can be called before it is fed.
         self.parts.pumps.release(&subscribed);
         self.parts.consumers.release(&consumed);
@@ -262,26 +282,31 @@ impl micro_control::Node for Node {
 
     async fn run_job(&self, active: &ActiveRevision) -> Result<i32, Error> {
         let known = self.take_up(active).await?;
-        let context = Context {
-            account: None,
-            metadata: Vec::new(),
-            deadline: Instant::now() + self.parts.runtime.config().service.job_wall,
-            traceparent: String::new(),
-            request_id: active.deployment.clone(),
-        };
-        let ended = self.parts.runtime.run(&known.revision, None, context).await;
-        ended.map_err(|fault| fault.error(&active.service.to_string(), &active.deployment))
+        jobs::run(&self.parts.runtime, &known.revision, Vec::new(), active.deployment.clone()).await
     }
 
     async fn schedules(&self) -> Vec<Arc<Scheduled>> {
+        let jobs = self.routed.lock().await.jobs.clone();
         let snapshot = Arc::clone(&self.parts.snapshot.borrow());
         let known = self.known.lock().await;
-        let due = known.values().filter(|known| !known.schedules.is_empty() && known.is_routed(&snapshot));
+        let counts = |known: &Known| known.is_routed(&snapshot) || jobs.contains(&known.active.deployment);
+        let due = known.values().filter(|known| !known.schedules.is_empty() && counts(known));
         due.flat_map(|known| known.schedules.iter().map(Arc::clone)).collect()
     }
 
     async fn run_schedule(&self, call: ScheduledCall) -> Result<(), Error> {
-        self.parts.caller.deliver(schedules::call(call)).await.map(drop)
+        if !call.endpoint.is_empty() {
+            return self.parts.caller.deliver(schedules::call(call)).await.map(drop);
+        }
+        let service = call.service.to_string();
+        let tenant = self.parts.snapshot.borrow().tenant(&call.namespace);
+        tenant.check_open(&call.namespace)?;
+        let known = self.job(&call).await;
+        let known = known.ok_or_else(|| Error::new(&service, 503, format!("{service} does not run")))?;
+        match jobs::run(&self.parts.runtime, &known.revision, call.metadata, call.request_id).await? {
+            0 => Ok(()),
+            code => Err(Error::internal(service, format!("the job ended with exit code {code}"))),
+        }
     }
 
     async fn logs(&self, query: LogQuery) -> Result<BoxStream<'static, LogRecord>, Error> {

@@ -13,7 +13,7 @@ pub struct Schedule {
     /// As it stands in `micro.toml`.
     pub cron: String,
     pub zone: String,
-    /// `Service.Method`.
+    /// `Service.Method`; empty of a job, which is started.
     pub endpoint: String,
     pub jitter_ms: i64,
     pub overlap: Overlap,

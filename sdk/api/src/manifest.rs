@@ -3,6 +3,7 @@
 //! [`parse`] is the only way from text to a [`Manifest`]: it refuses unknown keys and impossible values with the line
 //! and column. The JSON Schema of the file is `micro.schema.json` beside this crate's `Cargo.toml`.
 
+mod attributes;
 mod config;
 mod consume;
 mod grants;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::attributes::with_attributes;
 pub use self::config::SECRET as SECRET_GRANT;
 pub use self::consume::{Consume, EventsGrants};
 pub use self::grants::grant_line;
@@ -40,7 +42,7 @@ pub struct Manifest {
     pub grants: Grants,
     /// Routes of the `meta` handler.
     pub route: Vec<Route>,
-    /// Times at which an endpoint is called.
+    /// Times at which an endpoint is called, or the job is started.
     pub schedule: Vec<Schedule>,
     /// Topics whose messages call an endpoint.
     pub subscribe: Vec<Subscribe>,

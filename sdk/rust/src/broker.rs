@@ -2,7 +2,7 @@
 //!
 //! Publishing must be granted: `broker = { publish = ["orders.*"] }` under `[grants]` in `micro.toml`. To get messages
 //! takes no code but an endpoint: a `[[subscribe]]` in `micro.toml` names the topic and the endpoint that its messages
-//! call. What is published when nobody subscribed is dropped.
+//! call, or the attribute [`subscribe`](macro@crate::subscribe) of the handler's method does. What is published when nobody subscribed is dropped.
 
 use prost::Message;
 

@@ -18,6 +18,16 @@ pub struct Options {
     pub version: Option<String>,
 }
 
+/// How the messages of a call are encoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Codec {
+    /// As protobuf.
+    #[default]
+    Protobuf,
+    /// As JSON. The platform translates for a service that reads protobuf.
+    Json,
+}
+
 /// A client of one service. The generated `…Client` types are built on it. Caller's account, trace and deadline go
 /// along with each call.
 ///
@@ -96,11 +106,28 @@ impl Client {
     /// # Errors
     /// As `call`.
     pub async fn call_bytes(&self, endpoint: &str, body: Vec<u8>) -> Result<Vec<u8>, Error> {
+        self.send(endpoint, Codec::Protobuf, body).await
+    }
+
+    /// Like [`call`](Self::call), with the text of a JSON object: for services whose `.proto` is not at hand. Fields have
+    /// the names of the `.proto`.
+    ///
+    /// # Errors
+    /// As `call`; 400 also for what is no JSON object, or has a field that the request does not.
+    pub async fn call_json(&self, endpoint: &str, object: impl Into<String>) -> Result<String, Error> {
+        let reply = self.send(endpoint, Codec::Json, object.into().into_bytes()).await?;
+        String::from_utf8(reply).map_err(|_| {
+            Error::internal_server_error("go.micro.client", format!("the reply of {endpoint} is no text"))
+        })
+    }
+
+    async fn send(&self, endpoint: &str, codec: Codec, body: Vec<u8>) -> Result<Vec<u8>, Error> {
         let mut wrappers = INSTALLED.with_borrow(Clone::clone);
         wrappers.extend(self.wrappers.iter().cloned());
         let request = Request {
             service: self.service.clone(),
             endpoint: endpoint.to_owned(),
+            codec,
             body,
             options: self.options.clone(),
         };

@@ -78,6 +78,17 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// A text as JSON writes it, quotes included.
+#[cfg(feature = "http")]
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+#[cfg(feature = "http")]
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        quote(f, self.0)
+    }
+}
+
 fn quote(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_str("\"")?;
     for character in text.chars() {

@@ -60,9 +60,40 @@ impl Request {
     /// The first value of a query field, decoded.
     pub fn query(&self, name: &str) -> Option<String> {
         let (_, query) = self.url.split_once('?')?;
-        let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let (_, value) = pairs.find(|(key, _)| decode(&key.replace('+', " ")) == name)?;
-        Some(decode(&value.replace('+', " ")).into_owned())
+        field(query, name)
+    }
+
+    /// The first value of a field of a form, decoded; none when the body is no form
+    /// (`application/x-www-form-urlencoded`).
+    pub fn form(&self, name: &str) -> Option<String> {
+        field(self.form_text()?, name)
+    }
+
+    /// The body of a form.
+    pub(crate) fn form_text(&self) -> Option<&str> {
+        let kind = self.header("content-type")?.split(';').next()?.trim();
+        let is_form = kind.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+        is_form.then_some(())?;
+        std::str::from_utf8(&self.body).ok()
+    }
+
+    /// The body as text.
+    ///
+    /// # Errors
+    /// 400 when it is no UTF-8.
+    pub fn text(&self) -> Result<&str, Error> {
+        let text = std::str::from_utf8(&self.body);
+        text.map_err(|_| Error::bad_request("go.micro.http", "the body is no UTF-8 text"))
+    }
+
+    /// The body as a type of yours, with the feature `json` of this crate.
+    ///
+    /// # Errors
+    /// 400 when the body is no JSON, or JSON of another form; the text says where.
+    #[cfg(feature = "json")]
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Error::bad_request("go.micro.http", format!("the body: {error}")))
     }
 
     /// What a part in braces of the route's pattern matched, decoded.
@@ -96,6 +127,19 @@ impl Response {
     /// Plain text.
     pub fn text(body: impl Into<Vec<u8>>) -> Self {
         Self::new(200, "text/plain; charset=utf-8", body)
+    }
+
+    /// A value as JSON, with the feature `json` of this crate.
+    ///
+    /// # Errors
+    /// 500 for what JSON cannot say, such as a map whose keys are no text.
+    #[cfg(feature = "json")]
+    pub fn of<T: serde::Serialize>(value: &T) -> Result<Self, Error> {
+        let text = serde_json::to_vec(value);
+        let text = text.map_err(|error| {
+            Error::internal_server_error("go.micro.http", format!("an answer is no JSON: {error}"))
+        });
+        text.map(Self::json)
     }
 
     /// A JSON text.
@@ -149,6 +193,22 @@ fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
+/// Names and values of a query or a form, as they are written.
+pub(crate) fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let filled = text.split('&').filter(|pair| !pair.is_empty());
+    filled.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Decodes a name or value of a query or a form.
+pub(crate) fn decode_field(text: &str) -> String {
+    decode(&text.replace('+', " ")).into_owned()
+}
+
+fn field(text: &str, name: &str) -> Option<String> {
+    let (_, value) = pairs(text).find(|(key, _)| decode_field(key) == name)?;
+    Some(decode_field(value))
+}
+
 /// Decodes `%41`; what is no such escape stays.
 pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
@@ -184,6 +244,30 @@ mod tests {
         assert_eq!(request.query("empty").as_deref(), Some(""));
         assert_eq!(request.query("x").as_deref(), Some("1%2"));
         assert_eq!(request.query("none"), None);
+    }
+
+    #[test]
+    fn forms_are_decoded_and_nothing_else_is_one() {
+        let form = "application/x-www-form-urlencoded; charset=utf-8";
+        let request = Request::post("/", form, "name=J%C3%B6rg+M&&empty=");
+        assert_eq!(request.form("name").as_deref(), Some("Jörg M"));
+        assert_eq!((request.form("empty").as_deref(), request.form("")), (Some(""), None));
+        assert_eq!(Request::post("/", "text/plain", "name=x").form("name"), None);
+        assert_eq!(Request::post("/", form, [0xff]).form("name"), None);
+        assert_eq!(Request::post("/", "text/plain", [0xff]).text().unwrap_err().code, 400);
+        assert_eq!(Request::post("/", "text/plain", "hi").text(), Ok("hi"));
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn bodies_are_json_both_ways() {
+        let request = Request::post("/", "application/json", r#"{"a": [1, 2]}"#);
+        let value: std::collections::BTreeMap<String, Vec<u8>> = request.json().unwrap();
+        assert_eq!(Response::of(&value).unwrap().body, br#"{"a":[1,2]}"#);
+        let error = Request::post("/", "application/json", "{").json::<Vec<u8>>().unwrap_err();
+        assert!(error.code == 400 && error.detail.contains("line 1"), "{error}");
+        let keys = std::collections::BTreeMap::from([((1, 2), 3)]);
+        assert_eq!(Response::of(&keys).unwrap_err().code, 500);
     }
 
     #[test]

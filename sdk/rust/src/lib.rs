@@ -19,6 +19,16 @@
 //! }
 //! ```
 //!
+//! A method of a handler can hear messages or events, or be called at set times: [`subscribe`], [`consume`] and
+//! [`schedule`] are attributes that say what `[[subscribe]]`, `[[consume]]` and `[[schedule]]` of `micro.toml` say.
+//!
+//! ```ignore
+//! impl MailerHandler for Mailer {
+//!     #[micro_sdk::subscribe(topic = "orders.created", queue = "mails", retries = 5)]
+//!     async fn send(&self, ctx: &Context, order: Order) -> Result<Nothing, Error> { … }
+//! }
+//! ```
+//!
 //! Compiled for `wasm32-wasip2` the calls of this crate reach the platform. Compiled for the machine you work on they
 //! reach an in-memory stand-in of it ([`test::World`]), so `cargo test` needs neither wasm nor a server.
 
@@ -78,7 +88,12 @@ use std::{future::Future, pin::Pin};
 pub use client::Client;
 pub use context::{Account, Context};
 pub use error::Error;
-pub use micro_sdk_macros::{test, wrapper};
+#[cfg(feature = "http")]
+pub(crate) use error::Quoted;
+#[cfg(feature = "http")]
+#[doc(hidden)]
+pub use micro_sdk_macros::__html;
+pub use micro_sdk_macros::{consume, schedule, subscribe, test, wrapper};
 pub use service::{Builder, Endpoints, Service};
 pub use wrapper::{ClientNext, ClientWrapper, HandlerWrapper, Next, Request};
 

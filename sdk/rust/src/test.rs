@@ -11,6 +11,10 @@
 //! })?;
 //! # Ok::<_, micro_sdk::Error>(())
 //! ```
+//!
+//! Each capability is there: records, blobs, messages, events, configuration and secrets, locks, the registry, other
+//! services, outbound HTTP and the log; who calls stands in the [`Context`](crate::Context). All of it is in memory, and the
+//! store also in a file where the environment says `MICRO_STORE=file:FOLDER`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -23,6 +27,7 @@ use std::thread::Thread;
 
 use prost::Message;
 
+use crate::client::Codec;
 use crate::{Context, Error, LocalFuture, Request, Service};
 
 mod blob;
@@ -46,6 +51,8 @@ type Answer = Rc<dyn Fn(Request) -> LocalFuture<'static, Result<Vec<u8>, Error>>
 /// What the stand-in for the platform knows on this thread.
 #[derive(Default)]
 pub(crate) struct State {
+    /// Where `store` is, after a restart too.
+    place: store::Place,
     services: HashMap<String, Answer>,
     pub(crate) blobs: blob::Blobs,
     pub(crate) published: Vec<Published>,
@@ -60,13 +67,23 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// An empty one with its records in `place`; `empty` forgets those that are there.
+    #[expect(clippy::panic, reason = "a test whose store cannot be had cannot run")]
+    fn open(place: Result<store::Place, String>, empty: bool) -> Self {
+        let opened = place.and_then(|place| Ok((store::Table::open(&place, empty)?, place)));
+        match opened {
+            Ok((store, place)) => Self { place, store, ..Self::default() },
+            Err(text) => panic!("{text}"),
+        }
+    }
+
     pub(crate) fn service(&self, name: &str) -> Option<Answer> {
         self.services.get(name).cloned()
     }
 }
 
 thread_local! {
-    static STATE: RefCell<State> = RefCell::default();
+    static STATE: RefCell<State> = RefCell::new(State::open(store::Place::of_environment(), true));
 }
 
 pub(crate) fn with_state<T>(body: impl FnOnce(&mut State) -> T) -> T {
@@ -85,14 +102,44 @@ impl Default for World {
 
 impl World {
     /// Makes the platform of this thread an empty one: no services, no records, no messages, no log lines.
+    ///
+    /// The store is in memory, or where the environment variable `MICRO_STORE` says: see [`World::with_store`].
+    ///
+    /// # Panics
+    /// When `MICRO_STORE` names no store of a test, or its file cannot be opened.
     pub fn new() -> Self {
+        Self::open(store::Place::of_environment(), true)
+    }
+
+    /// As [`World::new`], with the store that is named: `memory`, or `file:FOLDER` for a file in that folder, one for each
+    /// test, whose records [`World::restart`] keeps.
+    ///
+    /// # Panics
+    /// As [`World::new`].
+    pub fn with_store(place: &str) -> Self {
+        Self::open(store::Place::parse(place), true)
+    }
+
+    /// The platform is stopped and started: what was in memory alone is gone, be it services, messages or locks. Records
+    /// in a file are there.
+    ///
+    /// # Panics
+    /// When the file cannot be read.
+    pub fn restart(&self) {
+        let place = with_state(|state| state.place.clone());
+        Self::open(Ok(place), false);
+    }
+
+    fn open(place: Result<store::Place, String>, empty: bool) -> Self {
+        // The file that is open is let go of first: it may be the same.
         STATE.set(State::default());
+        STATE.set(State::open(place, empty));
         Self(())
     }
 
     /// Lets clients call a service by this name.
     pub fn serve(&self, name: &str, service: Service) {
-        self.insert(name, move |request| {
+        self.insert(name, Codec::Protobuf, move |request| {
             let service = service.clone();
             Box::pin(async move {
                 let context = Context { metadata: request.options.metadata, ..Context::default() };
@@ -107,17 +154,36 @@ impl World {
         Req: Message + Default + 'static,
         Rsp: Message + 'static,
     {
-        self.insert(name, move |request| {
+        self.insert(name, Codec::Protobuf, move |request| {
             let reply = crate::decode(&request.endpoint, &request.body).and_then(&answer);
             Box::pin(async move { reply.map(|message| message.encode_to_vec()) })
         });
     }
 
-    fn insert(
+    /// Lets clients call a service by JSON: `answer` has the endpoint and the text of the request, and gives that of the
+    /// reply. Only the platform translates between JSON and protobuf, so in a test a service answers one of them.
+    pub fn fake_json(&self, name: &str, answer: impl Fn(&str, &str) -> Result<String, Error> + 'static) {
+        self.insert(name, Codec::Json, move |request| {
+            let text = String::from_utf8(request.body)
+                .map_err(|_| Error::bad_request("go.micro.client", "the request is no text"));
+            let reply = text.and_then(|text| answer(&request.endpoint, &text)).map(String::into_bytes);
+            Box::pin(async move { reply })
+        });
+    }
+
+    pub(crate) fn insert(
         &self,
         name: &str,
+        codec: Codec,
         answer: impl Fn(Request) -> LocalFuture<'static, Result<Vec<u8>, Error>> + 'static,
     ) {
+        let answer = move |request: Request| {
+            if request.codec == codec {
+                return answer(request);
+            }
+            let detail = format!("{} answers {codec:?} in this test: see World::fake_json", request.service);
+            Box::pin(async move { Err(Error::new("go.micro.client", 415, detail)) }) as LocalFuture<'static, _>
+        };
         with_state(|state| state.services.insert(name.to_owned(), Rc::new(answer)));
     }
 

@@ -17,21 +17,31 @@ use std::rc::Rc;
 use crate::LocalFuture;
 use crate::http::{Request, Response, decode};
 
+mod client;
 mod file;
 #[cfg(test)]
 mod tests;
 
-/// Files that the build script embedded: path below their folder, contents.
-pub type Files = &'static [(&'static str, &'static [u8])];
+pub use client::send;
+pub use file::File;
+
+/// Files that the build script embedded.
+pub type Files = &'static [File];
 
 /// Makes the crate a web service: exports `wasi:http` with the [`Router`] that the expression makes once an instance.
+///
+/// A folder `html` that the build script embedded is served even where the router names no files: its pages answer what
+/// no route does, so `html/index.html` is the page of `/` unless there is a route for it. The service's log says
+/// `Enabling static file serving from html` at its start.
 #[macro_export]
 macro_rules! web {
     ($router:expr) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
+            static HTML: $crate::web::Files = $crate::__html!();
+
             ::std::thread_local! {
-                static ROUTER: $crate::web::Router = $router;
+                static ROUTER: $crate::web::Router = $router.or_files(HTML);
             }
 
             struct Exported;
@@ -53,7 +63,8 @@ macro_rules! web {
     };
 }
 
-/// The files that `micro_sdk_build::embed` embedded from the folder of this name.
+/// The files that `micro_sdk_build::embed` embedded from the folder of this name, as [`Router::files`](crate::web::Router::files)
+/// takes them.
 #[macro_export]
 macro_rules! embedded {
     ($folder:literal) => {
@@ -63,12 +74,13 @@ macro_rules! embedded {
 
 type Handler = Rc<dyn Fn(Request) -> LocalFuture<'static, Response>>;
 
-/// Finds the answer to a request: a route, else a static file, else 404. Cheap to clone.
+/// Finds the answer to a request: a route, else a static file, else the fallback, else 404. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Router {
     base: String,
     routes: Vec<Route>,
     files: Files,
+    fallback: Option<Handler>,
 }
 
 #[derive(Clone)]
@@ -92,7 +104,8 @@ impl Router {
         self
     }
 
-    /// Answers `GET` and `HEAD` of a path. A part in braces matches anything but a slash; see [`Request::param`].
+    /// Answers `GET` and `HEAD` of a path. A part in braces, `{name}`, matches one part of the path, and a last one with a
+    /// star, `{*name}`, all that is left of it; see [`Request::param`].
     #[must_use]
     pub fn get(self, pattern: &'static str, handler: impl AsyncFn(Request) -> Response + 'static) -> Self {
         self.route("GET", pattern, handler)
@@ -112,19 +125,29 @@ impl Router {
         pattern: &'static str,
         handler: impl AsyncFn(Request) -> Response + 'static,
     ) -> Self {
-        let handler = Rc::new(handler);
-        let handler: Handler = Rc::new(move |request| {
-            let handler = Rc::clone(&handler);
-            Box::pin(async move { handler(request).await })
-        });
-        self.routes.push(Route { method, pattern, handler });
+        self.routes.push(Route { method, pattern, handler: boxed(handler) });
         self
     }
 
-    /// Answers `GET` and `HEAD` of what no route matches with these files; a folder's page is its `index.html`.
+    /// Answers `GET` and `HEAD` of what no route matches with these files; a folder's page is its `index.html`. Each has
+    /// an `ETag`, and a client that has the file already gets 304.
     #[must_use]
     pub fn files(mut self, files: Files) -> Self {
         self.files = files;
+        self
+    }
+
+    /// The files that count where none were named.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn or_files(self, files: Files) -> Self {
+        if self.files.is_empty() { self.files(files) } else { self }
+    }
+
+    /// Answers what neither a route nor a file does, whatever its method, in place of 404.
+    #[must_use]
+    pub fn fallback(mut self, handler: impl AsyncFn(Request) -> Response + 'static) -> Self {
+        self.fallback = Some(boxed(handler));
         self
     }
 
@@ -143,13 +166,16 @@ impl Router {
                 request.params = params;
                 handler(request).await
             }
-            Found::File(name, contents) => file::response(name, contents),
+            Found::File(file) => file.answer(request.header("if-none-match")),
             Found::OtherMethods(methods) => {
                 Response::text("method not allowed\n").with_status(405).with_header("allow", methods)
             }
-            Found::Nothing => Response::text("not found\n").with_status(404),
+            Found::Nothing => match &self.fallback {
+                Some(handler) => handler(request).await,
+                None => Response::text("not found\n").with_status(404),
+            },
         };
-        if head {
+        if head && response.status != 304 {
             response.headers.push(("content-length".to_owned(), response.body.len().to_string()));
             response.body.clear();
         }
@@ -165,9 +191,9 @@ impl Router {
             }
             others.push(route.method);
         }
-        if let Some((name, contents)) = file::find(self.files, path) {
+        if let Some(file) = file::find(self.files, path) {
             if method == "GET" {
-                return Found::File(name, contents);
+                return Found::File(file);
             }
             others.push("GET");
         }
@@ -177,9 +203,17 @@ impl Router {
 
 enum Found<'a> {
     Route(&'a Handler, Vec<(String, String)>),
-    File(&'static str, &'static [u8]),
+    File(&'static File),
     OtherMethods(String),
     Nothing,
+}
+
+fn boxed(handler: impl AsyncFn(Request) -> Response + 'static) -> Handler {
+    let handler = Rc::new(handler);
+    Rc::new(move |request| {
+        let handler = Rc::clone(&handler);
+        Box::pin(async move { handler(request).await })
+    })
 }
 
 /// The decoded parts in braces when the path matches the pattern.
@@ -187,6 +221,11 @@ fn matches(pattern: &str, path: &str) -> Option<Vec<(String, String)>> {
     let mut params = Vec::new();
     let mut parts = path.split('/');
     for expected in pattern.split('/') {
+        if let Some(name) = expected.strip_prefix("{*").and_then(|name| name.strip_suffix('}')) {
+            let rest = parts.map(|part| decode(part).into_owned()).collect::<Vec<_>>().join("/");
+            params.push((name.to_owned(), rest));
+            return params.last().is_some_and(|(_, rest)| !rest.is_empty()).then_some(params);
+        }
         let part = parts.next()?;
         match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
             Some(_) if part.is_empty() => return None,

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::client::Options;
+use crate::client::{Codec, Options};
 use crate::service::Inner;
 use crate::{Context, Error, LocalFuture};
 
@@ -15,7 +15,9 @@ pub struct Request {
     pub service: String,
     /// `Service.Method`.
     pub endpoint: String,
-    /// The protobuf message.
+    /// How `body` and the reply are encoded; in a handler's wrapper it is always protobuf.
+    pub codec: Codec,
+    /// The message.
     pub body: Vec<u8>,
     /// How a client sends it; of no effect in a handler's wrapper.
     pub options: Options,
@@ -23,7 +25,13 @@ pub struct Request {
 
 impl Request {
     pub(crate) fn inbound(service: &str, endpoint: &str, body: Vec<u8>) -> Self {
-        Self { service: service.to_owned(), endpoint: endpoint.to_owned(), body, options: Options::default() }
+        Self {
+            service: service.to_owned(),
+            endpoint: endpoint.to_owned(),
+            codec: Codec::Protobuf,
+            body,
+            options: Options::default(),
+        }
     }
 }
 

@@ -31,6 +31,7 @@ impl Fixture {
             descriptors: Some(self.store.put(b"descriptors").unwrap()),
             codecs: vec![Codec::Protobuf],
             endpoints: Vec::new(),
+            static_files: None,
             settings: micro_api::manifest::Manifest::default(),
             env: BTreeMap::from([("LOG".to_owned(), "info".to_owned())]),
             args: Vec::new(),

@@ -287,7 +287,7 @@ async fn finish(control: Arc<Control>, record: Record) {
 
 /// What the reconciler wants to know of a manifest.
 struct Facts {
-    /// It runs to its end and answers no calls.
+    /// It runs to its end, once. A job with schedules stays, to be started by them.
     job: bool,
     /// Its author wants everybody to call it.
     public: bool,
@@ -300,7 +300,7 @@ async fn facts(control: &Control, revision: &ActiveRevision) -> Result<Facts, mi
     match read.await {
         Ok(manifest) => {
             let manifest = manifest?;
-            Ok(Facts { job: manifest.exports.is_job(), public: manifest.settings.service.public })
+            Ok(Facts { job: manifest.runs_once(), public: manifest.settings.service.public })
         }
         // Only when the process is ending.
         Err(_) => Err(micro_artifact::Error::Missing(digest)),

@@ -1,4 +1,4 @@
-//! Calls endpoints when their schedules are due.
+//! Calls endpoints, and starts jobs, when their schedules are due.
 //!
 //! One loop for all schedules of what runs: it sleeps until the next of them, a change, or [`BEAT`], claims the tick in
 //! the rows, which lets one node have it, and starts the run as a task of its own. Every [`BEAT`] it renews the leases of
@@ -54,7 +54,12 @@ async fn watch(control: &Arc<Control>, mut board: Board, stop: &CancellationToke
     let mut beaten: Option<Instant> = None;
     loop {
         changes.mark_unchanged();
+        // Asked for first: what begins meanwhile is of a schedule that may be newer than those read here.
+        let jobs = control.runs.jobs();
         board.refresh(control.node.schedules().await, control.config.clock.now_ms());
+        if let Err(error) = end_orphans(control, &board, jobs).await {
+            tracing::warn!(error = chain(&error), "The end of a job was not written down");
+        }
         let mut wait = BEAT;
         if beaten.is_none_or(|at| at.elapsed() >= BEAT) {
             beaten = Some(Instant::now());
@@ -126,9 +131,9 @@ impl Board {
                 Due::Never => {}
                 Due::At(at_ms) => next = next.min(until(at_ms, now_ms)),
                 Due::Now { tick_ms, unless_after_ms } => {
-                    // The end of a run wakes the loop.
-                    let Some(place) = control.runs.place() else { break };
                     let spec = Arc::clone(timer.spec());
+                    // The end of a run wakes the loop. Others may have a place.
+                    let Some(place) = control.runs.place(&spec) else { continue };
                     let wish = Wish { unless_after_ms, ..wish(control, key, &spec, tick_ms, now_ms) };
                     let claimed = control.db.claim_run(&wish).await?;
                     timer.had(tick_ms);
@@ -144,18 +149,32 @@ impl Board {
     }
 }
 
+/// Ends jobs whose schedule is no more: the service was stopped, or updated to one without it. A call ends by itself.
+async fn end_orphans(control: &Control, board: &Board, jobs: Vec<HeldRun>) -> Result<(), micro_db::Error> {
+    for run in jobs.into_iter().filter(|run| !board.timers.contains_key(&run.key)) {
+        if control.runs.stop(&run) {
+            tracing::info!(schedule = run.key.schedule, run = run.id, "A job ends with its service");
+            let text = "the service was stopped, or its schedule removed, while it ran";
+            control.db.end_run(&run, Some(text), control.config.clock.now_ms()).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Renews leases, lets go of what is another's by now, and begins again what died elsewhere.
 async fn beat(control: &Arc<Control>, board: &Board) -> Result<(), micro_db::Error> {
     let now_ms = control.config.clock.now_ms();
     let held = control.runs.held();
     if !held.is_empty() {
         for gone in control.db.beat_runs(&held, now_ms).await? {
-            control.runs.stop(&gone);
+            if control.runs.stop(&gone) {
+                tracing::warn!(run = gone.id, "A run is another node's by now: it is ended here");
+            }
         }
     }
     let mut places = HashMap::<ScheduleKey, Vec<runs::Place>>::new();
     let takes = |key: &ScheduleKey| {
-        let place = board.timers.get(key).and_then(|_| control.runs.place());
+        let place = board.timers.get(key).and_then(|timer| control.runs.place(timer.spec()));
         place.is_some_and(|place| {
             places.entry(key.clone()).or_default().push(place);
             true
@@ -180,7 +199,7 @@ pub(crate) async fn by_hand(
 ) -> Result<HeldRun, crate::error::Error> {
     const ID: &str = "jobs";
     let key = key_of(&spec);
-    let place = control.runs.place();
+    let place = control.runs.place(&spec);
     let place = place.ok_or_else(|| Error::new(ID, 429, "too many runs are under way: try again later"))?;
     let now_ms = control.config.clock.now_ms();
     // A tick or another's run may stand at this very millisecond.

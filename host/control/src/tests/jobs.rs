@@ -49,6 +49,20 @@ async fn a_job_that_fails_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_job_with_a_schedule_waits_for_it() {
+    let fixture = Fixture::new().await;
+    let deployment = fixture.run("batch").await;
+    let schedule = micro_api::manifest::Schedule { cron: "@daily".to_owned(), ..Default::default() };
+    let settings = Manifest { schedule: vec![schedule], ..Manifest::default() };
+    fixture.build_with(Exports { run: Some(Wasi::P2), ..Exports::default() }, settings).await;
+    fixture.until(&deployment.id, DeploymentState::Running).await;
+    let state = fixture.node.state();
+    assert!(state.calls.iter().all(|call| !call.starts_with("job")), "it is not started: {:?}", state.calls);
+    let published = state.history.last().unwrap();
+    assert!(published.contains(&deployment.id), "its schedules count: {published:?}");
+}
+
+#[tokio::test]
 async fn kill_ends_a_job() {
     let fixture = Fixture::new().await;
     let deployment = run_job(&fixture).await;

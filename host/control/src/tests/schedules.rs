@@ -259,6 +259,64 @@ async fn a_stop_gives_runs_up_at_once() {
     assert_eq!((&json!(runs[0].id), runs[0].attempts), (&run["id"], 2));
 }
 
+/// A job's schedule of this name.
+fn job(name: &str) -> Arc<Scheduled> {
+    hourly(|one| {
+        one.schedule.name = Some(name.to_owned());
+        one.schedule.endpoint = String::new();
+    })
+}
+
+#[tokio::test]
+async fn a_job_is_started_by_its_schedule_and_ends_with_it() {
+    let timed = Timed::new(vec![job("nightly"), hourly(|_| ())]).await;
+    timed.fixture.node.set(|state| state.runs = [].into());
+    for schedule in ["nightly", "App.Tick"] {
+        let (status, run) = timed.by_hand(json!({"service": "app", "schedule": schedule})).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{run}");
+    }
+    let calls = timed.begun(2).await;
+    let started = calls.iter().find(|call| call.endpoint.is_empty()).unwrap();
+    assert!(started.metadata.contains(&("Micro-Schedule".to_owned(), "nightly".to_owned())));
+    // The service is stopped: its job ends, a call ends by itself.
+    timed.fixture.node.set(|state| state.schedules.clear());
+    timed.fixture.control.poke();
+    let ended = |runs: &[Run]| runs.iter().any(|run| run.ended_ms.is_some());
+    let runs = timed.until("the job ended", ended).await;
+    let of = |name: &str| runs.iter().find(|run| run.schedule == name).unwrap();
+    assert_eq!(of("nightly").state, RunState::Failed);
+    let text = "the service was stopped, or its schedule removed, while it ran";
+    assert_eq!(of("nightly").error.as_deref(), Some(text));
+    let id = started.request_id.clone();
+    timed.fixture.node.until("it was dropped", |state| state.dropped == [id.clone()]).await;
+    assert_eq!(of("App.Tick").state, RunState::Running);
+}
+
+#[tokio::test]
+async fn a_namespace_has_few_jobs_at_once_and_calls_do_not_wait_for_them() {
+    let mut all: Vec<_> = ["a", "b", "c", "d", "e"].map(job).into();
+    all.push(hourly(|_| ()));
+    let timed = Timed::new(all).await;
+    timed.set(HOUR);
+    let under_way = |runs: &[Run]| {
+        let jobs = runs.iter().filter(|run| run.schedule != "App.Tick").count();
+        (jobs, runs.len() - jobs)
+    };
+    let runs = timed.until("what has a place is begun", |runs| under_way(runs) == (4, 1)).await;
+    let refused =
+        ["a", "b", "c", "d", "e"].into_iter().find(|name| runs.iter().all(|run| run.schedule != *name));
+    let wish = json!({"service": "app", "schedule": refused.unwrap()});
+    assert_eq!(error(&timed.by_hand(wish).await).0, 429);
+    assert_eq!(timed.begun(5).await.len(), 5);
+    // One of them goes, and the last has its place.
+    let gone = timed.begun(5).await.into_iter().find(|call| call.endpoint.is_empty()).unwrap();
+    let name = gone.metadata[0].1.clone();
+    timed.fixture.node.set(|state| state.schedules.retain(|one| one.schedule.name() != name));
+    timed.fixture.control.poke();
+    timed.until("the last is begun", |runs| under_way(runs) == (5, 1)).await;
+    assert!(timed.begun(6).await.iter().any(|call| call.metadata[0].1 == refused.unwrap()));
+}
+
 #[tokio::test]
 async fn another_tenants_schedules_are_not_there() {
     let fixture = people::platform().await;

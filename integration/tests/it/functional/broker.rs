@@ -100,6 +100,50 @@ async fn a_service_publishes_and_another_one_hears_it() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn attributes_of_the_code_subscribe_and_schedule() -> Result<()> {
+    let platform = Platform::start().await?;
+    let micro = platform.micro();
+    let folder = platform.scratch().join("notifier");
+    Guest::Example("notifier").place_example(&folder)?;
+    micro.ok(&["run", &folder.display().to_string()]).await?;
+    let service = micro.ok(&["get", "service", "notifier"]).await?;
+    ensure!(service.contains("subscriber=true") && service.contains("topic=orders.created"), "{service}");
+    order(&micro, "1", "jane@example.com").await?;
+    let group = group(&micro, "delivered", |group| group["delivered"] == 1).await?;
+    ensure!(group["topic"] == "orders.created" && group["queue"] == "notifier", "{group}");
+    let said: Value = serde_json::from_str(&micro.ok(&["call", "notifier", "Notifier.Pending"]).await?)?;
+    ensure!(said["items"] == serde_json::json!(["tea"]), "{said}");
+    let jobs = json(&micro, &["jobs", "list", "notifier"]).await?;
+    ensure!(jobs[0]["name"] == "digest" && jobs[0]["endpoint"] == "Notifier.Digest", "{jobs}");
+    ensure!(jobs[0]["zone"] == "Europe/Berlin" && jobs[0]["cron"] == "0 7 * * *", "{jobs}");
+
+    // An unchanged source is not built again, and says the same.
+    micro.ok(&["update", &folder.display().to_string()]).await?;
+    ensure!(json(&micro, &["jobs", "list", "notifier"]).await? != serde_json::json!([]));
+
+    // What micro.toml says too is a mistake, and so is an endpoint that is not there.
+    for (name, lines, wanted) in [
+        (
+            "twice",
+            "[[subscribe]]\ntopic = \"orders.created\"\nqueue = \"notifier\"\nendpoint = \"Notifier.OrderCreated\"\n",
+            "micro.toml and attributes of the code together: `orders.created` is subscribed twice with one queue",
+        ),
+        (
+            "name",
+            "[[schedule]]\nname = \"digest\"\ncron = \"@daily\"\nendpoint = \"Notifier.Digest\"\n",
+            "two schedules have the name `digest`",
+        ),
+    ] {
+        let folder = platform.scratch().join(name);
+        let manifest = format!("[service]\nname = \"{name}\"\n[grants]\nstore = [\"own\"]\n{lines}");
+        Guest::Example("notifier").place(&folder, &manifest)?;
+        let refused = micro.fails(&["run", &folder.display().to_string()]).await?;
+        ensure!(refused.contains(wanted), "{refused}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_fails_is_tried_again_and_what_is_given_up_can_be_sent_again() -> Result<()> {
     let platform = Platform::start().await?;
     let micro = platform.micro();

@@ -130,6 +130,63 @@ async fn another_tenant_sees_and_runs_nothing() -> Result<()> {
     Ok(())
 }
 
+/// The example `job` as `primes`, with a schedule that does not come while the tests run.
+async fn primes(platform: &Platform, micro: &Micro, verb: &str, args: &str) -> Result<()> {
+    let folder = platform.scratch().join("primes");
+    let manifest = format!(
+        "[service]\nname = \"primes\"\n[run]\nargs = {args}\nenv = {{ GREETING = \"it says\" }}\n\
+         [[schedule]]\nname = \"leap\"\ncron = \"0 0 29 2 *\"\n"
+    );
+    Guest::Example("job").place(&folder, &manifest)?;
+    micro.ok(&[verb, &folder.display().to_string()]).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_started_by_its_schedule() -> Result<()> {
+    let platform = Platform::start().await?;
+    let micro = platform.micro();
+    primes(&platform, &micro, "run", "[\"6\"]").await?;
+    // It waits: nothing of it has run, and nothing can be called.
+    ensure!(micro.ok(&["status", "primes"]).await?.contains("running"));
+    ensure!(json(&micro, &["jobs", "runs", "primes"]).await? == serde_json::json!([]));
+    ensure!(!micro.ok(&["logs", "primes"]).await?.contains("is prime"));
+    ensure!(micro.fails(&["call", "primes", "Primes.Call"]).await?.contains("not found"));
+    let listed = json(&micro, &["jobs", "list", "primes"]).await?;
+    ensure!(listed[0]["name"] == "leap" && listed[0]["endpoint"] == "", "{listed}");
+    ensure!(micro.ok(&["jobs", "list"]).await?.contains("(the job)"));
+
+    let started = json(&micro, &["jobs", "run", "primes"]).await?;
+    let run = ended(&micro, &started["id"]).await?;
+    ensure!(run["state"] == "ok" && run["schedule"] == "leap" && run["by_hand"] == true, "{run}");
+    eventually("the run's lines", WITHIN, async || {
+        let lines = micro.ok(&["jobs", "logs", "primes"]).await?;
+        let wanted = "started by leap\nit says: 2 is prime\nit says: 3 is prime\nit says: 5 is prime\ndone\n";
+        ensure!(lines == wanted, "{lines}");
+        Ok(())
+    })
+    .await?;
+    ensure!(micro.ok(&["status", "primes"]).await?.contains("running"), "it waits for the next one");
+
+    // Another exit code than 0 is a failed run, and no end of the deployment.
+    primes(&platform, &micro, "update", "[]").await?;
+    let started = json(&micro, &["jobs", "run", "primes"]).await?;
+    let run = ended(&micro, &started["id"]).await?;
+    let error = run["error"].as_str().context("an error")?;
+    ensure!(run["state"] == "failed" && error.ends_with("the job ended with exit code 2"), "{run}");
+    ensure!(micro.ok(&["status", "primes"]).await?.contains("running"));
+
+    // One that would take long is not begun twice, and ends with its service.
+    primes(&platform, &micro, "update", "[\"4000000000\"]").await?;
+    let started = json(&micro, &["jobs", "run", "primes"]).await?;
+    ensure!(micro.fails(&["jobs", "run", "primes"]).await?.contains("still under way"));
+    micro.ok(&["kill", "primes"]).await?;
+    let run = ended(&micro, &started["id"]).await?;
+    let error = run["error"].as_str().context("an error")?;
+    ensure!(run["state"] == "failed" && error.starts_with("the service was stopped"), "{run}");
+    ensure!(json(&micro, &["jobs", "list"]).await? == serde_json::json!([]));
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schedule_of_no_endpoint_or_no_day_is_refused_when_it_is_built() -> Result<()> {
     let platform = Platform::start().await?;
@@ -138,6 +195,11 @@ async fn a_schedule_of_no_endpoint_or_no_day_is_refused_when_it_is_built() -> Re
             "endpoint",
             "cron = \"@daily\"\nendpoint = \"Heartbeat.Tock\"",
             "names the endpoint `Heartbeat.Tock`, which the component does not have: it has Heartbeat.Tick",
+        ),
+        (
+            "none",
+            "cron = \"@daily\"",
+            "[[schedule]] `run` has no endpoint, so it starts a job, and the component is none",
         ),
         ("day", "cron = \"0 0 30 2 *\"\nendpoint = \"Heartbeat.Tick\"", "`0 0 30 2 *` never comes"),
     ] {

@@ -44,6 +44,10 @@ impl Fault {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    fn text(self) -> String {
+        join(&self.message, self.hint.as_deref())
+    }
+
     fn place(self, text: &str) -> ManifestError {
         let before = text.get(..self.span.start.min(text.len())).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -54,6 +58,17 @@ impl Fault {
             hint: self.hint,
         }
     }
+}
+
+impl ManifestError {
+    /// What is wrong, without its place.
+    pub(super) fn text(&self) -> String {
+        join(&self.message, self.hint.as_deref())
+    }
+}
+
+fn join(message: &str, hint: Option<&str>) -> String {
+    hint.map_or_else(|| message.to_owned(), |hint| format!("{message}; {hint}"))
 }
 
 /// Parses and checks the text of a `micro.toml`.
@@ -223,6 +238,16 @@ fn path_at(table: &DeTable<'_>, at: usize) -> Option<String> {
 
 /// Where a value stands in the file, for faults found after deserialising.
 pub(super) struct Places<'a, 'i>(&'a DeTable<'i>);
+
+/// Holds sections of a manifest that came from several places against each other. The fault has no place of its own.
+pub(super) fn check_together(manifest: &Manifest) -> Result<(), String> {
+    let table = DeTable::new();
+    let places = Places(&table);
+    schedule::check(manifest, &places)
+        .and_then(|()| subscribe::check(manifest, &places))
+        .and_then(|()| consume::check(manifest, &places))
+        .map_err(Fault::text)
+}
 
 impl Places<'_, '_> {
     /// The span of `section.key`, or of its `index`th item.

@@ -13,14 +13,16 @@ use crate::quantity;
 const SCHEDULES_MAX: usize = 20;
 /// Longest name, bytes.
 pub const NAME_BYTES_MAX: usize = 64;
+/// What people call the schedule of a job that has no other name.
+const JOB: &str = "run";
 /// Longest `jitter`.
 const JITTER_MAX: Duration = Duration::from_secs(3_600);
 
-/// When an endpoint of the service is called by the platform.
+/// When the platform calls an endpoint of the service, or starts the job.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Schedule {
-    /// What people call it: letters, digits, `.`, `_` and `-`, at most 64; the endpoint when absent.
+    /// What people call it: letters, digits, `.`, `_` and `-`, at most 64; the endpoint when absent, `run` of a job.
     pub name: Option<String>,
     /// Minute, hour, day of the month, month and day of the week, such as `"30 6 * * MON-FRI"`, or a name, such as
     /// `"@hourly"`; required.
@@ -33,9 +35,9 @@ pub struct Schedule {
     pub overlap: Overlap,
     /// What happens to ticks while the platform was down.
     pub missed: Missed,
-    /// A run whose node died is begun again, twice at most. The endpoint may be called more than once then.
+    /// A run whose node died is begun again, twice at most. The endpoint may be called, and the job started, more than once then.
     pub retry: bool,
-    /// `Service.Method`; required.
+    /// `Service.Method`; absent only of a job (`wasi:cli/run`), which is started then.
     pub endpoint: String,
 }
 
@@ -65,7 +67,13 @@ pub enum Missed {
 impl Schedule {
     /// What people call it.
     pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.endpoint)
+        let otherwise = if self.is_job() { JOB } else { &self.endpoint };
+        self.name.as_deref().unwrap_or(otherwise)
+    }
+
+    /// It starts the job instead of calling an endpoint.
+    pub fn is_job(&self) -> bool {
+        self.endpoint.is_empty()
     }
 
     /// The name of its time zone.
@@ -106,10 +114,6 @@ pub(super) fn check(manifest: &Manifest, places: &Places<'_, '_>) -> Result<(), 
 }
 
 fn check_one(one: &Schedule, span: impl Fn(&str) -> std::ops::Range<usize>) -> Result<(), Fault> {
-    if one.endpoint.is_empty() {
-        let fault = Fault::new(span("endpoint"), "this [[schedule]] has no `endpoint`");
-        return Err(fault.hint("add `endpoint = \"Service.Method\"`"));
-    }
     if one.cron.is_empty() {
         let fault = Fault::new(span("cron"), "this [[schedule]] has no `cron`");
         return Err(fault.hint("add the fields: `cron = \"0 * * * *\"` is once an hour"));
@@ -152,6 +156,16 @@ mod tests {
     }
 
     #[test]
+    fn without_an_endpoint_it_is_of_a_job() {
+        let manifest = parse("[[schedule]]\ncron = \"@hourly\"\n").unwrap();
+        assert!(manifest.schedule[0].is_job() && !parse(&one("")).unwrap().schedule[0].is_job());
+        assert_eq!(manifest.schedule[0].name(), "run");
+        let twice = "[[schedule]]\ncron = \"@hourly\"\n[[schedule]]\ncron = \"@daily\"\n";
+        let said = parse(twice).unwrap_err().to_string();
+        assert!(said.contains("two schedules have the name `run`; give each a `name` of its own"), "{said}");
+    }
+
+    #[test]
     fn what_is_set_counts() {
         let more = "name = \"nightly\"\nzone = \"Europe/Berlin\"\njitter = \"30s\"\noverlap = \"allow\"\n\
                     missed = \"once\"\nretry = true\n";
@@ -167,7 +181,7 @@ mod tests {
         let many: String = (0..=SCHEDULES_MAX).map(|n| one(&format!("name = \"n{n}\"\n"))).collect();
         let long = "x".repeat(NAME_BYTES_MAX + 1);
         for (text, wanted) in [
-            ("[[schedule]]\ncron = \"@hourly\"\n".to_owned(), "1:1: this [[schedule]] has no `endpoint`"),
+            ("[[schedule]]\ncron = \"* *\"\n".to_owned(), "2:8: `* *` is no schedule"),
             ("[[schedule]]\nendpoint = \"A.B\"\n".to_owned(), "1:1: this [[schedule]] has no `cron`"),
             (
                 "[[schedule]]\nendpoint = \"A.B\"\ncron = \"* * *\"\n".to_owned(),

@@ -158,7 +158,7 @@ fn schedule_row(one: &Schedule, now: i64) -> [String; 8] {
         cell(&one.name),
         cell(&one.cron),
         cell(&one.zone),
-        cell(&one.endpoint),
+        if one.endpoint.is_empty() { "(the job)".to_owned() } else { cell(&one.endpoint) },
         next.map_or_else(|| "n/a".to_owned(), |left| from_now(Duration::from_millis(left))),
         last.map_or_else(
             || "n/a".to_owned(),

@@ -69,6 +69,7 @@ impl Proto {
 }
 
 /// Embeds all files of a folder, for `micro_sdk::embedded!` with the folder's name. Links and hidden files are left out.
+/// A web service serves the folder `html` without being told.
 ///
 /// When a file cannot be read, it says so on stderr and ends the build script with an error.
 pub fn embed(folder: impl AsRef<Path>) {
@@ -77,14 +78,19 @@ pub fn embed(folder: impl AsRef<Path>) {
     let (Some(out), Some(name)) = (env::var_os("OUT_DIR"), folder.file_name()) else {
         fail("call this from a build script, with a folder that has a name")
     };
-    let mut source = String::from("&[");
+    // A constant, since the list outlives the function that it stands in.
+    let mut source = String::from("const { &[");
     if let Err(error) = collect(folder, "", &mut source) {
         fail(&format!("embedding {}: {error}", folder.display()));
     }
-    source.push(']');
+    source.push_str("] }");
     let path = Path::new(&out).join(name).with_added_extension("rs");
     if let Err(error) = fs::write(&path, source) {
         fail(&format!("writing {}: {error}", path.display()));
+    }
+    if name == "html" {
+        // Read by `micro_sdk::web!`.
+        println!("cargo::rustc-env=MICRO_EMBEDDED_HTML={}", path.display());
     }
 }
 
@@ -101,10 +107,21 @@ fn collect(folder: &Path, prefix: &str, source: &mut String) -> std::io::Result<
             collect(&path, &format!("{prefix}{name}/"), source)?;
         } else {
             let name = format!("{prefix}{name}");
-            source.push_str(&format!("({name:?}, include_bytes!({:?}) as &[u8]),", path.to_string_lossy()));
+            let hash = fnv(&fs::read(&path)?);
+            let path = path.to_string_lossy();
+            source.push_str(&format!(
+                "::micro_sdk::web::File::hashed({name:?}, include_bytes!({path:?}), {hash}),"
+            ));
         }
     }
     Ok(())
+}
+
+/// FNV-1a, as `micro_sdk::web::File` has it.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 fn fail(reason: &str) -> ! {
@@ -128,8 +145,10 @@ mod tests {
         collect(&folder, "", &mut source).unwrap();
         fs::remove_dir_all(&folder).unwrap();
         let names: Vec<&str> =
-            source.split("(\"").skip(1).filter_map(|part| part.split('"').next()).collect();
-        let (names, _): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|name| !name.starts_with('/'));
+            source.split("hashed(\"").skip(1).filter_map(|part| part.split('"').next()).collect();
         assert_eq!(names, ["a.html", "b.html", "css/x.css"]);
+        assert!(source.contains(&format!("), {})", fnv(b"css/x.css"))), "{source}");
+        // The test vector of the algorithm's authors.
+        assert_eq!(fnv(b"foobar"), 0x8594_4171_f739_67e8);
     }
 }

@@ -1,5 +1,7 @@
 //! Attributes of `micro-sdk`, which documents them.
 
+mod section;
+
 use proc_macro::TokenStream;
 use proc_macro2::Span;
 use quote::{quote, quote_spanned};
@@ -38,6 +40,48 @@ pub fn wrapper(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     function.sig.output = parse_quote!(-> ::micro_sdk::LocalFuture<'micro, #output>);
     function.block = parse_quote!({ ::std::boxed::Box::pin(async move #body) });
     quote!(#function).into()
+}
+
+/// Lets a topic's messages call this method of a handler, as a `[[subscribe]]` of `micro.toml` does.
+#[proc_macro_attribute]
+pub fn subscribe(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand(&section::SUBSCRIBE, arguments, item)
+}
+
+/// Lets a topic's events call this method of a handler, as a `[[consume]]` of `micro.toml` does.
+#[proc_macro_attribute]
+pub fn consume(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand(&section::CONSUME, arguments, item)
+}
+
+/// Lets the platform call this method of a handler at set times, as a `[[schedule]]` of `micro.toml` does.
+#[proc_macro_attribute]
+pub fn schedule(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand(&section::SCHEDULE, arguments, item)
+}
+
+fn expand(section: &section::Section, arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let expanded = section.expand(arguments.into(), item.into());
+    expanded.unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// The files that the build script embedded from `html`, for `web!`: none without it.
+///
+/// The platform reads in the section that they are there, and says so in the service's log.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __html(_arguments: TokenStream) -> TokenStream {
+    // Set by the build script for this compilation alone: what an earlier one left in OUT_DIR does not count.
+    let Ok(list) = std::env::var("MICRO_EMBEDDED_HTML") else {
+        return quote!(&[]).into();
+    };
+    quote!({
+        #[unsafe(link_section = "micro:static")]
+        #[used]
+        static FOLDER: [u8; 5] = *b"html\n";
+        include!(#list)
+    })
+    .into()
 }
 
 fn error(function: &ItemFn, text: &str) -> TokenStream {

@@ -58,14 +58,12 @@ pub(crate) async fn store_get(key: String) -> Result<Option<Record>, Error> {
 pub(crate) async fn store_set(key: String, value: Vec<u8>, ttl: Option<Duration>) -> Result<(), Error> {
     check_key(&key)?;
     check_value(&value)?;
-    with_state(|state| state.store.set(key, value, ttl));
-    Ok(())
+    with_state(|state| state.store.set(key, value, ttl))
 }
 
 pub(crate) async fn store_delete(key: String) -> Result<(), Error> {
     check_key(&key)?;
-    with_state(|state| state.store.delete(&key));
-    Ok(())
+    with_state(|state| state.store.delete(&key))
 }
 
 pub(crate) async fn store_increment(key: String, delta: i64, ttl: Option<Duration>) -> Result<i64, Error> {
@@ -94,7 +92,7 @@ pub(crate) async fn store_commit(checks: Vec<Check>, changes: Vec<Change>) -> Re
         let detail = "a transaction has at most 100 checks and changes, and 4 MiB of keys and values";
         return Err(Error::bad_request("go.micro.store", detail));
     }
-    Ok(with_state(|state| state.store.commit(&checks, changes)))
+    with_state(|state| state.store.commit(&checks, changes))
 }
 
 pub(crate) async fn store_read(range: Range) -> Result<Vec<Record>, Error> {

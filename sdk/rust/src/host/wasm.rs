@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::bindings::service::micro::platform::{
     broker, client, config, events, locks, log, registry, store, types,
 };
+use crate::client::Codec;
 use crate::store::{Change, Check, Range, Record};
 use crate::sync::Held;
 use crate::{Account, Context, Error, Request, Service};
@@ -44,9 +45,11 @@ pub(crate) async fn call(request: Request) -> Result<Vec<u8>, Error> {
         timeout: request.options.timeout.map(millis_u32),
         version: request.options.version,
     };
-    client::call(request.service, request.endpoint, types::Codec::Protobuf, request.body, options)
-        .await
-        .map_err(Into::into)
+    let codec = match request.codec {
+        Codec::Protobuf => types::Codec::Protobuf,
+        Codec::Json => types::Codec::Json,
+    };
+    client::call(request.service, request.endpoint, codec, request.body, options).await.map_err(Into::into)
 }
 
 pub(crate) fn log(level: crate::log::Level, message: &str, fields: &[(&str, &str)]) {

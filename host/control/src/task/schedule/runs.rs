@@ -12,8 +12,12 @@ use tokio::task::AbortHandle;
 use crate::error::chain;
 use crate::{Control, Scheduled, ScheduledCall};
 
-/// Runs at once on one node.
-const RUNS_AT_ONCE: usize = 64;
+/// Calls at once on one node.
+const CALLS_AT_ONCE: usize = 64;
+/// Jobs at once on one node, which take longer; calls do not wait for them.
+const JOBS_AT_ONCE: usize = 16;
+/// Of one namespace.
+const JOBS_OF_NAMESPACE: usize = 4;
 /// How often the end of a run is tried to be written down, and the pause between: then it counts as lost.
 const END_TRIES: u32 = 20;
 const END_RETRY: Duration = Duration::from_millis(500);
@@ -25,24 +29,51 @@ const TICK: &str = "Micro-Tick";
 /// A place for one run.
 pub(super) type Place = OwnedSemaphorePermit;
 
+/// A run that is under way.
+struct Held {
+    run: HeldRun,
+    job: bool,
+    /// Its task, once that was begun.
+    handle: Option<AbortHandle>,
+}
+
 /// The runs of this process.
 pub(crate) struct Runs {
-    places: Arc<Semaphore>,
+    calls: Arc<Semaphore>,
+    jobs: Arc<Semaphore>,
     /// By id.
-    held: Mutex<HashMap<String, (HeldRun, Option<AbortHandle>)>>,
+    held: Mutex<HashMap<String, Held>>,
     ended: Notify,
 }
 
 impl Default for Runs {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(RUNS_AT_ONCE)), held: Mutex::default(), ended: Notify::new() }
+        Self {
+            calls: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
+            jobs: Arc::new(Semaphore::new(JOBS_AT_ONCE)),
+            held: Mutex::default(),
+            ended: Notify::new(),
+        }
     }
 }
 
 impl Runs {
-    /// A free place, if there is one.
-    pub(super) fn place(&self) -> Option<Place> {
-        Arc::clone(&self.places).try_acquire_owned().ok()
+    /// A free place for a run of `spec`, if there is one.
+    pub(super) fn place(&self, spec: &Scheduled) -> Option<Place> {
+        if !spec.schedule.is_job() {
+            return Arc::clone(&self.calls).try_acquire_owned().ok();
+        }
+        let held = self.held.lock();
+        let own = held.values().filter(|held| held.job && held.run.key.namespace == spec.namespace);
+        if own.count() >= JOBS_OF_NAMESPACE {
+            return None;
+        }
+        Arc::clone(&self.jobs).try_acquire_owned().ok()
+    }
+
+    /// The jobs that are under way.
+    pub(super) fn jobs(&self) -> Vec<HeldRun> {
+        self.held.lock().values().filter(|held| held.job).map(|held| held.run.clone()).collect()
     }
 
     /// Waits until a run has ended since the last call.
@@ -52,26 +83,24 @@ impl Runs {
 
     /// All of them.
     pub(super) fn held(&self) -> Vec<HeldRun> {
-        self.held.lock().values().map(|(run, _)| run.clone()).collect()
+        self.held.lock().values().map(|held| held.run.clone()).collect()
     }
 
-    /// Ends one that is not ours any more.
-    pub(super) fn stop(&self, run: &HeldRun) {
+    /// Ends one. False when it had ended.
+    pub(super) fn stop(&self, run: &HeldRun) -> bool {
         let held = self.held.lock();
-        let same = held.get(&run.id).filter(|(held, _)| held.attempt == run.attempt);
-        if let Some(handle) = same.and_then(|(_, handle)| handle.as_ref()) {
-            tracing::warn!(run = run.id, "A run is another node's by now: it is ended here");
-            handle.abort();
-        }
+        let same = held.get(&run.id).filter(|held| held.run.attempt == run.attempt);
+        let handle = same.and_then(|held| held.handle.as_ref());
+        handle.map(AbortHandle::abort).is_some()
     }
 
     /// Ends all; what they were.
     pub(super) fn stop_all(&self) -> Vec<HeldRun> {
         let held = self.held.lock();
-        for handle in held.values().filter_map(|(_, handle)| handle.as_ref()) {
+        for handle in held.values().filter_map(|held| held.handle.as_ref()) {
             handle.abort();
         }
-        held.values().map(|(run, _)| run.clone()).collect()
+        held.values().map(|held| held.run.clone()).collect()
     }
 }
 
@@ -85,7 +114,7 @@ struct Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         let mut held = self.control.runs.held.lock();
-        if held.get(&self.run.id).is_some_and(|(held, _)| held.attempt == self.run.attempt) {
+        if held.get(&self.run.id).is_some_and(|held| held.run.attempt == self.run.attempt) {
             held.remove(&self.run.id);
         }
         drop(held);
@@ -98,13 +127,14 @@ impl Drop for Ending {
 /// Begins a run in a task of its own.
 pub(super) fn start(control: &Arc<Control>, spec: Arc<Scheduled>, run: HeldRun, place: Place) {
     // Before the task begins: its lease is to be renewed from now on.
-    control.runs.held.lock().insert(run.id.clone(), (run.clone(), None));
+    let held = Held { run: run.clone(), job: spec.schedule.is_job(), handle: None };
+    control.runs.held.lock().insert(run.id.clone(), held);
     let ending = Ending { control: Arc::clone(control), run: run.clone(), place: Some(place) };
     let task = tokio::spawn(go(ending, spec));
-    if let Some((held, handle)) = control.runs.held.lock().get_mut(&run.id)
-        && held.attempt == run.attempt
+    if let Some(held) = control.runs.held.lock().get_mut(&run.id)
+        && held.run.attempt == run.attempt
     {
-        *handle = Some(task.abort_handle());
+        held.handle = Some(task.abort_handle());
     }
 }
 

@@ -1,7 +1,9 @@
 //! The gateway's part of the catalogue.
 
-use anyhow::{Result, ensure};
-use micro_integration::{Platform, http};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use micro_integration::{Platform, eventually, http};
 use reqwest::Method;
 
 /// Requests that `helloworld` answers.
@@ -26,6 +28,7 @@ pub(super) async fn check(platform: &Platform) -> Result<()> {
     );
     let page = platform.get("/page/").await?;
     ensure!(page.status == 200 && page.body.contains("<html"), "a page {page:?}");
+    static_files(platform).await?;
     let passed_on = platform.post("/caller/call", "{\"name\":\"John\"}").await?;
     ensure!(
         passed_on.body == "{\"msg\":\"helloworld says: Hello John\"}",
@@ -34,6 +37,32 @@ pub(super) async fn check(platform: &Platform) -> Result<()> {
     let unknown = platform.get("/nosuch/call").await?;
     ensure!(unknown.status == 404 && unknown.json()?["code"] == 404, "G-129 {unknown:?}");
     Ok(())
+}
+
+/// What the SDK's router does with embedded files, as a browser sees it.
+async fn static_files(platform: &Platform) -> Result<()> {
+    let client = http::client()?;
+    let url = platform.url("/page/");
+    let first = client.get(&url).send().await?;
+    let etag = first.headers().get("etag").context("a page has an ETag")?.to_str()?.to_owned();
+    let again = client.get(&url).header("if-none-match", &etag).send().await?;
+    ensure!(
+        again.status() == 304 && again.bytes().await?.is_empty(),
+        "a page that is known is not sent again"
+    );
+    let changed = client.get(&url).header("if-none-match", "\"other\"").send().await?;
+    ensure!(changed.status() == 200, "{changed:?}");
+    let head = client.head(&url).send().await?;
+    ensure!(head.status() == 200, "{head:?}");
+    let out = platform.get("/page/%2e%2e/Cargo.toml").await?;
+    ensure!(out.status == 404, "no path leads out of the folder: {out:?}");
+    eventually("the log says that files are served", Duration::from_secs(20), async || {
+        let logs = platform.micro().ok(&["logs", "web.page"]).await?;
+        let lines = logs.matches("Enabling static file serving from html\n").count();
+        ensure!(lines == 1, "SDK-16: once a start: {logs}");
+        Ok(())
+    })
+    .await
 }
 
 /// `/rpc`, on the gateway and on the address of clients.

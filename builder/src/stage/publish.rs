@@ -58,6 +58,7 @@ pub(crate) async fn run(
         endpoints: endpoints::with_subscriptions(
             endpoints::with_routes(endpoints, &detected.manifest.route),
             &settings.subscribe,
+            &settings.consume,
         ),
         static_files: valid.static_files,
         settings,

@@ -1,10 +1,15 @@
 //! What runs in the namespace.
 
 mod host;
+mod log;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use micro_api::name::{Namespace, ServiceName};
-use micro_api::registry::Service;
+use micro_api::registry::{Changes, Service};
+
+pub use log::{Key, Log};
 
 /// Answers what runs; implemented over the routing snapshot, so it needs no database.
 #[async_trait]
@@ -14,4 +19,14 @@ pub trait Directory: Send + Sync + 'static {
 
     /// Names of the namespace's services, sorted.
     async fn list(&self, namespace: &Namespace) -> Vec<String>;
+
+    /// What changed after the place `after`, in one service or all; waits for up to `wait` where nothing did. All that
+    /// is there when there is no such place, or so much changed since that it is not known any more.
+    async fn watch(
+        &self,
+        namespace: &Namespace,
+        service: Option<&ServiceName>,
+        after: Option<String>,
+        wait: Duration,
+    ) -> Changes;
 }

@@ -11,6 +11,7 @@ use micro_db::Db;
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::store;
 use crate::{Config, Credentials, Node, Plan, router, task};
 
 /// Uploads received at once; more wait.
@@ -43,6 +44,8 @@ pub struct Control {
     pub(crate) uploads: Semaphore,
     /// Runs of schedules that this process has.
     pub(crate) runs: task::schedule::Runs,
+    /// Imports into the store that stand in the audit log.
+    pub(crate) imports: store::import::Imports,
 }
 
 /// What the node was told last of services elsewhere.
@@ -80,6 +83,7 @@ impl Control {
             routed: Mutex::default(),
             uploads: Semaphore::new(UPLOADS_AT_ONCE),
             runs: task::schedule::Runs::default(),
+            imports: store::import::imports(),
         })
     }
 

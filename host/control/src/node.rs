@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -134,6 +135,16 @@ pub trait Node: Send + Sync + 'static {
     /// One record a version; empty when nothing of that name runs.
     async fn registry_get(&self, namespace: &Namespace, service: &ServiceName) -> Vec<registry::Service>;
 
+    /// What changed in what `namespace` can look up, after the place `after`; waits for up to `wait` where nothing did.
+    /// All that is there without a place, or with one that is not known any more.
+    async fn registry_watch(
+        &self,
+        namespace: &Namespace,
+        service: Option<&ServiceName>,
+        after: Option<String>,
+        wait: Duration,
+    ) -> registry::Changes;
+
     /// The configuration of some namespace changed by this process: services read it from now on. Changes of others are
     /// found by the node itself.
     async fn config_changed(&self) {}
@@ -180,6 +191,22 @@ pub trait Node: Send + Sync + 'static {
 
     /// Deletes a record; a missing one is no error.
     async fn store_delete(&self, namespace: &Namespace, table: &str, key: &str) -> Result<(), Error>;
+
+    /// A page of a table, in key order.
+    async fn store_export(
+        &self,
+        namespace: &Namespace,
+        table: &str,
+        export: store::Export,
+    ) -> Result<store::Page, Error>;
+
+    /// Writes a batch of records; they survive a crash when this returns.
+    async fn store_import(
+        &self,
+        namespace: &Namespace,
+        table: &str,
+        import: store::Import,
+    ) -> Result<store::Imported, Error>;
 
     /// Databases that `namespace` may see: its own.
     async fn store_databases(&self, namespace: &Namespace) -> Result<Vec<String>, Error>;

@@ -84,6 +84,13 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             get(registry_api::get::handler),
         )
         .answers::<Vec<registry::Service>>(200),
+        Endpoint::get(
+            routes::REGISTRY_WATCH,
+            "All that can be looked up, then what changes",
+            get(registry_api::watch::handler),
+        )
+        .takes::<registry_api::watch::Which>()
+        .streams::<registry::Change>(),
         Endpoint::post(
             routes::REGISTRY,
             "Make a service that runs elsewhere known",
@@ -114,6 +121,12 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         Endpoint::post(&table("delete"), "Delete a record", post(store_api::delete::handler))
             .reads::<store_api::delete::Delete>()
             .answers_nothing(),
+        Endpoint::post(&table("export"), "A page of a table", post(store_api::export::handler))
+            .reads::<store::Export>()
+            .answers::<store::Page>(200),
+        Endpoint::post(&table("import"), "Write a batch of records", post(store_api::import::handler))
+            .reads::<store::Import>()
+            .answers::<store::Imported>(200),
     ]
     .into_iter()
     .chain(messages())

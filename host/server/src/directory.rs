@@ -2,15 +2,18 @@
 //!
 //! A copy beside the routing snapshot, replaced with it: guests and the control API read it without a database.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use micro_api::registry::{Node, Service};
+use micro_api::registry::{Changes, Node, Service};
 use micro_api::{Namespace, ServiceName};
+use micro_capability::registry::Log;
 use micro_control::ActiveRevision;
 use micro_runtime::Revision;
+use parking_lot::Mutex;
 
 /// Services of the platform itself, by Micro's short names: those that this version has.
 const CORE: [&str; 7] = ["api", "debug", "proxy", "registry", "runtime", "server", "store"];
@@ -19,13 +22,13 @@ const CORE: [&str; 7] = ["api", "debug", "proxy", "registry", "runtime", "server
 pub(crate) struct Record {
     namespace: Namespace,
     name: ServiceName,
-    service: Service,
+    service: Arc<Service>,
 }
 
 /// The registry record of a version on this node.
 pub(crate) fn record(active: &ActiveRevision, revision: &Revision, id: &str, address: &str) -> Record {
     let manifest = revision.manifest();
-    let mut metadata = std::collections::BTreeMap::from([
+    let mut metadata = BTreeMap::from([
         ("registry".to_owned(), "service".to_owned()),
         ("runtime".to_owned(), "wasm".to_owned()),
         ("type".to_owned(), active.service.kind.to_string()),
@@ -37,11 +40,11 @@ pub(crate) fn record(active: &ActiveRevision, revision: &Revision, id: &str, add
     let service = Service {
         name: active.service.to_string(),
         version: active.version.clone(),
-        metadata: std::collections::BTreeMap::new(),
+        metadata: BTreeMap::new(),
         endpoints: manifest.endpoints.clone(),
         nodes: vec![node],
     };
-    Record { namespace: active.namespace.clone(), name: active.service.clone(), service }
+    Record { namespace: active.namespace.clone(), name: active.service.clone(), service: Arc::new(service) }
 }
 
 /// The registry record of a version that runs elsewhere.
@@ -50,7 +53,7 @@ pub(crate) fn elsewhere(namespace: &Namespace, name: &ServiceName, service: &Ser
     for node in &mut service.nodes {
         node.metadata.insert("runtime".to_owned(), "external".to_owned());
     }
-    Record { namespace: namespace.clone(), name: name.clone(), service }
+    Record { namespace: namespace.clone(), name: name.clone(), service: Arc::new(service) }
 }
 
 /// The registry of this node.
@@ -60,6 +63,10 @@ pub(crate) struct Directory {
     elsewhere: ArcSwap<Vec<Record>>,
     /// Records of the platform's own services.
     core: Vec<Service>,
+    /// How it came to be so, for those who follow it.
+    log: Log,
+    /// Held while the log is told, so that what was there first is told first.
+    telling: Mutex<()>,
 }
 
 impl Directory {
@@ -71,19 +78,39 @@ impl Directory {
             nodes: vec![Node {
                 id: format!("{name}-{}", uuid::Uuid::new_v4()),
                 address: address.to_owned(),
-                metadata: std::collections::BTreeMap::from([("runtime".to_owned(), "host".to_owned())]),
+                metadata: BTreeMap::from([("runtime".to_owned(), "host".to_owned())]),
             }],
             ..Service::default()
         });
-        Arc::new(Self { records: ArcSwap::default(), elsewhere: ArcSwap::default(), core: core.to_vec() })
+        Arc::new(Self {
+            records: ArcSwap::default(),
+            elsewhere: ArcSwap::default(),
+            log: Log::new(core.to_vec()),
+            core: core.to_vec(),
+            telling: Mutex::default(),
+        })
     }
 
     pub(crate) fn replace(&self, records: Vec<Record>) {
         self.records.store(Arc::new(sorted(records)));
+        self.tell();
     }
 
     pub(crate) fn replace_elsewhere(&self, records: Vec<Record>) {
         self.elsewhere.store(Arc::new(sorted(records)));
+        self.tell();
+    }
+
+    /// Tells the log what is there now: of one version here and elsewhere, what runs here.
+    fn tell(&self) {
+        let _telling = self.telling.lock();
+        let (records, elsewhere) = (self.records.load(), self.elsewhere.load());
+        let all = elsewhere.iter().chain(records.iter()).map(|record| {
+            let service = &record.service;
+            let key = (record.namespace.clone(), service.name.clone(), service.version.clone());
+            (key, Arc::clone(service))
+        });
+        self.log.follow(all.collect());
     }
 
     /// Names that a namespace sees: its own services and the platform's.
@@ -101,7 +128,7 @@ impl Directory {
         let (records, elsewhere) = (self.records.load(), self.elsewhere.load());
         let all = records.iter().chain(elsewhere.iter());
         let own = all.filter(|record| record.namespace == *namespace && record.name == *name);
-        let mut own: Vec<_> = own.map(|record| record.service.clone()).collect();
+        let mut own: Vec<_> = own.map(|record| record.service.as_ref().clone()).collect();
         // Stable: of one version here and elsewhere, what runs here answers.
         own.sort_by(|a, b| a.version.cmp(&b.version));
         own.dedup_by(|second, first| second.version == first.version);
@@ -127,16 +154,28 @@ impl micro_capability::registry::Directory for Directory {
     async fn list(&self, namespace: &Namespace) -> Vec<String> {
         self.names(namespace)
     }
+
+    async fn watch(
+        &self,
+        namespace: &Namespace,
+        service: Option<&ServiceName>,
+        after: Option<String>,
+        wait: Duration,
+    ) -> Changes {
+        self.log.watch(namespace, service, after, wait).await
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use micro_api::registry::Action;
+
     use super::*;
 
     fn running(namespace: &str, name: &str, version: &str) -> Record {
         let name: ServiceName = name.parse().unwrap();
         let service = Service { name: name.to_string(), version: version.to_owned(), ..Service::default() };
-        Record { namespace: namespace.parse().unwrap(), name, service }
+        Record { namespace: namespace.parse().unwrap(), name, service: Arc::new(service) }
     }
 
     #[test]
@@ -161,6 +200,30 @@ mod tests {
         assert_eq!(found[1].nodes[0].metadata["runtime"], "external");
         assert!(directory.records(&b, &greeter).is_empty());
         assert!(!directory.names(&b).contains(&"greeter".to_owned()));
+    }
+
+    #[test]
+    fn a_watcher_is_told_what_a_look_up_finds() {
+        let directory = Directory::new("0.1.0", "127.0.0.1:8080");
+        let a: Namespace = "a".parse().unwrap();
+        let greeter: ServiceName = "greeter".parse().unwrap();
+        let first = directory.log.changes(&a, None, None);
+        assert_eq!(first.changes.len(), CORE.len());
+        let far = Service { name: "greeter".to_owned(), version: "latest".to_owned(), ..Service::default() };
+        let far = Service { nodes: vec![Node { id: "far".to_owned(), ..Node::default() }], ..far };
+        directory.replace_elsewhere(vec![elsewhere(&a, &greeter, &far)]);
+        directory.replace(vec![running("a", "greeter", "latest"), running("b", "secret", "latest")]);
+        directory.replace_elsewhere(Vec::new());
+        directory.replace(Vec::new());
+        let told = directory.log.changes(&a, None, Some(&first.revision));
+        let told: Vec<_> = told
+            .changes
+            .into_iter()
+            .map(|change| (change.action, change.service.unwrap()))
+            .map(|(action, service)| (action, service.name, service.nodes.len()))
+            .collect();
+        let of = |action: Action, nodes: usize| (action, "greeter".to_owned(), nodes);
+        assert_eq!(told, [of(Action::Create, 1), of(Action::Update, 0), of(Action::Delete, 0)]);
     }
 
     #[test]

@@ -351,6 +351,16 @@ impl micro_control::Node for Node {
         self.parts.directory.records(namespace, service)
     }
 
+    async fn registry_watch(
+        &self,
+        namespace: &Namespace,
+        service: Option<&ServiceName>,
+        after: Option<String>,
+        wait: Duration,
+    ) -> registry::Changes {
+        self.parts.directory.watch(namespace, service, after, wait).await
+    }
+
     async fn config_changed(&self) {
         self.parts.config_changed.notify_one();
     }
@@ -409,6 +419,24 @@ impl micro_control::Node for Node {
 
     async fn store_delete(&self, namespace: &Namespace, table: &str, key: &str) -> Result<(), Error> {
         self.parts.store.delete(namespace, table, key).await
+    }
+
+    async fn store_export(
+        &self,
+        namespace: &Namespace,
+        table: &str,
+        export: store::Export,
+    ) -> Result<store::Page, Error> {
+        self.parts.store.export(namespace, table, export).await
+    }
+
+    async fn store_import(
+        &self,
+        namespace: &Namespace,
+        table: &str,
+        import: store::Import,
+    ) -> Result<store::Imported, Error> {
+        self.parts.store.import(namespace, table, import).await
     }
 
     async fn store_databases(&self, namespace: &Namespace) -> Result<Vec<String>, Error> {

@@ -10,7 +10,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("sdk/api", "micro-api", &[]),
     ("sdk/client", "micro-client", &["micro-api"]),
     ("sdk/proto", "micro-proto", &[]),
-    ("sdk/s3", "micro-s3", &[]),
+    ("host/s3", "micro-s3", &[]),
     ("sdk/cli", "micro-cli", &["micro-api", "micro-client", "micro-proto"]),
     ("host/db", "micro-db", &["micro-api", "micro-artifact", "micro-auth"]),
     ("host/auth", "micro-auth", &["micro-api"]),

@@ -2,12 +2,14 @@
 
 mod address;
 mod check;
+mod watch;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use address::Address;
+pub use watch::{Action, Change, Changes};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Service {
@@ -37,8 +39,22 @@ pub struct Endpoint {
     pub name: String,
     pub request: Value,
     pub response: Value,
+    /// What it says of itself. `subscriber` is `true` where topics call it, and `topic` names these, joined by commas.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
+}
+
+impl Service {
+    /// The topics that its endpoints are called for, sorted: those of messages and those of events.
+    pub fn topics(&self) -> Vec<&str> {
+        let subscribers = self.endpoints.iter().filter(|one| one.metadata.contains_key("subscriber"));
+        let topics = subscribers.filter_map(|one| one.metadata.get("topic"));
+        let mut topics: Vec<_> =
+            topics.flat_map(|topics| topics.split(',')).filter(|topic| !topic.is_empty()).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
 }
 
 /// A message or field: nested at most 3 deep, names in snake_case.

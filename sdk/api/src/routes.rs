@@ -14,12 +14,15 @@
 //! | `POST /v1/uploads` | tar.gz, `Content-Type: application/gzip` → 201 `Upload` |
 //! | `GET /v1/registry/services` | → `[string]`, sorted |
 //! | `GET /v1/registry/services/{name}` | → `[registry::Service]`, one a version |
+//! | `GET /v1/registry/watch?service=&after=` | → NDJSON of `registry::Change`: all that is there, then what changes |
 //! | `POST /v1/registry/services` | `registry::Registration` → 204: a service that runs elsewhere |
 //! | `POST /v1/registry/deregister` | `registry::Deregistration` → 204; 404 when there was none |
 //! | `POST /v1/store/{table}/read` | `store::Query` → `[store::Record]`; exact read of a missing key: 404 `not found` |
 //! | `POST /v1/store/{table}/list` | `store::Query` → `[string]` |
 //! | `POST /v1/store/{table}/write` | `store::Write` → 204 |
 //! | `POST /v1/store/{table}/delete` | `{"key"}` → 204 |
+//! | `POST /v1/store/{table}/export` | `store::Export` → `store::Page`, in key order |
+//! | `POST /v1/store/{table}/import` | `store::Import` → `store::Imported` |
 //! | `GET /v1/store/databases`, `GET /v1/store/tables` | → `[string]` |
 //! | `POST /v1/broker/publish` | `broker::Publish` → 204; 429 when a group's backlog is full |
 //! | `GET /v1/broker/groups` | → `[broker::Group]` |
@@ -97,6 +100,7 @@ pub const SERVICES: &str = "/v1/services";
 pub const UPLOADS: &str = "/v1/uploads";
 pub const DEPLOYMENTS: &str = "/v1/deployments";
 pub const REGISTRY: &str = "/v1/registry/services";
+pub const REGISTRY_WATCH: &str = "/v1/registry/watch";
 pub const DEREGISTER: &str = "/v1/registry/deregister";
 pub const STORE: &str = "/v1/store";
 pub const BLOBS: &str = "/v1/blobs";

@@ -30,6 +30,7 @@ pub use deployment::Wait;
 pub use error::Error;
 pub use jobs::RunQuery;
 pub use logs::{LINE_BYTES_MAX, LogQuery};
+pub use registry::Watcher;
 pub use transport::{BODY_BYTES_MAX, Client};
 
 /// What a request gives.

@@ -1,11 +1,15 @@
 //! The registry: which services answer.
 
+mod watch;
+
 use micro_api::ServiceName;
 use micro_api::registry::{Deregistration, Registration, Service};
 use micro_api::routes::{DEREGISTER, REGISTRY};
 use reqwest::Method;
 
 use crate::{Client, Result};
+
+pub use watch::Watcher;
 
 impl Client {
     /// The names of all services, sorted.

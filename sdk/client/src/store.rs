@@ -1,7 +1,7 @@
 //! The store of the namespace, table by table.
 
 use micro_api::routes::STORE;
-use micro_api::store::{Query, Record, Write};
+use micro_api::store::{Export, Import, Imported, Page, Query, Record, Write};
 use reqwest::Method;
 use serde::Serialize;
 
@@ -32,6 +32,17 @@ impl Client {
         }
         let request = self.request(Method::POST, self.url(STORE, &[table, "delete"])).json(&Delete { key });
         self.body(request).await.map(drop)
+    }
+
+    /// A page of a table, in key order, after the last key of the page before.
+    pub async fn store_export(&self, table: &str, after: Option<&str>) -> Result<Page> {
+        let export = Export { after: after.map(str::to_owned) };
+        self.exchange(Method::POST, self.url(STORE, &[table, "export"]), &export).await
+    }
+
+    /// Writes a batch of records. Where it fails some may be written; the same again is harmless.
+    pub async fn store_import(&self, table: &str, import: &Import) -> Result<Imported> {
+        self.exchange(Method::POST, self.url(STORE, &[table, "import"]), import).await
     }
 
     /// The databases that the caller may see.

@@ -1,5 +1,7 @@
 //! What runs in the namespace. It must be granted: `registry = "read"` under `[grants]` in `micro.toml`.
 
+use std::time::Duration;
+
 use crate::{Error, host};
 
 /// One version of a service.
@@ -66,4 +68,51 @@ pub async fn get_service(name: &str) -> Result<Vec<Service>, Error> {
 /// 403 when the registry is not granted.
 pub async fn list_services() -> Result<Vec<String>, Error> {
     host::registry_list().await
+}
+
+/// What happened to a version of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It is there.
+    Create,
+    /// Its nodes, endpoints or metadata are others than before.
+    Update,
+    /// It is gone.
+    Delete,
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What happened.
+    pub action: Action,
+    /// The version, as it is now; as it was when it is gone.
+    pub service: Service,
+    /// When, Unix milliseconds.
+    pub timestamp_ms: u64,
+}
+
+/// Up to 256 changes, and where to go on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// A list of all that is there begins: a [`Action::Create`] each. It may go on in further answers.
+    pub reset: bool,
+    /// No such list is under way, or it ends with these changes. What was known before it and is not in it is gone.
+    pub ready: bool,
+    /// What the next call gives as `after`.
+    pub revision: String,
+    /// In the order in which they happened.
+    pub changes: Vec<Change>,
+}
+
+/// What changed after the `revision` of the answer before, in one service or in all; all that is there when `after` is
+/// none, too old, or of another server. Where nothing changed it waits for up to `wait`, 30 s, and the call's own time,
+/// and then answers without changes.
+///
+/// Keep `revision` in the store to go on in the next call: none is missed.
+///
+/// # Errors
+/// 400 for what is no name of a service; 403 when the registry is not granted.
+pub async fn watch(service: Option<&str>, after: Option<&str>, wait: Duration) -> Result<Changes, Error> {
+    host::registry_watch(service.map(str::to_owned), after.map(str::to_owned), wait).await
 }

@@ -35,6 +35,7 @@ mod broker;
 mod config;
 mod events;
 mod locks;
+mod registry;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -60,7 +61,7 @@ pub(crate) struct State {
     pub(crate) locks: locks::Locks,
     pub(crate) events: events::Log,
     pub(crate) store: store::Table,
-    pub(crate) registry: Vec<crate::registry::Service>,
+    pub(crate) registry: registry::Registry,
     pub(crate) logs: Vec<String>,
     #[cfg(feature = "http")]
     pub(crate) http: Option<HttpAnswer>,
@@ -182,7 +183,8 @@ impl World {
                 return answer(request);
             }
             let detail = format!("{} answers {codec:?} in this test: see World::fake_json", request.service);
-            Box::pin(async move { Err(Error::new("go.micro.client", 415, detail)) }) as LocalFuture<'static, _>
+            Box::pin(async move { Err(Error::new("go.micro.client", 415, detail)) })
+                as LocalFuture<'static, _>
         };
         with_state(|state| state.services.insert(name.to_owned(), Rc::new(answer)));
     }
@@ -214,9 +216,14 @@ impl World {
         with_state(|state| state.locks.expire_all());
     }
 
-    /// Puts a service into the registry.
+    /// Puts a version of a service into the registry, over what was there.
     pub fn register(&self, service: crate::registry::Service) {
-        with_state(|state| state.registry.push(service));
+        with_state(|state| state.registry.put(service));
+    }
+
+    /// Takes all versions of a service out of the registry.
+    pub fn deregister(&self, name: &str) {
+        with_state(|state| state.registry.remove(name));
     }
 
     /// The messages published so far, oldest first. Nobody gets them: deliver one with [`World::call`], as the platform

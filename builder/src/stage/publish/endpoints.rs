@@ -118,20 +118,26 @@ pub(super) fn check_schedules(endpoints: &[Endpoint], schedules: &[Schedule]) ->
     )))
 }
 
-/// Marks the endpoints that messages call, as Micro does (`subscriber=true`, `topic=…`).
-pub(super) fn with_subscriptions(mut endpoints: Vec<Endpoint>, subscribe: &[Subscribe]) -> Vec<Endpoint> {
-    for one in subscribe {
-        let known = endpoints.iter().position(|endpoint| endpoint.name == one.endpoint);
+/// Marks the endpoints that messages or events call, as Micro does (`subscriber=true`, `topic=…`).
+pub(super) fn with_subscriptions(
+    mut endpoints: Vec<Endpoint>,
+    subscribe: &[Subscribe],
+    consume: &[Consume],
+) -> Vec<Endpoint> {
+    let messages = subscribe.iter().map(|one| (&one.topic, &one.endpoint));
+    let events = consume.iter().map(|one| (&one.topic, &one.endpoint));
+    for (name, called) in messages.chain(events) {
+        let known = endpoints.iter().position(|endpoint| endpoint.name == *called);
         let at = known.unwrap_or_else(|| {
-            endpoints.push(Endpoint { name: one.endpoint.clone(), ..Endpoint::default() });
+            endpoints.push(Endpoint { name: called.clone(), ..Endpoint::default() });
             endpoints.len() - 1
         });
         let Some(endpoint) = endpoints.get_mut(at) else { continue };
         endpoint.metadata.insert("subscriber".to_owned(), "true".to_owned());
         let topics = endpoint.metadata.entry("topic".to_owned()).or_default();
-        if !topics.split(',').any(|topic| topic == one.topic) {
+        if !topics.split(',').any(|topic| topic == name) {
             let comma = if topics.is_empty() { "" } else { "," };
-            topics.push_str(&format!("{comma}{}", one.topic));
+            topics.push_str(&format!("{comma}{name}"));
         }
     }
     endpoints

@@ -1,8 +1,11 @@
 //! The `registry` import.
 
+use std::time::Duration;
+
 use micro_api::Error;
 use micro_api::name::ServiceName;
-use micro_api::registry::{Service, Value};
+use micro_api::registry::{Action, Change, Changes, Service, Value};
+use tokio::time::Instant;
 use wasmtime::component::Accessor;
 
 use crate::bindings::platform::micro::platform::{registry as wit, types};
@@ -11,6 +14,10 @@ use crate::ctx::handle;
 use crate::{Ctx, Handle, HasCapability, View};
 
 const ID: &str = "go.micro.registry";
+/// The longest that one call waits for a change.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// What is left of the call's own time when it stops waiting, so that the guest still has its answer.
+const LEFT: Duration = Duration::from_millis(100);
 
 impl Handle {
     pub(crate) async fn get_service(&self, name: &str) -> Result<Vec<Service>, Error> {
@@ -26,11 +33,42 @@ impl Handle {
         let directory = &self.guest.capabilities.registry;
         self.bounded(ID, async { Ok(directory.list(&self.guest.scope.namespace).await) }).await
     }
+
+    pub(crate) async fn watch_services(
+        &self,
+        service: Option<&str>,
+        after: Option<String>,
+        wait_ms: u32,
+    ) -> Result<Changes, Error> {
+        let wrong = || Error::bad_request(ID, "this is no name of a service");
+        let service = service.map(str::parse::<ServiceName>).transpose().map_err(|_| wrong())?;
+        let left = Instant::from_std(self.context.deadline).saturating_duration_since(Instant::now());
+        let wait = Duration::from_millis(wait_ms.into()).min(WAIT_MAX).min(left.saturating_sub(LEFT));
+        let namespace = &self.guest.scope.namespace;
+        let directory = &self.guest.capabilities.registry;
+        self.bounded(ID, async { Ok(directory.watch(namespace, service.as_ref(), after, wait).await) }).await
+    }
 }
 
 /// Both packages have the same records; WIT has no recursive types, so values become a list with indices.
 macro_rules! to_wit {
-    ($function:ident, $flatten:ident, $wit:ident) => {
+    ($function:ident, $flatten:ident, $changes:ident, $wit:ident) => {
+        fn $changes(found: Changes) -> $wit::Changes {
+            let change = |change: Change| {
+                let action = match change.action {
+                    Action::Create => $wit::Action::Create,
+                    Action::Update => $wit::Action::Update,
+                    Action::Delete => $wit::Action::Delete,
+                    // These two are fields of the answer.
+                    Action::Reset | Action::Ready => return None,
+                };
+                let timestamp_ms = u64::try_from(change.timestamp).unwrap_or_default();
+                Some($wit::Change { action, service: $function(change.service?), timestamp_ms })
+            };
+            let changes = found.changes.into_iter().filter_map(change).collect();
+            $wit::Changes { reset: found.reset, ready: found.ready, revision: found.revision, changes }
+        }
+
         fn $function(service: Service) -> $wit::Service {
             let endpoint = |endpoint: micro_api::registry::Endpoint| {
                 let mut values = Vec::new();
@@ -60,8 +98,8 @@ macro_rules! to_wit {
         }
     };
 }
-to_wit!(to_wit, flatten, wit);
-to_wit!(to_wit_sync, flatten_sync, wit_sync);
+to_wit!(to_wit, flatten, changes, wit);
+to_wit!(to_wit_sync, flatten_sync, changes_sync, wit_sync);
 
 impl<T: View> wit::HostWithStore<T> for HasCapability {
     async fn get_service(
@@ -76,6 +114,17 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
     async fn list_services(store: &Accessor<T, Self>) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
         let handle = store.with(|mut access| handle(&mut access));
         Ok(handle.list_services().await.map_err(Into::into))
+    }
+
+    async fn watch(
+        store: &Accessor<T, Self>,
+        service: Option<String>,
+        after: Option<String>,
+        wait_ms: u32,
+    ) -> wasmtime::Result<Result<wit::Changes, types::Error>> {
+        let handle = store.with(|mut access| handle(&mut access));
+        let found = handle.watch_services(service.as_deref(), after, wait_ms).await;
+        Ok(found.map(changes).map_err(Into::into))
     }
 }
 
@@ -92,5 +141,15 @@ impl wit_sync::Host for Ctx {
 
     async fn list_services(&mut self) -> wasmtime::Result<Result<Vec<String>, types_sync::Error>> {
         Ok(self.handle().list_services().await.map_err(Into::into))
+    }
+
+    async fn watch(
+        &mut self,
+        service: Option<String>,
+        after: Option<String>,
+        wait_ms: u32,
+    ) -> wasmtime::Result<Result<wit_sync::Changes, types_sync::Error>> {
+        let found = self.handle().watch_services(service.as_deref(), after, wait_ms).await;
+        Ok(found.map(changes_sync).map_err(Into::into))
     }
 }

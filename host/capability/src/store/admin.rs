@@ -1,5 +1,7 @@
 //! The store as a person sees it: any table of a namespace that they may see, values in base64.
 
+mod transfer;
+
 use std::sync::Arc;
 
 use base64::Engine as _;

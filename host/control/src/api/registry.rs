@@ -1,9 +1,10 @@
-//! `/v1/registry/services`.
+//! `/v1/registry`.
 
 pub(crate) mod deregister;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod register;
+pub(crate) mod watch;
 
 use micro_api::{Namespace, ServiceName};
 

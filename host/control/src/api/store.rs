@@ -1,6 +1,8 @@
 //! `/v1/store`.
 
 pub(crate) mod delete;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod list;
 pub(crate) mod names;
 pub(crate) mod read;

@@ -122,6 +122,36 @@ async fn the_store() {
 }
 
 #[tokio::test]
+async fn an_import_of_many_requests_is_one_line_of_the_audit_log() {
+    let fixture = Fixture::without_tasks().await;
+    let send = async |action: &str, body: Value| {
+        fixture.send("POST", &format!("/v1/store/orders/{action}"), Some(body)).await
+    };
+    let batch = |id: &str, key: &str| json!({"id": id, "records": [{"key": key, "value": "SGk="}]});
+    for (id, key) in [("one", "a"), ("one", "b"), ("two", "c")] {
+        let (status, told) = send("import", batch(id, key)).await;
+        assert_eq!((status, &told), (StatusCode::OK, &json!({"written": 1, "kept": 0, "expired": 0})));
+    }
+    let (_, page) = send("export", json!({})).await;
+    assert_eq!(page["records"][2], json!({"key": "c", "value": "SGk="}));
+    assert_eq!(page["more"], false);
+    let (_, log) = fixture.get("/v1/audit").await;
+    let imports: Vec<_> = log
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|line| line["action"] == "store.import")
+        .map(|line| (line["subject"].as_str().unwrap(), line["detail"].as_str().unwrap()))
+        .collect();
+    let kept = |id: &str| format!("import {id}: what is there is kept");
+    assert_eq!(imports, [("orders", kept("two").as_str()), ("orders", kept("one").as_str())]);
+    for id in ["", "a b", &"x".repeat(65)] {
+        assert_eq!(error(&send("import", batch(id, "d")).await).0, 400);
+    }
+    assert_eq!(error(&send("import", json!({"id": "x", "records": [], "replcae": true})).await).0, 400);
+}
+
+#[tokio::test]
 async fn the_broker() {
     let fixture = Fixture::without_tasks().await;
     let publish = async |body: Value| fixture.send("POST", "/v1/broker/publish", Some(body)).await;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
@@ -17,6 +18,10 @@ use crate::{ActiveRevision, Chunks, Load, LogQuery, Node, Scheduled, ScheduledCa
 pub(super) struct State {
     /// `start x`, `publish x,y`, `drain x`, `job x`, by deployment.
     pub(super) calls: Vec<String>,
+    /// Namespace, service and place of each look at the registry's log.
+    pub(super) watches: Vec<(String, String, Option<String>)>,
+    /// What the next looks find; none left: they wait until they are dropped.
+    pub(super) changes: VecDeque<registry::Changes>,
     /// Deployments that are routed to.
     pub(super) routed: Vec<String>,
     /// Every set of deployments that was routed to.
@@ -192,6 +197,23 @@ impl Node for FakeNode {
         if service.alias() == "greeter" { vec![record] } else { Vec::new() }
     }
 
+    async fn registry_watch(
+        &self,
+        namespace: &Namespace,
+        service: Option<&ServiceName>,
+        after: Option<String>,
+        _: Duration,
+    ) -> registry::Changes {
+        let service = service.map_or_else(String::new, ToString::to_string);
+        self.set(|state| state.watches.push((namespace.to_string(), service, after)));
+        let mut next = None;
+        self.set(|state| next = state.changes.pop_front());
+        match next {
+            Some(changes) => changes,
+            None => std::future::pending().await,
+        }
+    }
+
     async fn store_read(
         &self,
         _: &Namespace,
@@ -264,6 +286,29 @@ impl Node for FakeNode {
         let all = self.state().blobs.into_iter().filter(|((service, _), _)| *service == query.service);
         let infos = all.map(|(_, (info, _))| info).filter(|info| info.key.starts_with(&query.prefix));
         Ok(infos.collect())
+    }
+
+    async fn store_export(&self, _: &Namespace, table: &str, _: store::Export) -> Result<store::Page, Error> {
+        let table = self.state().records.remove(table).unwrap_or_default();
+        let kept =
+            |record: store::Record| store::Kept { key: record.key, value: record.value, expires_ms: None };
+        Ok(store::Page { records: table.into_values().map(kept).collect(), more: false })
+    }
+
+    async fn store_import(
+        &self,
+        _: &Namespace,
+        table: &str,
+        import: store::Import,
+    ) -> Result<store::Imported, Error> {
+        let written = u64::try_from(import.records.len()).unwrap();
+        self.set(|state| {
+            let table = state.records.entry(table.to_owned()).or_default();
+            for store::Kept { key, value, .. } in import.records {
+                table.insert(key.clone(), store::Record { key, value, expiry_ms: None });
+            }
+        });
+        Ok(store::Imported { written, ..store::Imported::default() })
     }
 
     async fn store_databases(&self, namespace: &Namespace) -> Result<Vec<String>, Error> {

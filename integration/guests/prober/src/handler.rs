@@ -61,6 +61,13 @@ impl ProberHandler for Prober {
             }
             "registry.get-service" => told(registry::get_service(name).await),
             "registry.list-services" => told(registry::list_services().await),
+            "registry.watch" => {
+                // Times and revisions are others each time.
+                let found = registry::watch(Some(name), None, Duration::ZERO).await;
+                told(found.map(|found| {
+                    found.changes.into_iter().map(|change| change.service.name).collect::<Vec<_>>()
+                }))
+            }
             "store.get" => told(store::get(name).await),
             "store.set" => told(store::set(name, "of the prober").await),
             "store.delete" => told(store::delete(name).await),

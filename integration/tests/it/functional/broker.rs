@@ -85,6 +85,8 @@ async fn a_service_publishes_and_another_one_hears_it() -> Result<()> {
     // The registry shows who listens.
     let service = micro.ok(&["get", "service", "mailer"]).await?;
     ensure!(service.contains("subscriber=true") && service.contains("topic=orders.created"), "{service}");
+    let listed = micro.ok(&["list", "services", "--topics"]).await?;
+    ensure!(listed.contains("mailer\n  topic:orders.created\n"), "{listed}");
     let group = group(&micro, "delivered", |group| group["delivered"] == 1).await?;
     ensure!(group["topic"] == "orders.created" && group["queue"] == "mailer", "{group}");
     let table = micro.ok(&["broker", "groups"]).await?;

@@ -68,6 +68,8 @@ async fn what_is_published_is_pushed_and_counted() -> Result<()> {
     Guest::Example("counter").place_example(&folder)?;
     micro.ok(&["run", &folder.display().to_string()]).await?;
     counted(&micro, "counter", "visits", (2, 1)).await?;
+    let listed = micro.ok(&["list", "services", "--topics"]).await?;
+    ensure!(listed.contains("counter\n  topic:counter.changed\n"), "{listed}");
     let said = micro.ok(&["call", "counter", "Counter.Add", r#"{"name": "visits", "by": 3}"#]).await?;
     let id = serde_json::from_str::<Value>(&said)?["id"].as_str().context("an id")?.to_owned();
     counted(&micro, "counter", "visits", (5, 2)).await?;

@@ -133,6 +133,7 @@ async fn a_guest_finds_nothing_of_another_tenants_by_any_import() -> Result<()> 
     ensure!(own.probe("client.call", SERVICE, "").await?.contains("Hello"));
     ensure!(own.probe("registry.list-services", "", "").await?.contains(SERVICE));
     ensure!(own.probe("registry.get-service", SERVICE, "").await?.contains(SERVICE));
+    ensure!(own.probe("registry.watch", SERVICE, "").await?.contains(SERVICE));
     ensure!(own.probe("config.get", KEY, "").await?.contains(VALUE));
     ensure!(own.probe("config.secret", SERVICE, "").await?.contains(VALUE));
     ensure!(own.probe("config.version", "", "").await?.contains('2'));

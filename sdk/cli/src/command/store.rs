@@ -1,6 +1,11 @@
 //! `micro store`: the records of a table.
 
+mod export;
+mod file;
+mod import;
+mod place;
 mod render;
+mod session;
 
 use anyhow::{Context, Result, bail};
 use base64::Engine as _;
@@ -100,6 +105,10 @@ enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Write tables to a file e.g micro store export orders.jsonl
+    Export(export::Export),
+    /// Write the records of an export into their tables
+    Import(import::Import),
     #[command(external_subcommand)]
     Other(Vec<String>),
 }
@@ -136,6 +145,8 @@ async fn act(command: Command, selection: &Selection) -> Result<()> {
         }
         Command::Databases { format } => names(&selection.client().await?.store_databases().await?, &format),
         Command::Tables { format } => names(&selection.client().await?.store_tables().await?, &format),
+        Command::Export(args) => export::run(&args, selection).await,
+        Command::Import(args) => import::run(&args, selection).await,
         Command::Other(args) => super::unknown("store", &args),
     }
 }
@@ -161,12 +172,16 @@ impl Place {
         if !matches!(self.database.as_str(), "micro" | micro_api::name::DEFAULT_NAMESPACE) {
             bail!("database {} not found", self.database);
         }
-        if !self.table.starts_with("go.micro.") {
-            return Ok(self.table.clone());
-        }
-        let name: micro_api::ServiceName = self.table.parse()?;
-        Ok(name.to_string())
+        table_name(&self.table)
     }
+}
+
+fn table_name(table: &str) -> Result<String> {
+    if !table.starts_with("go.micro.") {
+        return Ok(table.to_owned());
+    }
+    let name: micro_api::ServiceName = table.parse()?;
+    Ok(name.to_string())
 }
 
 fn names(names: &[String], format: &Format) -> Result<()> {

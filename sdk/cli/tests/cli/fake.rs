@@ -9,7 +9,9 @@ mod broker;
 mod config;
 mod events;
 mod jobs;
+pub(crate) mod s3;
 mod teams;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
@@ -36,7 +38,8 @@ pub(crate) struct Seen {
     blobs: blob::Blobs,
     config: config::Config,
     questions: BTreeMap<String, usize>,
-    store: BTreeMap<String, BTreeMap<String, Value>>,
+    pub(crate) store: BTreeMap<String, BTreeMap<String, Value>>,
+    pub(crate) transfers: transfer::Transfers,
 }
 
 type Shared = Arc<Mutex<Seen>>;
@@ -113,6 +116,7 @@ fn router(seen: Shared) -> Router {
         .merge(accounts::router())
         .merge(blob::router())
         .merge(config::router())
+        .merge(transfer::router())
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&seen), accounts::guard))
         .layer(axum::extract::DefaultBodyLimit::max(64 << 20))
         .with_state(seen)
@@ -275,11 +279,12 @@ async fn registry(Path(name): Path<String>) -> Response {
         return refuse(404, "service not found");
     }
     let field = |name: &str| json!({ "name": name, "type": "string", "values": [] });
+    let metadata = json!({ "subscriber": "true", "topic": "orders.created,audit" });
     Json(json!([{
         "name": "helloworld", "version": "latest", "metadata": {},
         "nodes": [{ "id": "helloworld-1", "address": "127.0.0.1:8080", "metadata": { "runtime": "wasm", "build": "n" } }],
         "endpoints": [{
-            "name": "Helloworld.Call",
+            "name": "Helloworld.Call", "metadata": metadata,
             "request": { "name": "Request", "type": "Request", "values": [field("name")] },
             "response": { "name": "Response", "type": "Response", "values": [field("msg")] },
         }],

@@ -14,6 +14,7 @@ mod local;
 mod login;
 mod refresh;
 mod socket;
+mod store;
 mod team;
 mod terminal;
 mod transcripts;

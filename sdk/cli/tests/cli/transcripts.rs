@@ -53,12 +53,18 @@ const CASES: &[Case] = &[
     // Registry
     (&["list", "services"], "api\nhelloworld\nregistry\n", "", 0),
     (&["list", "services", "--json"], "[\n  \"api\",\n  \"helloworld\",\n  \"registry\"\n]\n", "", 0),
+    (
+        &["list", "services", "--topics"],
+        "api\nhelloworld\n  topic:audit\n  topic:orders.created\nregistry\n",
+        "",
+        0,
+    ),
     (&["get", "service", "nosuch"], "", "Service not found\n", 1),
     (
         &["get", "service", "go.micro.service.helloworld"],
         "service  helloworld\n\nversion latest\n\nID\tAddress\tMetadata\n\
          helloworld-1\t127.0.0.1:8080\tbuild=n,runtime=wasm\n\nEndpoint: Helloworld.Call\n\n\
-         Request: {\n\tname string\n}\n\nResponse: {\n\tmsg string\n}\n\n",
+         Metadata: subscriber=true,topic=orders.created,audit\n\nRequest: {\n\tname string\n}\n\nResponse: {\n\tmsg string\n}\n\n",
         "",
         0,
     ),

@@ -6068,6 +6068,83 @@ pub mod micro {
                         .finish()
                 }
             }
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Action {
+                Create,
+                Update,
+                Delete,
+            }
+            impl ::core::fmt::Debug for Action {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Action::Create => f.debug_tuple("Action::Create").finish(),
+                        Action::Update => f.debug_tuple("Action::Update").finish(),
+                        Action::Delete => f.debug_tuple("Action::Delete").finish(),
+                    }
+                }
+            }
+            impl Action {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Action {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => Action::Create,
+                        1 => Action::Update,
+                        2 => Action::Delete,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// What happened to one version of a service.
+            #[derive(Clone)]
+            pub struct Change {
+                pub action: Action,
+                pub service: Service,
+                /// Unix milliseconds.
+                pub timestamp_ms: u64,
+            }
+            impl ::core::fmt::Debug for Change {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Change")
+                        .field("action", &self.action)
+                        .field("service", &self.service)
+                        .field("timestamp-ms", &self.timestamp_ms)
+                        .finish()
+                }
+            }
+            /// Up to 256 changes and about 1 MiB.
+            #[derive(Clone)]
+            pub struct Changes {
+                /// A list of all that is there begins: a `create` each. It may go on in further answers.
+                pub reset: bool,
+                /// No such list is under way, or it ends with these changes. What was known before it and is not in it is gone.
+                pub ready: bool,
+                /// Where to go on.
+                pub revision: _rt::String,
+                pub changes: _rt::Vec<Change>,
+            }
+            impl ::core::fmt::Debug for Changes {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Changes")
+                        .field("reset", &self.reset)
+                        .field("ready", &self.ready)
+                        .field("revision", &self.revision)
+                        .field("changes", &self.changes)
+                        .finish()
+                }
+            }
             #[allow(unused_unsafe, clippy::all)]
             /// One record per version; an unknown name is 404 `service not found`.
             #[allow(async_fn_in_trait)]
@@ -6732,6 +6809,645 @@ pub mod micro {
                         _unused: core::marker::PhantomData,
                     }
                         .call(())
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// What changed after the `revision` of the answer before, or all that is there without it; a list of all also comes
+            /// when that revision is too old, or is one of another server. Waits for up to `wait-ms`, 30 s and the call's own time
+            /// where nothing changed. `service`: only this one.
+            #[allow(async_fn_in_trait)]
+            pub async fn watch(
+                service: ::core::option::Option<_rt::String>,
+                after: ::core::option::Option<_rt::String>,
+                wait_ms: u32,
+            ) -> ::core::result::Result<Changes, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (
+                            ::core::option::Option<_rt::String>,
+                            ::core::option::Option<_rt::String>,
+                            u32,
+                        );
+                        type Results = ::core::result::Result<Changes, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (15 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            (7 * ::core::mem::size_of::<*const u8>())
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/registry@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]watch"]
+                                fn call(_: *mut u8, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = i32::from(*_params.0.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {}
+                                    _ => {
+                                        let l1 = *_params
+                                            .0
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l2 = *_params
+                                            .0
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l1, l2, 1);
+                                    }
+                                }
+                                let l3 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l3 {
+                                    0 => {}
+                                    _ => {
+                                        let l4 = *_params
+                                            .0
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l5 = *_params
+                                            .0
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l4, l5, 1);
+                                    }
+                                }
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = i32::from(*_params.0.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {}
+                                    _ => {
+                                        let l1 = *_params
+                                            .0
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l2 = *_params
+                                            .0
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l1, l2, 1);
+                                    }
+                                }
+                                let l3 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l3 {
+                                    0 => {}
+                                    _ => {
+                                        let l4 = *_params
+                                            .0
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l5 = *_params
+                                            .0
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l4, l5, 1);
+                                    }
+                                }
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1, _lower2): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            let _param_ptr = unsafe { _ptr.add(0) };
+                            unsafe {
+                                match _lower0 {
+                                    Some(e) => {
+                                        *_param_ptr.add(0).cast::<u8>() = (1i32) as u8;
+                                        let vec0 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                                        let len0 = vec0.len();
+                                        ::core::mem::forget(vec0);
+                                        *_param_ptr
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len0;
+                                        *_param_ptr
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr0.cast_mut();
+                                    }
+                                    None => {
+                                        *_param_ptr.add(0).cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((3 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                match _lower1 {
+                                    Some(e) => {
+                                        *_param_ptr.add(0).cast::<u8>() = (1i32) as u8;
+                                        let vec0 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                                        let len0 = vec0.len();
+                                        ::core::mem::forget(vec0);
+                                        *_param_ptr
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len0;
+                                        *_param_ptr
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr0.cast_mut();
+                                    }
+                                    None => {
+                                        *_param_ptr.add(0).cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((6 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                *_param_ptr.add(0).cast::<i32>() = _rt::as_i32(_lower2);
+                            }
+                            ParamsLower(_ptr)
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = i32::from(
+                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            );
+                                            let l2 = i32::from(
+                                                *_ptr
+                                                    .add(1 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>(),
+                                            );
+                                            let l3 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l4 = *_ptr
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len5 = l4;
+                                            let bytes5 = _rt::Vec::from_raw_parts(
+                                                l3.cast(),
+                                                len5,
+                                                len5,
+                                            );
+                                            let l6 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let base72 = l6;
+                                            let len72 = l7;
+                                            let mut result72 = _rt::Vec::with_capacity(len72);
+                                            for i in 0..len72 {
+                                                let base = base72
+                                                    .add(i * (16 + 10 * ::core::mem::size_of::<*const u8>()));
+                                                let e72 = {
+                                                    let l8 = i32::from(*base.add(0).cast::<u8>());
+                                                    let l9 = *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>();
+                                                    let l10 = *base
+                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>();
+                                                    let len11 = l10;
+                                                    let bytes11 = _rt::Vec::from_raw_parts(
+                                                        l9.cast(),
+                                                        len11,
+                                                        len11,
+                                                    );
+                                                    let l12 = *base
+                                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>();
+                                                    let l13 = *base
+                                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>();
+                                                    let len14 = l13;
+                                                    let bytes14 = _rt::Vec::from_raw_parts(
+                                                        l12.cast(),
+                                                        len14,
+                                                        len14,
+                                                    );
+                                                    let l15 = *base
+                                                        .add(5 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>();
+                                                    let l16 = *base
+                                                        .add(6 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>();
+                                                    let base23 = l15;
+                                                    let len23 = l16;
+                                                    let mut result23 = _rt::Vec::with_capacity(len23);
+                                                    for i in 0..len23 {
+                                                        let base = base23
+                                                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                        let e23 = {
+                                                            let l17 = *base.add(0).cast::<*mut u8>();
+                                                            let l18 = *base
+                                                                .add(::core::mem::size_of::<*const u8>())
+                                                                .cast::<usize>();
+                                                            let len19 = l18;
+                                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                                l17.cast(),
+                                                                len19,
+                                                                len19,
+                                                            );
+                                                            let l20 = *base
+                                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<*mut u8>();
+                                                            let l21 = *base
+                                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<usize>();
+                                                            let len22 = l21;
+                                                            let bytes22 = _rt::Vec::from_raw_parts(
+                                                                l20.cast(),
+                                                                len22,
+                                                                len22,
+                                                            );
+                                                            (_rt::string_lift(bytes19), _rt::string_lift(bytes22))
+                                                        };
+                                                        result23.push(e23);
+                                                    }
+                                                    _rt::cabi_dealloc(
+                                                        base23,
+                                                        len23 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    );
+                                                    let l24 = *base
+                                                        .add(7 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>();
+                                                    let l25 = *base
+                                                        .add(8 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>();
+                                                    let base52 = l24;
+                                                    let len52 = l25;
+                                                    let mut result52 = _rt::Vec::with_capacity(len52);
+                                                    for i in 0..len52 {
+                                                        let base = base52
+                                                            .add(i * (8 + 6 * ::core::mem::size_of::<*const u8>()));
+                                                        let e52 = {
+                                                            let l26 = *base.add(0).cast::<*mut u8>();
+                                                            let l27 = *base
+                                                                .add(::core::mem::size_of::<*const u8>())
+                                                                .cast::<usize>();
+                                                            let len28 = l27;
+                                                            let bytes28 = _rt::Vec::from_raw_parts(
+                                                                l26.cast(),
+                                                                len28,
+                                                                len28,
+                                                            );
+                                                            let l29 = *base
+                                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<i32>();
+                                                            let l30 = *base
+                                                                .add(4 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<i32>();
+                                                            let l31 = *base
+                                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<*mut u8>();
+                                                            let l32 = *base
+                                                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<usize>();
+                                                            let base42 = l31;
+                                                            let len42 = l32;
+                                                            let mut result42 = _rt::Vec::with_capacity(len42);
+                                                            for i in 0..len42 {
+                                                                let base = base42
+                                                                    .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                                                let e42 = {
+                                                                    let l33 = *base.add(0).cast::<*mut u8>();
+                                                                    let l34 = *base
+                                                                        .add(::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len35 = l34;
+                                                                    let bytes35 = _rt::Vec::from_raw_parts(
+                                                                        l33.cast(),
+                                                                        len35,
+                                                                        len35,
+                                                                    );
+                                                                    let l36 = *base
+                                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<*mut u8>();
+                                                                    let l37 = *base
+                                                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len38 = l37;
+                                                                    let bytes38 = _rt::Vec::from_raw_parts(
+                                                                        l36.cast(),
+                                                                        len38,
+                                                                        len38,
+                                                                    );
+                                                                    let l39 = *base
+                                                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<*mut u8>();
+                                                                    let l40 = *base
+                                                                        .add(5 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len41 = l40;
+                                                                    Value {
+                                                                        name: _rt::string_lift(bytes35),
+                                                                        kind: _rt::string_lift(bytes38),
+                                                                        fields: <_ as From<
+                                                                            _rt::Vec<_>,
+                                                                        >>::from(_rt::Vec::from_raw_parts(l39.cast(), len41, len41)),
+                                                                    }
+                                                                };
+                                                                result42.push(e42);
+                                                            }
+                                                            _rt::cabi_dealloc(
+                                                                base42,
+                                                                len42 * (6 * ::core::mem::size_of::<*const u8>()),
+                                                                ::core::mem::size_of::<*const u8>(),
+                                                            );
+                                                            let l43 = *base
+                                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<*mut u8>();
+                                                            let l44 = *base
+                                                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<usize>();
+                                                            let base51 = l43;
+                                                            let len51 = l44;
+                                                            let mut result51 = _rt::Vec::with_capacity(len51);
+                                                            for i in 0..len51 {
+                                                                let base = base51
+                                                                    .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                                let e51 = {
+                                                                    let l45 = *base.add(0).cast::<*mut u8>();
+                                                                    let l46 = *base
+                                                                        .add(::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len47 = l46;
+                                                                    let bytes47 = _rt::Vec::from_raw_parts(
+                                                                        l45.cast(),
+                                                                        len47,
+                                                                        len47,
+                                                                    );
+                                                                    let l48 = *base
+                                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<*mut u8>();
+                                                                    let l49 = *base
+                                                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len50 = l49;
+                                                                    let bytes50 = _rt::Vec::from_raw_parts(
+                                                                        l48.cast(),
+                                                                        len50,
+                                                                        len50,
+                                                                    );
+                                                                    (_rt::string_lift(bytes47), _rt::string_lift(bytes50))
+                                                                };
+                                                                result51.push(e51);
+                                                            }
+                                                            _rt::cabi_dealloc(
+                                                                base51,
+                                                                len51 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                ::core::mem::size_of::<*const u8>(),
+                                                            );
+                                                            Endpoint {
+                                                                name: _rt::string_lift(bytes28),
+                                                                request: l29 as u32,
+                                                                response: l30 as u32,
+                                                                values: result42,
+                                                                metadata: result51,
+                                                            }
+                                                        };
+                                                        result52.push(e52);
+                                                    }
+                                                    _rt::cabi_dealloc(
+                                                        base52,
+                                                        len52 * (8 + 6 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    );
+                                                    let l53 = *base
+                                                        .add(9 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>();
+                                                    let l54 = *base
+                                                        .add(10 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>();
+                                                    let base70 = l53;
+                                                    let len70 = l54;
+                                                    let mut result70 = _rt::Vec::with_capacity(len70);
+                                                    for i in 0..len70 {
+                                                        let base = base70
+                                                            .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                                        let e70 = {
+                                                            let l55 = *base.add(0).cast::<*mut u8>();
+                                                            let l56 = *base
+                                                                .add(::core::mem::size_of::<*const u8>())
+                                                                .cast::<usize>();
+                                                            let len57 = l56;
+                                                            let bytes57 = _rt::Vec::from_raw_parts(
+                                                                l55.cast(),
+                                                                len57,
+                                                                len57,
+                                                            );
+                                                            let l58 = *base
+                                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<*mut u8>();
+                                                            let l59 = *base
+                                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<usize>();
+                                                            let len60 = l59;
+                                                            let bytes60 = _rt::Vec::from_raw_parts(
+                                                                l58.cast(),
+                                                                len60,
+                                                                len60,
+                                                            );
+                                                            let l61 = *base
+                                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<*mut u8>();
+                                                            let l62 = *base
+                                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<usize>();
+                                                            let base69 = l61;
+                                                            let len69 = l62;
+                                                            let mut result69 = _rt::Vec::with_capacity(len69);
+                                                            for i in 0..len69 {
+                                                                let base = base69
+                                                                    .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                                let e69 = {
+                                                                    let l63 = *base.add(0).cast::<*mut u8>();
+                                                                    let l64 = *base
+                                                                        .add(::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len65 = l64;
+                                                                    let bytes65 = _rt::Vec::from_raw_parts(
+                                                                        l63.cast(),
+                                                                        len65,
+                                                                        len65,
+                                                                    );
+                                                                    let l66 = *base
+                                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<*mut u8>();
+                                                                    let l67 = *base
+                                                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len68 = l67;
+                                                                    let bytes68 = _rt::Vec::from_raw_parts(
+                                                                        l66.cast(),
+                                                                        len68,
+                                                                        len68,
+                                                                    );
+                                                                    (_rt::string_lift(bytes65), _rt::string_lift(bytes68))
+                                                                };
+                                                                result69.push(e69);
+                                                            }
+                                                            _rt::cabi_dealloc(
+                                                                base69,
+                                                                len69 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                ::core::mem::size_of::<*const u8>(),
+                                                            );
+                                                            Node {
+                                                                id: _rt::string_lift(bytes57),
+                                                                address: _rt::string_lift(bytes60),
+                                                                metadata: result69,
+                                                            }
+                                                        };
+                                                        result70.push(e70);
+                                                    }
+                                                    _rt::cabi_dealloc(
+                                                        base70,
+                                                        len70 * (6 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    );
+                                                    let l71 = *base
+                                                        .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<i64>();
+                                                    Change {
+                                                        action: Action::_lift(l8 as u8),
+                                                        service: Service {
+                                                            name: _rt::string_lift(bytes11),
+                                                            version: _rt::string_lift(bytes14),
+                                                            metadata: result23,
+                                                            endpoints: result52,
+                                                            nodes: result70,
+                                                        },
+                                                        timestamp_ms: l71 as u64,
+                                                    }
+                                                };
+                                                result72.push(e72);
+                                            }
+                                            _rt::cabi_dealloc(
+                                                base72,
+                                                len72 * (16 + 10 * ::core::mem::size_of::<*const u8>()),
+                                                8,
+                                            );
+                                            Changes {
+                                                reset: _rt::bool_lift(l1 as u8),
+                                                ready: _rt::bool_lift(l2 as u8),
+                                                revision: _rt::string_lift(bytes5),
+                                                changes: result72,
+                                            }
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l73 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l74 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len75 = l74;
+                                            let bytes75 = _rt::Vec::from_raw_parts(
+                                                l73.cast(),
+                                                len75,
+                                                len75,
+                                            );
+                                            let l76 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l77 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l78 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len79 = l78;
+                                            let bytes79 = _rt::Vec::from_raw_parts(
+                                                l77.cast(),
+                                                len79,
+                                                len79,
+                                            );
+                                            let l80 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l81 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len82 = l81;
+                                            let bytes82 = _rt::Vec::from_raw_parts(
+                                                l80.cast(),
+                                                len82,
+                                                len82,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes75),
+                                                code: l76 as u16,
+                                                detail: _rt::string_lift(bytes79),
+                                                status: _rt::string_lift(bytes82),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((service, after, wait_ms))
                         .await
                 }
             }
@@ -8641,9 +9357,9 @@ macro_rules! __export_service_impl {
         =
         "component-type:wit-bindgen:0.63.0:micro:platform@0.1.0:service:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2944] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3127] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x82\x16\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb9\x17\x01A\x02\x01\
 A\x1a\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
@@ -8691,31 +9407,36 @@ C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform/config@0.1.0
 \x04\0\x05event\x03\0\x05\x01j\x01s\x01\x01\x01C\x03\x05topics\x08metadata\x03\x07\
 payload\x04\0\x07\x04\0\x07publish\x01\x08\x01ks\x01p\x06\x01j\x01\x0a\x01\x01\x01\
 C\x03\x05topics\x05after\x09\x05limity\0\x0b\x04\0\x04read\x01\x0c\x03\0\x1bmicr\
-o:platform/events@0.1.0\x05\x09\x01B\x18\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\
-\0\x01py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\
+o:platform/events@0.1.0\x05\x09\x01B#\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\
+\x01py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\
 \x01o\x02ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08\
 metadata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\
 \x07\x04\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08\
-metadata\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01p\x0f\x01\
-j\x01\x10\x01\x01\x01C\x01\x04names\0\x11\x04\0\x0bget-service\x01\x12\x01ps\x01\
-j\x01\x13\x01\x01\x01C\0\0\x14\x04\0\x0dlist-services\x01\x15\x03\0\x1dmicro:pla\
-tform/registry@0.1.0\x05\x0a\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\
-\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\
-\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\
-\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\x0b\x01B\x12\x02\x03\x02\x01\x02\x04\
-\0\x05error\x03\0\0\x01r\x03\x05tokens\x05fencew\x0aexpires-inw\x04\0\x04lock\x03\
-\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06ttl-msw\x07wait-msw\0\x04\x04\0\
-\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\x04names\x05tokens\x06ttl-msw\0\
-\x06\x04\0\x05renew\x01\x07\x01C\x02\x04names\x05tokens\0\x06\x04\0\x07release\x01\
-\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07wait-msw\0\x04\x04\0\x08campaign\x01\
-\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04names\0\x0b\x04\0\x06leader\x01\x0c\x03\
-\0\x1amicro:platform/locks@0.1.0\x05\x0c\x02\x03\0\0\x07context\x01B\x0a\x02\x03\
-\x02\x01\x0d\x04\0\x07context\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05codec\x03\0\x02\
-\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x04\x01p}\x01j\x01\x06\x01\x05\x01C\x04\
-\x07context\x01\x08endpoints\x05codec\x03\x07request\x06\0\x07\x04\0\x06handle\x01\
-\x08\x04\0\x1cmicro:platform/handler@0.1.0\x05\x0e\x04\0\x1cmicro:platform/servi\
-ce@0.1.0\x04\0\x0b\x0d\x01\0\x07service\x03\0\0\0G\x09producers\x01\x0cprocessed\
--by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+metadata\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01m\x03\x06\
+create\x06update\x06delete\x04\0\x06action\x03\0\x10\x01r\x03\x06action\x11\x07s\
+ervice\x0f\x0ctimestamp-msw\x04\0\x06change\x03\0\x12\x01p\x13\x01r\x04\x05reset\
+\x7f\x05ready\x7f\x08revisions\x07changes\x14\x04\0\x07changes\x03\0\x15\x01p\x0f\
+\x01j\x01\x17\x01\x01\x01C\x01\x04names\0\x18\x04\0\x0bget-service\x01\x19\x01ps\
+\x01j\x01\x1a\x01\x01\x01C\0\0\x1b\x04\0\x0dlist-services\x01\x1c\x01ks\x01j\x01\
+\x16\x01\x01\x01C\x03\x07service\x1d\x05after\x1d\x07wait-msy\0\x1e\x04\0\x05wat\
+ch\x01\x1f\x03\0\x1dmicro:platform/registry@0.1.0\x05\x0a\x01B\x0a\x02\x03\x02\x01\
+\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04\
+body\x04\x04\0\x07message\x03\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07message\
+\x06\0\x07\x04\0\x07publish\x01\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\x0b\
+\x01B\x12\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01r\x03\x05tokens\x05fence\
+w\x0aexpires-inw\x04\0\x04lock\x03\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06\
+ttl-msw\x07wait-msw\0\x04\x04\0\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\
+\x04names\x05tokens\x06ttl-msw\0\x06\x04\0\x05renew\x01\x07\x01C\x02\x04names\x05\
+tokens\0\x06\x04\0\x07release\x01\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07wai\
+t-msw\0\x04\x04\0\x08campaign\x01\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04nam\
+es\0\x0b\x04\0\x06leader\x01\x0c\x03\0\x1amicro:platform/locks@0.1.0\x05\x0c\x02\
+\x03\0\0\x07context\x01B\x0a\x02\x03\x02\x01\x0d\x04\0\x07context\x03\0\0\x02\x03\
+\x02\x01\x05\x04\0\x05codec\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x04\
+\x01p}\x01j\x01\x06\x01\x05\x01C\x04\x07context\x01\x08endpoints\x05codec\x03\x07\
+request\x06\0\x07\x04\0\x06handle\x01\x08\x04\0\x1cmicro:platform/handler@0.1.0\x05\
+\x0e\x04\0\x1cmicro:platform/service@0.1.0\x04\0\x0b\x0d\x01\0\x07service\x03\0\0\
+\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bind\
+gen-rust\x060.63.0";
         };
     };
 }
@@ -8728,8 +9449,8 @@ pub use __export_service_impl as __export_service;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2850] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x84\x15\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3033] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xbb\x16\x01A\x02\x01\
 A\x17\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
@@ -8777,28 +9498,32 @@ C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform/config@0.1.0
 \x04\0\x05event\x03\0\x05\x01j\x01s\x01\x01\x01C\x03\x05topics\x08metadata\x03\x07\
 payload\x04\0\x07\x04\0\x07publish\x01\x08\x01ks\x01p\x06\x01j\x01\x0a\x01\x01\x01\
 C\x03\x05topics\x05after\x09\x05limity\0\x0b\x04\0\x04read\x01\x0c\x03\0\x1bmicr\
-o:platform/events@0.1.0\x05\x09\x01B\x18\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\
-\0\x01py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\
+o:platform/events@0.1.0\x05\x09\x01B#\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\
+\x01py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\
 \x01o\x02ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08\
 metadata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\
 \x07\x04\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08\
-metadata\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01p\x0f\x01\
-j\x01\x10\x01\x01\x01C\x01\x04names\0\x11\x04\0\x0bget-service\x01\x12\x01ps\x01\
-j\x01\x13\x01\x01\x01C\0\0\x14\x04\0\x0dlist-services\x01\x15\x03\0\x1dmicro:pla\
-tform/registry@0.1.0\x05\x0a\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\
-\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\x07message\x03\
-\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\0\x07publish\x01\
-\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\x0b\x01B\x12\x02\x03\x02\x01\x02\x04\
-\0\x05error\x03\0\0\x01r\x03\x05tokens\x05fencew\x0aexpires-inw\x04\0\x04lock\x03\
-\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06ttl-msw\x07wait-msw\0\x04\x04\0\
-\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\x04names\x05tokens\x06ttl-msw\0\
-\x06\x04\0\x05renew\x01\x07\x01C\x02\x04names\x05tokens\0\x06\x04\0\x07release\x01\
-\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07wait-msw\0\x04\x04\0\x08campaign\x01\
-\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04names\0\x0b\x04\0\x06leader\x01\x0c\x03\
-\0\x1amicro:platform/locks@0.1.0\x05\x0c\x04\0<micro:platform/service-with-all-o\
-f-its-exports-removed@0.1.0\x04\0\x0b-\x01\0'service-with-all-of-its-exports-rem\
-oved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\
-\x10wit-bindgen-rust\x060.63.0";
+metadata\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01m\x03\x06\
+create\x06update\x06delete\x04\0\x06action\x03\0\x10\x01r\x03\x06action\x11\x07s\
+ervice\x0f\x0ctimestamp-msw\x04\0\x06change\x03\0\x12\x01p\x13\x01r\x04\x05reset\
+\x7f\x05ready\x7f\x08revisions\x07changes\x14\x04\0\x07changes\x03\0\x15\x01p\x0f\
+\x01j\x01\x17\x01\x01\x01C\x01\x04names\0\x18\x04\0\x0bget-service\x01\x19\x01ps\
+\x01j\x01\x1a\x01\x01\x01C\0\0\x1b\x04\0\x0dlist-services\x01\x1c\x01ks\x01j\x01\
+\x16\x01\x01\x01C\x03\x07service\x1d\x05after\x1d\x07wait-msy\0\x1e\x04\0\x05wat\
+ch\x01\x1f\x03\0\x1dmicro:platform/registry@0.1.0\x05\x0a\x01B\x0a\x02\x03\x02\x01\
+\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04\
+body\x04\x04\0\x07message\x03\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07message\
+\x06\0\x07\x04\0\x07publish\x01\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\x0b\
+\x01B\x12\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01r\x03\x05tokens\x05fence\
+w\x0aexpires-inw\x04\0\x04lock\x03\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06\
+ttl-msw\x07wait-msw\0\x04\x04\0\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\
+\x04names\x05tokens\x06ttl-msw\0\x06\x04\0\x05renew\x01\x07\x01C\x02\x04names\x05\
+tokens\0\x06\x04\0\x07release\x01\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07wai\
+t-msw\0\x04\x04\0\x08campaign\x01\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04nam\
+es\0\x0b\x04\0\x06leader\x01\x0c\x03\0\x1amicro:platform/locks@0.1.0\x05\x0c\x04\
+\0<micro:platform/service-with-all-of-its-exports-removed@0.1.0\x04\0\x0b-\x01\0\
+'service-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocesse\
+d-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

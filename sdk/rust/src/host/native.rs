@@ -160,17 +160,21 @@ pub(crate) async fn lock_leader(name: String) -> Result<Option<String>, Error> {
 }
 
 pub(crate) async fn registry_get(name: String) -> Result<Vec<crate::registry::Service>, Error> {
-    let found: Vec<_> =
-        with_state(|state| state.registry.iter().filter(|service| service.name == name).cloned().collect());
+    let found = with_state(|state| state.registry.get(&name));
     if found.is_empty() { Err(Error::not_found("go.micro.registry", "service not found")) } else { Ok(found) }
 }
 
 pub(crate) async fn registry_list() -> Result<Vec<String>, Error> {
-    let mut names: Vec<_> =
-        with_state(|state| state.registry.iter().map(|service| service.name.clone()).collect());
-    names.sort();
-    names.dedup();
-    Ok(names)
+    Ok(with_state(|state| state.registry.names()))
+}
+
+/// Nothing changes while a test waits, so it does not wait.
+pub(crate) async fn registry_watch(
+    service: Option<String>,
+    after: Option<String>,
+    _wait: Duration,
+) -> Result<crate::registry::Changes, Error> {
+    Ok(with_state(|state| state.registry.changes(service.as_deref(), after.as_deref())))
 }
 
 #[cfg(feature = "http")]

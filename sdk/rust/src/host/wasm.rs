@@ -192,6 +192,21 @@ pub(crate) async fn registry_list() -> Result<Vec<String>, Error> {
     Ok(registry::list_services().await?)
 }
 
+pub(crate) async fn registry_watch(
+    service: Option<String>,
+    after: Option<String>,
+    wait: Duration,
+) -> Result<crate::registry::Changes, Error> {
+    let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+    let found = registry::watch(service, after, wait_ms).await?;
+    Ok(crate::registry::Changes {
+        reset: found.reset,
+        ready: found.ready,
+        revision: found.revision,
+        changes: found.changes.into_iter().map(Into::into).collect(),
+    })
+}
+
 pub(crate) async fn sleep(duration: Duration) {
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     crate::bindings::job::wasi::clocks::monotonic_clock::wait_for(nanos).await;
@@ -267,6 +282,17 @@ impl From<registry::Service> for crate::registry::Service {
             endpoints: service.endpoints.into_iter().map(Into::into).collect(),
             nodes: nodes.collect(),
         }
+    }
+}
+
+impl From<registry::Change> for crate::registry::Change {
+    fn from(change: registry::Change) -> Self {
+        let action = match change.action {
+            registry::Action::Create => crate::registry::Action::Create,
+            registry::Action::Update => crate::registry::Action::Update,
+            registry::Action::Delete => crate::registry::Action::Delete,
+        };
+        Self { action, service: change.service.into(), timestamp_ms: change.timestamp_ms }
     }
 }
 

@@ -245,3 +245,29 @@ fn locks_are_held_once_and_leaders_are_known() {
         }
     });
 }
+
+#[test]
+fn a_test_can_change_the_registry_and_watchers_go_on_where_they_were() {
+    use crate::registry::{Action, Service, watch};
+    let world = World::new();
+    let service = |name: &str, version: &str| Service {
+        name: name.into(),
+        version: version.into(),
+        ..Service::default()
+    };
+    world.register(service("a", "latest"));
+    let first = world.block_on(watch(None, None, Duration::from_secs(30))).unwrap();
+    assert!(first.reset && first.ready && first.changes.len() == 1);
+    world.register(service("a", "latest"));
+    world.register(service("b", "latest"));
+    world.deregister("a");
+    let next = world.block_on(watch(None, Some(&first.revision), Duration::ZERO)).unwrap();
+    let told: Vec<_> =
+        next.changes.iter().map(|change| (change.action, change.service.name.as_str())).collect();
+    assert_eq!(told, [(Action::Update, "a"), (Action::Create, "b"), (Action::Delete, "a")]);
+    assert!(!next.reset);
+    let only = world.block_on(watch(Some("b"), Some(&first.revision), Duration::ZERO)).unwrap();
+    assert_eq!(only.changes.len(), 1);
+    let end = world.block_on(watch(None, Some(&next.revision), Duration::ZERO)).unwrap();
+    assert!(end.changes.is_empty() && end.revision == next.revision);
+}

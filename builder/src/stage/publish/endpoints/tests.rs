@@ -102,10 +102,17 @@ fn subscriptions_become_metadata() {
         subscribe("b", "Helloworld.Call"),
         subscribe("a", "Helloworld.Call"),
     ];
-    let endpoints = with_subscriptions(from_descriptors(&set()).unwrap(), &all);
-    let [call, stream] = endpoints.as_slice() else { panic!("two endpoints") };
+    let consume = |topic: &str, endpoint: &str| Consume {
+        topic: topic.to_owned(),
+        endpoint: endpoint.to_owned(),
+        ..Consume::default()
+    };
+    let events = [consume("audit", "Helloworld.Call"), consume("b", "Other.Call")];
+    let endpoints = with_subscriptions(from_descriptors(&set()).unwrap(), &all, &events);
+    let [call, stream, other] = endpoints.as_slice() else { panic!("three endpoints") };
     assert_eq!(call.metadata.get("subscriber").map(String::as_str), Some("true"));
-    assert_eq!(call.metadata.get("topic").map(String::as_str), Some("a,b"));
+    assert_eq!(call.metadata.get("topic").map(String::as_str), Some("a,b,audit"));
+    assert_eq!((other.name.as_str(), other.metadata["topic"].as_str()), ("Other.Call", "b"));
     assert!(!stream.metadata.contains_key("subscriber"));
 }
 

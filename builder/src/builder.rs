@@ -79,6 +79,15 @@ impl Builder {
         Ok(builder)
     }
 
+    /// Asks the artifact store, which may have to wait for a bucket.
+    pub(crate) async fn ask_store<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Store) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || question(&store)).await.doing("ask the artifact store")
+    }
+
     /// The compiler. One that was missing is looked for again, so that installing it needs no restart.
     pub(crate) async fn toolchain(&self) -> Result<&Toolchain, Error> {
         if let Some(found) = self.toolchain.get() {

@@ -51,7 +51,8 @@ pub(crate) async fn run(build: &Build<'_>, fetched: &Fetched, detected: &Detecte
     let builder = build.builder;
     let service = builder.folders.service(build.namespace, &detected.service)?;
     if let Some(known) = &fetched.known {
-        let wasm = builder.store.get(&known.component).doing("read a component")?;
+        let component = known.component;
+        let wasm = builder.ask_store(move |store| store.get(&component)).await?.doing("read a component")?;
         return Ok(Built::stored(known.component, wasm, service.uid));
     }
     let _lock = builder.folders.lock(&service.path).await;
@@ -62,7 +63,8 @@ pub(crate) async fn run(build: &Build<'_>, fetched: &Fetched, detected: &Detecte
         Recipe::Command { command, path, .. } => compiling.command(command, path).await?,
         Recipe::Known => return Err(Error::Platform(anyhow::anyhow!("a known source has no component"))),
     };
-    let component = builder.store.put(&wasm).doing("keep a component")?;
+    let bytes = wasm.clone();
+    let component = builder.ask_store(move |store| store.put(&bytes)).await?.doing("keep a component")?;
     let known = Known { component, manifest: detected.manifest.clone() };
     remember(build, &fetched.key, &known).await?;
     Ok(Built { component, wasm, uid: service.uid, cached: false })

@@ -75,7 +75,9 @@ fn key(build: &Build<'_>, content: &str, folder: &std::path::Path) -> String {
 async fn known(build: &Build<'_>, key: &str) -> Result<Option<Known>, Error> {
     let Some(entry) = build.reporter.cached(key).await? else { return Ok(None) };
     let known: Known = serde_json::from_str(&entry.value).doing("read a cache entry")?;
-    Ok(build.builder.store.contains(&known.component).then_some(known))
+    let component = known.component;
+    let is_there = build.builder.ask_store(move |store| store.contains(&component)).await?;
+    Ok(is_there.then_some(known))
 }
 
 /// Remembers what a source became.

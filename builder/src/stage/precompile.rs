@@ -36,7 +36,7 @@ pub(crate) async fn run(build: &Build<'_>, built: &Built, kind: EngineKind) -> R
     let key = format!("native:{}:{engine}", built.component.hex());
     if let Some(entry) = build.reporter.cached(&key).await?
         && let Ok(digest) = entry.value.parse()
-        && build.builder.store.contains(&digest)
+        && build.builder.ask_store(move |store| store.contains(&digest)).await?
     {
         return Ok(Native { digest, engine, cached: true });
     }

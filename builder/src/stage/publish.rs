@@ -39,7 +39,9 @@ pub(crate) async fn run(
         endpoints::check_subscriptions(&endpoints, &settings.subscribe, &settings.consume)?;
         endpoints::check_schedules(&endpoints, &settings.schedule)?;
     }
-    let descriptors = valid.descriptors.as_ref().map(|bytes| store.put(bytes)).transpose();
+    let descriptors = valid.descriptors.clone();
+    let put = move |store: &micro_artifact::Store| descriptors.map(|bytes| store.put(&bytes)).transpose();
+    let descriptors = build.builder.ask_store(put).await?;
     let mut env: BTreeMap<String, String> = detected.manifest.run.env.clone();
     env.extend(request.env.clone());
     let args =

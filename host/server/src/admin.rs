@@ -60,8 +60,16 @@ enum Command {
 /// Longer than any access token lives.
 const OVERLAP_MS: i64 = 60 * 60 * 1000;
 /// Options that mean something here.
-const OPTIONS: [&str; 7] =
-    ["data", "db", "master_key", "master_key_file", "master_key_previous", "portal_url", "public_url"];
+const OPTIONS: [&str; 8] = [
+    "artifacts",
+    "data",
+    "db",
+    "master_key",
+    "master_key_file",
+    "master_key_previous",
+    "portal_url",
+    "public_url",
+];
 
 /// The server's options count before and after the command's name; those that change nothing here are not shown.
 fn here(arg: Arg) -> Arg {

@@ -13,7 +13,6 @@ use micro_api::{Namespace, ServiceName};
 use micro_capability::registry::Log;
 use micro_control::ActiveRevision;
 use micro_runtime::Revision;
-use parking_lot::Mutex;
 
 /// Services of the platform itself, by Micro's short names: those that this version has.
 const CORE: [&str; 7] = ["api", "debug", "proxy", "registry", "runtime", "server", "store"];
@@ -65,8 +64,6 @@ pub(crate) struct Directory {
     core: Vec<Service>,
     /// How it came to be so, for those who follow it.
     log: Log,
-    /// Held while the log is told, so that what was there first is told first.
-    telling: Mutex<()>,
 }
 
 impl Directory {
@@ -87,7 +84,6 @@ impl Directory {
             elsewhere: ArcSwap::default(),
             log: Log::new(core.to_vec()),
             core: core.to_vec(),
-            telling: Mutex::default(),
         })
     }
 
@@ -103,14 +99,20 @@ impl Directory {
 
     /// Tells the log what is there now: of one version here and elsewhere, what runs here.
     fn tell(&self) {
-        let _telling = self.telling.lock();
-        let (records, elsewhere) = (self.records.load(), self.elsewhere.load());
-        let all = elsewhere.iter().chain(records.iter()).map(|record| {
-            let service = &record.service;
-            let key = (record.namespace.clone(), service.name.clone(), service.version.clone());
-            (key, Arc::clone(service))
+        self.log.follow(|| {
+            let (records, elsewhere) = (self.records.load(), self.elsewhere.load());
+            let all = elsewhere.iter().chain(records.iter()).map(|record| {
+                let service = &record.service;
+                let key = (record.namespace.clone(), service.name.clone(), service.version.clone());
+                (key, Arc::clone(service))
+            });
+            all.collect()
         });
-        self.log.follow(all.collect());
+    }
+
+    /// How what can be looked up came to be so.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Names that a namespace sees: its own services and the platform's.

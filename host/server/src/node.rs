@@ -5,6 +5,7 @@ mod stats;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -358,7 +359,7 @@ impl micro_control::Node for Node {
         after: Option<String>,
         wait: Duration,
     ) -> registry::Changes {
-        self.parts.directory.watch(namespace, service, after, wait).await
+        self.parts.directory.log().watch(namespace, service, after, wait).await
     }
 
     async fn config_changed(&self) {

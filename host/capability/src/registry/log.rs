@@ -97,10 +97,11 @@ impl Log {
         Self { state: Mutex::new(state), revision: watch::Sender::new(0) }
     }
 
-    /// Makes `next` all that is there. What is equal did not change.
-    pub fn follow(&self, next: BTreeMap<Key, Arc<Service>>) {
+    /// Makes what `next` gives all that is there. What is equal did not change. One at a time is asked: what was there
+    /// first is told first.
+    pub fn follow(&self, next: impl FnOnce() -> BTreeMap<Key, Arc<Service>>) {
         let mut state = self.state.lock();
-        state.follow(next);
+        state.follow(next());
         let revision = state.revision;
         drop(state);
         self.revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);

@@ -219,7 +219,9 @@ impl Windows for Postgres {
             let found = if let Some(end) = end { found.bind(end) } else { found };
             found.fetch_all(&self.pool)
         });
-        let glimpse = |(key, bytes, left_ms)| (key, u64::try_from::<i64>(bytes).unwrap_or(0), left_ms);
+        let glimpse = |(key, bytes, left_ms): (Vec<u8>, i64, Option<i64>)| {
+            (key, u64::try_from(bytes).unwrap_or(0), left_ms)
+        };
         Ok(found.await?.into_iter().map(glimpse).collect())
     }
 

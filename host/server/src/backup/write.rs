@@ -79,8 +79,10 @@ pub(crate) async fn back_up(options: &Options, data: &Path, to: &Path) -> Result
         ensure!(needed.exists(), "there is no {}: is this the data of a server?", needed.display());
     }
     let master_key = secrets::known(options, data)?;
-    let artifacts = Store::open(&micro_artifact::Config::Filesystem { folder: data.join(ARTIFACTS) })
-        .context("open the artifact store")?;
+    // What only other nodes have is fetched from the bucket on the way.
+    let artifacts = micro_artifact::Config::of(data.join(ARTIFACTS), options.artifacts.as_deref());
+    let artifacts =
+        artifacts.and_then(|artifacts| Store::open(&artifacts)).context("open the artifact store")?;
     // Before the control data is read: what it names then stays until all is copied.
     let _held = artifacts.hold().context("hold the artifacts")?;
     let db = Db::connect(&url).await.context("open the control database")?;

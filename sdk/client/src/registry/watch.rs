@@ -14,7 +14,7 @@ use reqwest::Method;
 
 use crate::lines::lines;
 use crate::logs::FOLLOW_TIMEOUT;
-use crate::{Client, Error, Result};
+use crate::{Client, Result};
 
 /// A longer line is an error: a service with all the endpoints that one may have stays below it.
 const LINE_BYTES_MAX: usize = 16 << 20;

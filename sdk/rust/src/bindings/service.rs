@@ -276,7 +276,7 @@ pub mod micro {
                 pub content_type: _rt::String,
                 /// SHA-256 of the bytes, hexadecimal.
                 pub digest: _rt::String,
-                /// As it was created.
+                /// As it was created: whoever has its URL may read it.
                 pub public: bool,
                 /// When the bytes were put, Unix milliseconds.
                 pub changed: u64,
@@ -1517,6 +1517,200 @@ pub mod micro {
                         _unused: core::marker::PhantomData,
                     }
                         .call((key,))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Where the gateway answers the blob, as an absolute URL. Without `expires-in` that of a public blob, 400 of another;
+            /// with it one that whoever has it may use for so many seconds, 1 to 604800 (7 days). 404 if there is no blob.
+            #[allow(async_fn_in_trait)]
+            pub async fn url(
+                key: _rt::String,
+                expires_in: ::core::option::Option<u32>,
+            ) -> ::core::result::Result<_rt::String, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8, usize, i32, i32);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String, ::core::option::Option<u32>);
+                        type Results = ::core::result::Result<_rt::String, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/blob@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]url"]
+                                fn call(
+                                    _: *mut u8,
+                                    _: usize,
+                                    _: i32,
+                                    _: i32,
+                                    _: *mut u8,
+                                ) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: *mut u8,
+                                _: usize,
+                                _: i32,
+                                _: i32,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe {
+                                call(_params.0, _params.1, _params.2, _params.3, _results)
+                                    as u32
+                            }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                                match _params.2 {
+                                    0 => {}
+                                    _ => {}
+                                }
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                                match _params.2 {
+                                    0 => {}
+                                    _ => {}
+                                }
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                let (result1_0, result1_1) = match _lower1 {
+                                    Some(e) => (1i32, _rt::as_i32(e)),
+                                    None => (0i32, 0i32),
+                                };
+                                ParamsLower(ptr0.cast_mut(), len0, result1_0, result1_1)
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len3 = l2;
+                                            let bytes3 = _rt::Vec::from_raw_parts(
+                                                l1.cast(),
+                                                len3,
+                                                len3,
+                                            );
+                                            _rt::string_lift(bytes3)
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l4 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l5 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len6 = l5;
+                                            let bytes6 = _rt::Vec::from_raw_parts(
+                                                l4.cast(),
+                                                len6,
+                                                len6,
+                                            );
+                                            let l7 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l8 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            let l11 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes6),
+                                                code: l7 as u16,
+                                                detail: _rt::string_lift(bytes10),
+                                                status: _rt::string_lift(bytes13),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((key, expires_in))
                         .await
                 }
             }
@@ -9357,9 +9551,9 @@ macro_rules! __export_service_impl {
         =
         "component-type:wit-bindgen:0.63.0:micro:platform@0.1.0:service:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3127] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3166] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb9\x17\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe0\x17\x01A\x02\x01\
 A\x1a\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
@@ -9368,7 +9562,7 @@ deadlinew\x0btraceparents\x0arequest-ids\x04\0\x07context\x03\0\x0b\x03\0\x1amic
 ro:platform/types@0.1.0\x05\0\x01B\x06\x01m\x06\x05trace\x05debug\x04info\x04war\
 n\x05error\x05fatal\x04\0\x05level\x03\0\0\x01o\x02ss\x01p\x02\x01@\x03\x05level\
 \x01\x07messages\x06fields\x03\x01\0\x04\0\x05write\x01\x04\x03\0\x18micro:platf\
-orm/log@0.1.0\x05\x01\x02\x03\0\0\x05error\x01B!\x02\x03\x02\x01\x02\x04\0\x05er\
+orm/log@0.1.0\x05\x01\x02\x03\0\0\x05error\x01B%\x02\x03\x02\x01\x02\x04\0\x05er\
 ror\x03\0\0\x01r\x06\x03keys\x04sizew\x0ccontent-types\x06digests\x06public\x7f\x07\
 changedw\x04\0\x04info\x03\0\x02\x01ks\x01j\x01w\x01\x01\x01C\x04\x03keys\x0ccon\
 tent-types\x06digest\x04\x06public\x7f\0\x05\x04\0\x06create\x01\x06\x01p}\x01j\0\
@@ -9377,59 +9571,60 @@ tent-types\x06digest\x04\x06public\x7f\0\x05\x04\0\x06create\x01\x06\x01p}\x01j\
 s\x06offsetw\x06length\x0c\0\x05\x04\0\x04open\x01\x0d\x01j\x01\x07\x01\x01\x01C\
 \x02\x06handlew\x03maxy\0\x0e\x04\0\x04read\x01\x0f\x01@\x01\x06handlew\x01\0\x04\
 \0\x05close\x01\x10\x01k\x03\x01j\x01\x11\x01\x01\x01C\x01\x03keys\0\x12\x04\0\x04\
-stat\x01\x13\x01C\x01\x03keys\0\x08\x04\0\x06delete\x01\x14\x01p\x03\x01j\x01\x15\
-\x01\x01\x01C\x03\x06prefixs\x05after\x04\x05limity\0\x16\x04\0\x04list\x01\x17\x03\
-\0\x19micro:platform/blob@0.1.0\x05\x03\x01B,\x02\x03\x02\x01\x02\x04\0\x05error\
-\x03\0\0\x01p}\x01kw\x01r\x03\x03keys\x05value\x02\x06expiry\x03\x04\0\x05entry\x03\
-\0\x04\x01ks\x01ky\x01r\x05\x06prefix\x06\x06suffix\x06\x05after\x06\x05limit\x07\
-\x06offsety\x04\0\x05range\x03\0\x08\x01k\x02\x01r\x02\x03keys\x05value\x0a\x04\0\
-\x05check\x03\0\x0b\x01r\x02\x05value\x02\x03ttl\x03\x04\0\x05write\x03\0\x0d\x01\
-q\x02\x03set\x01\x0e\0\x06delete\0\0\x04\0\x06action\x03\0\x0f\x01r\x02\x03keys\x06\
-action\x10\x04\0\x06change\x03\0\x11\x01k\x05\x01j\x01\x13\x01\x01\x01C\x01\x03k\
-eys\0\x14\x04\0\x03get\x01\x15\x01j\0\x01\x01\x01C\x03\x03keys\x05value\x02\x03t\
-tl\x03\0\x16\x04\0\x03set\x01\x17\x01C\x01\x03keys\0\x16\x04\0\x06delete\x01\x18\
-\x01p\x05\x01j\x01\x19\x01\x01\x01C\x01\x05range\x09\0\x1a\x04\0\x04read\x01\x1b\
-\x01ps\x01j\x01\x1c\x01\x01\x01C\x01\x05range\x09\0\x1d\x04\0\x04list\x01\x1e\x01\
-j\x01x\x01\x01\x01C\x03\x03keys\x05deltax\x03ttl\x03\0\x1f\x04\0\x09increment\x01\
-\x20\x01p\x0c\x01p\x12\x01j\x01\x7f\x01\x01\x01C\x02\x06checks!\x07changes\"\0#\x04\
-\0\x06commit\x01$\x03\0\x1amicro:platform/store@0.1.0\x05\x04\x02\x03\0\0\x05cod\
-ec\x02\x03\0\0\x08metadata\x01B\x0e\x02\x03\x02\x01\x05\x04\0\x05codec\x03\0\0\x02\
-\x03\x02\x01\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x08metadata\x03\
-\0\x04\x01ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\x07\x04\0\x07\
-options\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08endpoints\x05\
-codec\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\x03\0\x1bmic\
-ro:platform/client@0.1.0\x05\x07\x01B\x0c\x02\x03\x02\x01\x02\x04\0\x05error\x03\
-\0\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03get\x01\x04\x04\
-\0\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07version\x01\x06\x01\
-C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform/config@0.1.0\
-\x05\x08\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\
-\x01p}\x01r\x05\x02ids\x08positionw\x0ctimestamp-msw\x08metadata\x03\x07payload\x04\
-\x04\0\x05event\x03\0\x05\x01j\x01s\x01\x01\x01C\x03\x05topics\x08metadata\x03\x07\
-payload\x04\0\x07\x04\0\x07publish\x01\x08\x01ks\x01p\x06\x01j\x01\x0a\x01\x01\x01\
-C\x03\x05topics\x05after\x09\x05limity\0\x0b\x04\0\x04read\x01\x0c\x03\0\x1bmicr\
-o:platform/events@0.1.0\x05\x09\x01B#\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\
-\x01py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\
-\x01o\x02ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08\
-metadata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\
-\x07\x04\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08\
-metadata\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01m\x03\x06\
-create\x06update\x06delete\x04\0\x06action\x03\0\x10\x01r\x03\x06action\x11\x07s\
-ervice\x0f\x0ctimestamp-msw\x04\0\x06change\x03\0\x12\x01p\x13\x01r\x04\x05reset\
-\x7f\x05ready\x7f\x08revisions\x07changes\x14\x04\0\x07changes\x03\0\x15\x01p\x0f\
-\x01j\x01\x17\x01\x01\x01C\x01\x04names\0\x18\x04\0\x0bget-service\x01\x19\x01ps\
-\x01j\x01\x1a\x01\x01\x01C\0\0\x1b\x04\0\x0dlist-services\x01\x1c\x01ks\x01j\x01\
-\x16\x01\x01\x01C\x03\x07service\x1d\x05after\x1d\x07wait-msy\0\x1e\x04\0\x05wat\
-ch\x01\x1f\x03\0\x1dmicro:platform/registry@0.1.0\x05\x0a\x01B\x0a\x02\x03\x02\x01\
-\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04\
-body\x04\x04\0\x07message\x03\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07message\
-\x06\0\x07\x04\0\x07publish\x01\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\x0b\
-\x01B\x12\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01r\x03\x05tokens\x05fence\
-w\x0aexpires-inw\x04\0\x04lock\x03\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06\
-ttl-msw\x07wait-msw\0\x04\x04\0\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\
-\x04names\x05tokens\x06ttl-msw\0\x06\x04\0\x05renew\x01\x07\x01C\x02\x04names\x05\
-tokens\0\x06\x04\0\x07release\x01\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07wai\
-t-msw\0\x04\x04\0\x08campaign\x01\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04nam\
-es\0\x0b\x04\0\x06leader\x01\x0c\x03\0\x1amicro:platform/locks@0.1.0\x05\x0c\x02\
+stat\x01\x13\x01ky\x01j\x01s\x01\x01\x01C\x02\x03keys\x0aexpires-in\x14\0\x15\x04\
+\0\x03url\x01\x16\x01C\x01\x03keys\0\x08\x04\0\x06delete\x01\x17\x01p\x03\x01j\x01\
+\x18\x01\x01\x01C\x03\x06prefixs\x05after\x04\x05limity\0\x19\x04\0\x04list\x01\x1a\
+\x03\0\x19micro:platform/blob@0.1.0\x05\x03\x01B,\x02\x03\x02\x01\x02\x04\0\x05e\
+rror\x03\0\0\x01p}\x01kw\x01r\x03\x03keys\x05value\x02\x06expiry\x03\x04\0\x05en\
+try\x03\0\x04\x01ks\x01ky\x01r\x05\x06prefix\x06\x06suffix\x06\x05after\x06\x05l\
+imit\x07\x06offsety\x04\0\x05range\x03\0\x08\x01k\x02\x01r\x02\x03keys\x05value\x0a\
+\x04\0\x05check\x03\0\x0b\x01r\x02\x05value\x02\x03ttl\x03\x04\0\x05write\x03\0\x0d\
+\x01q\x02\x03set\x01\x0e\0\x06delete\0\0\x04\0\x06action\x03\0\x0f\x01r\x02\x03k\
+eys\x06action\x10\x04\0\x06change\x03\0\x11\x01k\x05\x01j\x01\x13\x01\x01\x01C\x01\
+\x03keys\0\x14\x04\0\x03get\x01\x15\x01j\0\x01\x01\x01C\x03\x03keys\x05value\x02\
+\x03ttl\x03\0\x16\x04\0\x03set\x01\x17\x01C\x01\x03keys\0\x16\x04\0\x06delete\x01\
+\x18\x01p\x05\x01j\x01\x19\x01\x01\x01C\x01\x05range\x09\0\x1a\x04\0\x04read\x01\
+\x1b\x01ps\x01j\x01\x1c\x01\x01\x01C\x01\x05range\x09\0\x1d\x04\0\x04list\x01\x1e\
+\x01j\x01x\x01\x01\x01C\x03\x03keys\x05deltax\x03ttl\x03\0\x1f\x04\0\x09incremen\
+t\x01\x20\x01p\x0c\x01p\x12\x01j\x01\x7f\x01\x01\x01C\x02\x06checks!\x07changes\"\
+\0#\x04\0\x06commit\x01$\x03\0\x1amicro:platform/store@0.1.0\x05\x04\x02\x03\0\0\
+\x05codec\x02\x03\0\0\x08metadata\x01B\x0e\x02\x03\x02\x01\x05\x04\0\x05codec\x03\
+\0\0\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x08m\
+etadata\x03\0\x04\x01ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\
+\x07\x04\0\x07options\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08\
+endpoints\x05codec\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\
+\x03\0\x1bmicro:platform/client@0.1.0\x05\x07\x01B\x0c\x02\x03\x02\x01\x02\x04\0\
+\x05error\x03\0\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03ge\
+t\x01\x04\x04\0\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07versio\
+n\x01\x06\x01C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform\
+/config@0.1.0\x05\x08\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02\
+ss\x01p\x02\x01p}\x01r\x05\x02ids\x08positionw\x0ctimestamp-msw\x08metadata\x03\x07\
+payload\x04\x04\0\x05event\x03\0\x05\x01j\x01s\x01\x01\x01C\x03\x05topics\x08met\
+adata\x03\x07payload\x04\0\x07\x04\0\x07publish\x01\x08\x01ks\x01p\x06\x01j\x01\x0a\
+\x01\x01\x01C\x03\x05topics\x05after\x09\x05limity\0\x0b\x04\0\x04read\x01\x0c\x03\
+\0\x1bmicro:platform/events@0.1.0\x05\x09\x01B#\x02\x03\x02\x01\x02\x04\0\x05err\
+or\x03\0\0\x01py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\
+\x01p\x04\x01o\x02ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06valu\
+es\x05\x08metadata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08\
+metadata\x07\x04\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07vers\
+ions\x08metadata\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01\
+m\x03\x06create\x06update\x06delete\x04\0\x06action\x03\0\x10\x01r\x03\x06action\
+\x11\x07service\x0f\x0ctimestamp-msw\x04\0\x06change\x03\0\x12\x01p\x13\x01r\x04\
+\x05reset\x7f\x05ready\x7f\x08revisions\x07changes\x14\x04\0\x07changes\x03\0\x15\
+\x01p\x0f\x01j\x01\x17\x01\x01\x01C\x01\x04names\0\x18\x04\0\x0bget-service\x01\x19\
+\x01ps\x01j\x01\x1a\x01\x01\x01C\0\0\x1b\x04\0\x0dlist-services\x01\x1c\x01ks\x01\
+j\x01\x16\x01\x01\x01C\x03\x07service\x1d\x05after\x1d\x07wait-msy\0\x1e\x04\0\x05\
+watch\x01\x1f\x03\0\x1dmicro:platform/registry@0.1.0\x05\x0a\x01B\x0a\x02\x03\x02\
+\x01\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\
+\x04body\x04\x04\0\x07message\x03\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07mes\
+sage\x06\0\x07\x04\0\x07publish\x01\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\
+\x0b\x01B\x12\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01r\x03\x05tokens\x05f\
+encew\x0aexpires-inw\x04\0\x04lock\x03\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04na\
+mes\x06ttl-msw\x07wait-msw\0\x04\x04\0\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01\
+C\x03\x04names\x05tokens\x06ttl-msw\0\x06\x04\0\x05renew\x01\x07\x01C\x02\x04nam\
+es\x05tokens\0\x06\x04\0\x07release\x01\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07\
+wait-msw\0\x04\x04\0\x08campaign\x01\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04\
+names\0\x0b\x04\0\x06leader\x01\x0c\x03\0\x1amicro:platform/locks@0.1.0\x05\x0c\x02\
 \x03\0\0\x07context\x01B\x0a\x02\x03\x02\x01\x0d\x04\0\x07context\x03\0\0\x02\x03\
 \x02\x01\x05\x04\0\x05codec\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x04\
 \x01p}\x01j\x01\x06\x01\x05\x01C\x04\x07context\x01\x08endpoints\x05codec\x03\x07\
@@ -9449,8 +9644,8 @@ pub use __export_service_impl as __export_service;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3033] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xbb\x16\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3072] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe2\x16\x01A\x02\x01\
 A\x17\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
@@ -9459,7 +9654,7 @@ deadlinew\x0btraceparents\x0arequest-ids\x04\0\x07context\x03\0\x0b\x03\0\x1amic
 ro:platform/types@0.1.0\x05\0\x01B\x06\x01m\x06\x05trace\x05debug\x04info\x04war\
 n\x05error\x05fatal\x04\0\x05level\x03\0\0\x01o\x02ss\x01p\x02\x01@\x03\x05level\
 \x01\x07messages\x06fields\x03\x01\0\x04\0\x05write\x01\x04\x03\0\x18micro:platf\
-orm/log@0.1.0\x05\x01\x02\x03\0\0\x05error\x01B!\x02\x03\x02\x01\x02\x04\0\x05er\
+orm/log@0.1.0\x05\x01\x02\x03\0\0\x05error\x01B%\x02\x03\x02\x01\x02\x04\0\x05er\
 ror\x03\0\0\x01r\x06\x03keys\x04sizew\x0ccontent-types\x06digests\x06public\x7f\x07\
 changedw\x04\0\x04info\x03\0\x02\x01ks\x01j\x01w\x01\x01\x01C\x04\x03keys\x0ccon\
 tent-types\x06digest\x04\x06public\x7f\0\x05\x04\0\x06create\x01\x06\x01p}\x01j\0\
@@ -9468,59 +9663,60 @@ tent-types\x06digest\x04\x06public\x7f\0\x05\x04\0\x06create\x01\x06\x01p}\x01j\
 s\x06offsetw\x06length\x0c\0\x05\x04\0\x04open\x01\x0d\x01j\x01\x07\x01\x01\x01C\
 \x02\x06handlew\x03maxy\0\x0e\x04\0\x04read\x01\x0f\x01@\x01\x06handlew\x01\0\x04\
 \0\x05close\x01\x10\x01k\x03\x01j\x01\x11\x01\x01\x01C\x01\x03keys\0\x12\x04\0\x04\
-stat\x01\x13\x01C\x01\x03keys\0\x08\x04\0\x06delete\x01\x14\x01p\x03\x01j\x01\x15\
-\x01\x01\x01C\x03\x06prefixs\x05after\x04\x05limity\0\x16\x04\0\x04list\x01\x17\x03\
-\0\x19micro:platform/blob@0.1.0\x05\x03\x01B,\x02\x03\x02\x01\x02\x04\0\x05error\
-\x03\0\0\x01p}\x01kw\x01r\x03\x03keys\x05value\x02\x06expiry\x03\x04\0\x05entry\x03\
-\0\x04\x01ks\x01ky\x01r\x05\x06prefix\x06\x06suffix\x06\x05after\x06\x05limit\x07\
-\x06offsety\x04\0\x05range\x03\0\x08\x01k\x02\x01r\x02\x03keys\x05value\x0a\x04\0\
-\x05check\x03\0\x0b\x01r\x02\x05value\x02\x03ttl\x03\x04\0\x05write\x03\0\x0d\x01\
-q\x02\x03set\x01\x0e\0\x06delete\0\0\x04\0\x06action\x03\0\x0f\x01r\x02\x03keys\x06\
-action\x10\x04\0\x06change\x03\0\x11\x01k\x05\x01j\x01\x13\x01\x01\x01C\x01\x03k\
-eys\0\x14\x04\0\x03get\x01\x15\x01j\0\x01\x01\x01C\x03\x03keys\x05value\x02\x03t\
-tl\x03\0\x16\x04\0\x03set\x01\x17\x01C\x01\x03keys\0\x16\x04\0\x06delete\x01\x18\
-\x01p\x05\x01j\x01\x19\x01\x01\x01C\x01\x05range\x09\0\x1a\x04\0\x04read\x01\x1b\
-\x01ps\x01j\x01\x1c\x01\x01\x01C\x01\x05range\x09\0\x1d\x04\0\x04list\x01\x1e\x01\
-j\x01x\x01\x01\x01C\x03\x03keys\x05deltax\x03ttl\x03\0\x1f\x04\0\x09increment\x01\
-\x20\x01p\x0c\x01p\x12\x01j\x01\x7f\x01\x01\x01C\x02\x06checks!\x07changes\"\0#\x04\
-\0\x06commit\x01$\x03\0\x1amicro:platform/store@0.1.0\x05\x04\x02\x03\0\0\x05cod\
-ec\x02\x03\0\0\x08metadata\x01B\x0e\x02\x03\x02\x01\x05\x04\0\x05codec\x03\0\0\x02\
-\x03\x02\x01\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x08metadata\x03\
-\0\x04\x01ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\x07\x04\0\x07\
-options\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08endpoints\x05\
-codec\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\x03\0\x1bmic\
-ro:platform/client@0.1.0\x05\x07\x01B\x0c\x02\x03\x02\x01\x02\x04\0\x05error\x03\
-\0\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03get\x01\x04\x04\
-\0\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07version\x01\x06\x01\
-C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform/config@0.1.0\
-\x05\x08\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\
-\x01p}\x01r\x05\x02ids\x08positionw\x0ctimestamp-msw\x08metadata\x03\x07payload\x04\
-\x04\0\x05event\x03\0\x05\x01j\x01s\x01\x01\x01C\x03\x05topics\x08metadata\x03\x07\
-payload\x04\0\x07\x04\0\x07publish\x01\x08\x01ks\x01p\x06\x01j\x01\x0a\x01\x01\x01\
-C\x03\x05topics\x05after\x09\x05limity\0\x0b\x04\0\x04read\x01\x0c\x03\0\x1bmicr\
-o:platform/events@0.1.0\x05\x09\x01B#\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\
-\x01py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\
-\x01o\x02ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08\
-metadata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\
-\x07\x04\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08\
-metadata\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01m\x03\x06\
-create\x06update\x06delete\x04\0\x06action\x03\0\x10\x01r\x03\x06action\x11\x07s\
-ervice\x0f\x0ctimestamp-msw\x04\0\x06change\x03\0\x12\x01p\x13\x01r\x04\x05reset\
-\x7f\x05ready\x7f\x08revisions\x07changes\x14\x04\0\x07changes\x03\0\x15\x01p\x0f\
-\x01j\x01\x17\x01\x01\x01C\x01\x04names\0\x18\x04\0\x0bget-service\x01\x19\x01ps\
-\x01j\x01\x1a\x01\x01\x01C\0\0\x1b\x04\0\x0dlist-services\x01\x1c\x01ks\x01j\x01\
-\x16\x01\x01\x01C\x03\x07service\x1d\x05after\x1d\x07wait-msy\0\x1e\x04\0\x05wat\
-ch\x01\x1f\x03\0\x1dmicro:platform/registry@0.1.0\x05\x0a\x01B\x0a\x02\x03\x02\x01\
-\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04\
-body\x04\x04\0\x07message\x03\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07message\
-\x06\0\x07\x04\0\x07publish\x01\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\x0b\
-\x01B\x12\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01r\x03\x05tokens\x05fence\
-w\x0aexpires-inw\x04\0\x04lock\x03\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06\
-ttl-msw\x07wait-msw\0\x04\x04\0\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\
-\x04names\x05tokens\x06ttl-msw\0\x06\x04\0\x05renew\x01\x07\x01C\x02\x04names\x05\
-tokens\0\x06\x04\0\x07release\x01\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07wai\
-t-msw\0\x04\x04\0\x08campaign\x01\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04nam\
-es\0\x0b\x04\0\x06leader\x01\x0c\x03\0\x1amicro:platform/locks@0.1.0\x05\x0c\x04\
+stat\x01\x13\x01ky\x01j\x01s\x01\x01\x01C\x02\x03keys\x0aexpires-in\x14\0\x15\x04\
+\0\x03url\x01\x16\x01C\x01\x03keys\0\x08\x04\0\x06delete\x01\x17\x01p\x03\x01j\x01\
+\x18\x01\x01\x01C\x03\x06prefixs\x05after\x04\x05limity\0\x19\x04\0\x04list\x01\x1a\
+\x03\0\x19micro:platform/blob@0.1.0\x05\x03\x01B,\x02\x03\x02\x01\x02\x04\0\x05e\
+rror\x03\0\0\x01p}\x01kw\x01r\x03\x03keys\x05value\x02\x06expiry\x03\x04\0\x05en\
+try\x03\0\x04\x01ks\x01ky\x01r\x05\x06prefix\x06\x06suffix\x06\x05after\x06\x05l\
+imit\x07\x06offsety\x04\0\x05range\x03\0\x08\x01k\x02\x01r\x02\x03keys\x05value\x0a\
+\x04\0\x05check\x03\0\x0b\x01r\x02\x05value\x02\x03ttl\x03\x04\0\x05write\x03\0\x0d\
+\x01q\x02\x03set\x01\x0e\0\x06delete\0\0\x04\0\x06action\x03\0\x0f\x01r\x02\x03k\
+eys\x06action\x10\x04\0\x06change\x03\0\x11\x01k\x05\x01j\x01\x13\x01\x01\x01C\x01\
+\x03keys\0\x14\x04\0\x03get\x01\x15\x01j\0\x01\x01\x01C\x03\x03keys\x05value\x02\
+\x03ttl\x03\0\x16\x04\0\x03set\x01\x17\x01C\x01\x03keys\0\x16\x04\0\x06delete\x01\
+\x18\x01p\x05\x01j\x01\x19\x01\x01\x01C\x01\x05range\x09\0\x1a\x04\0\x04read\x01\
+\x1b\x01ps\x01j\x01\x1c\x01\x01\x01C\x01\x05range\x09\0\x1d\x04\0\x04list\x01\x1e\
+\x01j\x01x\x01\x01\x01C\x03\x03keys\x05deltax\x03ttl\x03\0\x1f\x04\0\x09incremen\
+t\x01\x20\x01p\x0c\x01p\x12\x01j\x01\x7f\x01\x01\x01C\x02\x06checks!\x07changes\"\
+\0#\x04\0\x06commit\x01$\x03\0\x1amicro:platform/store@0.1.0\x05\x04\x02\x03\0\0\
+\x05codec\x02\x03\0\0\x08metadata\x01B\x0e\x02\x03\x02\x01\x05\x04\0\x05codec\x03\
+\0\0\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x08m\
+etadata\x03\0\x04\x01ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\
+\x07\x04\0\x07options\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08\
+endpoints\x05codec\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\
+\x03\0\x1bmicro:platform/client@0.1.0\x05\x07\x01B\x0c\x02\x03\x02\x01\x02\x04\0\
+\x05error\x03\0\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03ge\
+t\x01\x04\x04\0\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07versio\
+n\x01\x06\x01C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform\
+/config@0.1.0\x05\x08\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02\
+ss\x01p\x02\x01p}\x01r\x05\x02ids\x08positionw\x0ctimestamp-msw\x08metadata\x03\x07\
+payload\x04\x04\0\x05event\x03\0\x05\x01j\x01s\x01\x01\x01C\x03\x05topics\x08met\
+adata\x03\x07payload\x04\0\x07\x04\0\x07publish\x01\x08\x01ks\x01p\x06\x01j\x01\x0a\
+\x01\x01\x01C\x03\x05topics\x05after\x09\x05limity\0\x0b\x04\0\x04read\x01\x0c\x03\
+\0\x1bmicro:platform/events@0.1.0\x05\x09\x01B#\x02\x03\x02\x01\x02\x04\0\x05err\
+or\x03\0\0\x01py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\
+\x01p\x04\x01o\x02ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06valu\
+es\x05\x08metadata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08\
+metadata\x07\x04\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07vers\
+ions\x08metadata\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01\
+m\x03\x06create\x06update\x06delete\x04\0\x06action\x03\0\x10\x01r\x03\x06action\
+\x11\x07service\x0f\x0ctimestamp-msw\x04\0\x06change\x03\0\x12\x01p\x13\x01r\x04\
+\x05reset\x7f\x05ready\x7f\x08revisions\x07changes\x14\x04\0\x07changes\x03\0\x15\
+\x01p\x0f\x01j\x01\x17\x01\x01\x01C\x01\x04names\0\x18\x04\0\x0bget-service\x01\x19\
+\x01ps\x01j\x01\x1a\x01\x01\x01C\0\0\x1b\x04\0\x0dlist-services\x01\x1c\x01ks\x01\
+j\x01\x16\x01\x01\x01C\x03\x07service\x1d\x05after\x1d\x07wait-msy\0\x1e\x04\0\x05\
+watch\x01\x1f\x03\0\x1dmicro:platform/registry@0.1.0\x05\x0a\x01B\x0a\x02\x03\x02\
+\x01\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\
+\x04body\x04\x04\0\x07message\x03\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07mes\
+sage\x06\0\x07\x04\0\x07publish\x01\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\
+\x0b\x01B\x12\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01r\x03\x05tokens\x05f\
+encew\x0aexpires-inw\x04\0\x04lock\x03\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04na\
+mes\x06ttl-msw\x07wait-msw\0\x04\x04\0\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01\
+C\x03\x04names\x05tokens\x06ttl-msw\0\x06\x04\0\x05renew\x01\x07\x01C\x02\x04nam\
+es\x05tokens\0\x06\x04\0\x07release\x01\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07\
+wait-msw\0\x04\x04\0\x08campaign\x01\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04\
+names\0\x0b\x04\0\x06leader\x01\x0c\x03\0\x1amicro:platform/locks@0.1.0\x05\x0c\x04\
 \0<micro:platform/service-with-all-of-its-exports-removed@0.1.0\x04\0\x0b-\x01\0\
 'service-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocesse\
 d-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";

@@ -25,7 +25,9 @@ impl Watcher {
             let service = change.service.unwrap();
             let key = (service.name.clone(), service.version.clone());
             match (&mut self.seen, change.action) {
-                (Some(seen), Action::Create) => drop(seen.insert(key.clone())),
+                (Some(seen), Action::Create) => {
+                    seen.insert(key.clone());
+                }
                 (Some(_), other) => panic!("{other:?} within a list"),
                 (None, action) => self.told.push((action, key.0.clone(), key.1.clone())),
             }
@@ -127,7 +129,7 @@ fn the_first_answer_is_all_that_is_there() {
     put(&mut map, "own", service("b", "latest", "1"));
     put(&mut map, "own", service("b", "v1", "2"));
     put(&mut map, "other", service("secret", "latest", "3"));
-    log.follow(map.clone());
+    log.follow(|| map.clone());
     let found = log.changes(&space("own"), None, None);
     assert!(found.reset && found.ready);
     let names: Vec<_> =
@@ -156,7 +158,7 @@ fn a_watcher_that_is_cut_off_misses_none_of_a_thousand_changes() {
     for _ in 0..1_000 {
         let before = seen_by(&map, "own");
         change(&mut map, &mut dice);
-        log.follow(map.clone());
+        log.follow(|| map.clone());
         let after = seen_by(&map, "own");
         expected.extend(
             before.keys().filter(|key| !after.contains_key(*key)).map(|key| (Action::Delete, key.clone())),
@@ -193,7 +195,7 @@ fn a_watcher_that_was_away_for_too_long_begins_anew() {
         let own = space("own");
         for _ in 0..1_000 {
             change(&mut map, &mut dice);
-            log.follow(map.clone());
+            log.follow(|| map.clone());
             if dice.roll(6) == 0 {
                 let found = log.changes(&own, None, watcher.after.as_deref());
                 let taken = dice.roll(found.changes.len() as u64 + 1) as usize;
@@ -213,7 +215,7 @@ fn a_list_goes_on_while_what_is_there_changes() {
     for name in ["b", "d", "f"] {
         put(&mut map, "own", service(name, "latest", "1"));
     }
-    log.follow(map.clone());
+    log.follow(|| map.clone());
     let (own, mut watcher) = (space("own"), Watcher::default());
     for _ in 0..3 {
         let found = log.changes(&own, None, watcher.after.as_deref());
@@ -225,7 +227,7 @@ fn a_list_goes_on_while_what_is_there_changes() {
     put(&mut map, "own", service("a", "latest", "2"));
     put(&mut map, "own", service("d", "latest", "2"));
     put(&mut map, "own", service("e", "latest", "2"));
-    log.follow(map.clone());
+    log.follow(|| map.clone());
     watcher.catch_up(&log, &own, None);
     assert_eq!(watcher.resets, 1);
     assert_eq!(watcher.known, seen_by(&map, "own"));
@@ -237,7 +239,7 @@ fn a_log_has_bounds() {
     let mut map = Map::new();
     for n in 0..50 {
         put(&mut map, "own", service("a", "latest", &n.to_string().repeat(20)));
-        log.follow(map.clone());
+        log.follow(|| map.clone());
         let state = log.state.lock();
         assert!(state.changes.len() <= 5 && state.bytes <= 2_000, "{}", state.bytes);
         assert_eq!(state.bytes, state.changes.iter().map(|change| size(&change.service)).sum::<usize>());
@@ -245,7 +247,7 @@ fn a_log_has_bounds() {
     // One that is larger than all is not kept, so who follows begins anew.
     let place = log.changes(&space("own"), None, None).revision;
     put(&mut map, "own", service("a", "latest", &"x".repeat(5_000)));
-    log.follow(map.clone());
+    log.follow(|| map.clone());
     assert!(log.state.lock().changes.is_empty());
     assert!(log.changes(&space("own"), None, Some(&place)).reset);
 }
@@ -255,11 +257,11 @@ fn only_what_differs_is_a_change() {
     let log = log(wide());
     let mut map = Map::new();
     put(&mut map, "own", service("a", "latest", "1"));
-    log.follow(map.clone());
+    log.follow(|| map.clone());
     let revision = log.state.lock().revision;
     // The same again, made anew.
     put(&mut map, "own", service("a", "latest", "1"));
-    log.follow(map.clone());
+    log.follow(|| map.clone());
     assert_eq!(log.state.lock().revision, revision);
 }
 
@@ -272,11 +274,11 @@ async fn a_watcher_is_woken_and_told_everything() {
             let (mut map, mut dice) = (Map::new(), Dice(99));
             for _ in 0..1_000 {
                 change(&mut map, &mut dice);
-                log.follow(map.clone());
+                log.follow(|| map.clone());
                 tokio::task::yield_now().await;
             }
             put(&mut map, "own", service("end", "latest", "1"));
-            log.follow(map.clone());
+            log.follow(|| map.clone());
             map
         }
     });
@@ -298,11 +300,11 @@ async fn a_watcher_of_one_service_is_not_woken_by_others_and_its_place_moves_on(
     assert!(first.reset);
     let mut map = Map::new();
     put(&mut map, "own", service("a", "latest", "1"));
-    log.follow(map.clone());
+    log.follow(|| map.clone());
     let found = log.watch(&own, Some(&b), Some(first.revision.clone()), Duration::from_secs(1)).await;
     assert!(found.changes.is_empty() && found.ready && found.revision != first.revision);
     put(&mut map, "own", service("b", "latest", "1"));
-    log.follow(map.clone());
+    log.follow(|| map.clone());
     let found = log.watch(&own, Some(&b), Some(found.revision), Duration::from_secs(1)).await;
     assert_eq!(found.changes.len(), 1);
 }

@@ -27,6 +27,9 @@ struct Registry {
 
 type Shared = Arc<Mutex<Registry>>;
 
+/// The mark of the last of 1 000 changes.
+const LAST: u32 = 999;
+
 fn service(name: &str, mark: u32) -> Service {
     let metadata = [("mark".to_owned(), mark.to_string())].into();
     Service { name: name.to_owned(), version: "latest".to_owned(), metadata, ..Service::default() }
@@ -41,15 +44,17 @@ impl Registry {
     }
 
     fn change(&mut self, mark: u32) {
-        let name = format!("s{}", self.roll(12));
+        // The last is another one, so that who was told it knows that no more comes.
+        let name = if mark == LAST { "zzz".to_owned() } else { format!("s{}", self.roll(12)) };
         let action = match self.now.contains_key(&name) {
             true if self.roll(2) == 0 => Action::Delete,
             true => Action::Update,
             false => Action::Create,
         };
-        match action {
-            Action::Delete => drop(self.now.remove(&name)),
-            _ => drop(self.now.insert(name.clone(), mark)),
+        if action == Action::Delete {
+            self.now.remove(&name);
+        } else {
+            self.now.insert(name.clone(), mark);
         }
         self.log.push((action, name, mark));
     }
@@ -90,12 +95,12 @@ async fn watch(State(shared): State<Shared>, Query(query): Query<BTreeMap<String
     // It goes on while it is asked.
     for _ in 0..5 {
         let mark = u32::try_from(registry.log.len()).unwrap();
-        if mark < 1_000 {
+        if mark <= LAST {
             registry.change(mark);
         }
     }
     let mut text = registry.answer(query.get("after").map(String::as_str)).into_bytes();
-    let is_over = registry.log.len() >= 1_000;
+    let is_over = registry.log.len() > LAST as usize;
     let mut cut = registry.roll(text.len() as u64 + 1) as usize;
     if registry.reach == usize::MAX && registry.requests == 1 {
         // So that all that is told later is a change, and none of it of a list.
@@ -130,7 +135,7 @@ async fn follow(reach: usize) -> (Vec<Change>, Shared) {
             registry.now.iter().map(|(name, mark)| (name.clone(), service(name, *mark))).collect();
         let known: BTreeMap<_, _> =
             watcher.known().map(|known| (known.name.clone(), known.clone())).collect();
-        if registry.log.len() >= 1_000 && known == now && watcher.listed.is_none() {
+        if registry.log.len() > LAST as usize && known == now {
             drop(registry);
             return (told, shared);
         }

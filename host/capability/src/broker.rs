@@ -17,6 +17,7 @@ mod model;
 mod pump;
 #[cfg(test)]
 mod pump_tests;
+mod redis;
 
 pub use admin::Admin;
 pub use backend::{
@@ -27,3 +28,4 @@ pub use follow::{Broker, Subscription};
 pub use key::{Group, GroupKey, TopicKey, Topics};
 pub use memory::{Memory, MemoryConfig};
 pub use pump::{Call, Deliver, Delivery, Pump, Source, Target};
+pub use redis::{Redis, RedisBrokerConfig};

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ::redis::aio::MultiplexedConnection;
+use ::redis::aio::{MultiplexedConnection, PubSubStream};
 use ::redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisResult};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
@@ -170,6 +170,18 @@ impl Redis {
         })
     }
 
+    /// What is published on a channel from now on, over a connection of its own; it ends with that. The messages are held
+    /// until they are taken, without a bound: take them as they come.
+    pub(crate) async fn listen(&self, channel: &str) -> Result<PubSubStream, Failure> {
+        let listen = async {
+            let mut connection = self.client.get_async_pubsub().await?;
+            connection.subscribe(channel).await?;
+            Ok(connection.into_on_message())
+        };
+        let listen = tokio::time::timeout(self.acquire_timeout, listen).await;
+        listen.map_err(|_| self.no_entry())?.map_err(|error| failed(&error))
+    }
+
     /// Makes a call on one connection. The outer error: it was not done.
     async fn attempt<T: FromRedisValue>(
         &self,
@@ -220,9 +232,11 @@ impl Redis {
             let connection = place.connection.clone().ok_or(Failure::Busy)?;
             Ok(Lent { connection, slot, number: place.number, _turn: turn })
         };
-        tokio::time::timeout_at(until, lend)
-            .await
-            .map_err(|_| Failure::Away(format!("it did not let us in within {:?}", self.acquire_timeout)))?
+        tokio::time::timeout_at(until, lend).await.map_err(|_| self.no_entry())?
+    }
+
+    fn no_entry(&self) -> Failure {
+        Failure::Away(format!("it did not let us in within {:?}", self.acquire_timeout))
     }
 
     async fn connect(&self) -> RedisResult<MultiplexedConnection> {

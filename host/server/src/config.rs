@@ -109,6 +109,25 @@ pub(crate) struct Options {
         default_value = "micro"
     )]
     pub(crate) store_prefix: String,
+    /// Backend of messages: `memory` or `redis`.
+    #[arg(long, env = "MICRO_BROKER", default_value = "memory")]
+    pub(crate) broker: String,
+    /// Where the broker's server is, `redis://…` or `rediss://…`.
+    #[arg(
+        long = "broker_address",
+        alias = "broker-address",
+        env = "MICRO_BROKER_ADDRESS",
+        hide_env_values = true
+    )]
+    pub(crate) broker_address: Option<String>,
+    /// What the names of the broker's keys in Redis begin with: platforms that share a server have one each.
+    #[arg(
+        long = "broker_prefix",
+        alias = "broker-prefix",
+        env = "MICRO_BROKER_PREFIX",
+        default_value = "micro"
+    )]
+    pub(crate) broker_prefix: String,
     /// Backend of locks and elections: `memory` or `postgres`.
     #[arg(long, env = "MICRO_SYNC", default_value = "memory")]
     pub(crate) sync: String,
@@ -271,6 +290,7 @@ impl Options {
         }
         self.check_sync()?;
         self.blob.check()?;
+        self.check_broker()?;
         if !matches!(self.events.as_str(), "sqlite" | "memory") {
             bail!("--events {}: choose sqlite or memory", self.events);
         }
@@ -291,6 +311,22 @@ impl Options {
                 bail!("--store redis: say where with --store_address redis://user@host or rediss://user@host")
             }
             (other, _) => bail!("--store {other}: choose sqlite, memory, postgres or redis"),
+        }
+    }
+
+    fn check_broker(&self) -> Result<()> {
+        match (self.broker.as_str(), &self.broker_address) {
+            ("memory", None) => Ok(()),
+            ("memory", Some(_)) => {
+                bail!("--broker_address names a server, and --broker memory has none: choose --broker redis")
+            }
+            ("redis", Some(url)) if is_redis(url) => Ok(()),
+            ("redis", _) => {
+                bail!(
+                    "--broker redis: say where with --broker_address redis://user@host or rediss://user@host"
+                )
+            }
+            (other, _) => bail!("--broker {other}: choose memory or redis"),
         }
     }
 
@@ -394,6 +430,24 @@ mod tests {
         assert!(!error.contains("secret"), "{error}");
         assert_eq!(options(&[]).store_prefix, "micro");
         assert_eq!(options(&["--store-prefix", "staging"]).store_prefix, "staging");
+    }
+
+    #[test]
+    fn a_broker_in_redis_has_an_address_of_its_own() {
+        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
+        assert_eq!((options(&[]).broker.as_str(), check(&[])), ("memory", Ok(())));
+        assert_eq!(check(&["--broker", "nats"]).unwrap_err(), "--broker nats: choose memory or redis");
+        let address = "rediss://micro:secret@queue.example:6380/1";
+        assert_eq!(check(&["--broker", "redis", "--broker-address", address]), Ok(()));
+        let unnamed = check(&["--broker_address", address]).unwrap_err();
+        assert!(unnamed.contains("choose --broker redis") && !unnamed.contains("secret"), "{unnamed}");
+        let elsewhere = ["--broker", "redis", "--store", "redis", "--store_address", address];
+        for wrong in [&["--broker", "redis"][..], &elsewhere] {
+            assert!(check(wrong).unwrap_err().contains("say where with --broker_address redis://"));
+        }
+        let error = check(&["--broker", "redis", "--broker_address", "http://:secret@x"]).unwrap_err();
+        assert!(!error.contains("secret"), "{error}");
+        assert_eq!(options(&["--broker-prefix", "staging"]).broker_prefix, "staging");
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let egress =
         http::Egress::new(http::EgressConfig { loopback: options.allow_loopback, ..Default::default() })
             .context("set up outbound TLS")?;
-    let broker = Arc::new(broker::Memory::new(broker::MemoryConfig::default()));
+    let broker = messages(&options).await?;
     let sync = locks(&options).await?;
     let events = open_events(&options, &data)?;
     let configs =
@@ -268,6 +268,17 @@ async fn open_artifacts(options: &Options, data: &std::path::Path) -> Result<Sto
     opened.await.context("open the artifact store")?.context("open the artifact store")
 }
 
+async fn messages(options: &Options) -> Result<Arc<dyn broker::Backend>> {
+    Ok(match (options.broker.as_str(), &options.broker_address) {
+        ("redis", Some(url)) => {
+            let mut config = broker::RedisBrokerConfig::new(url);
+            config.server.prefix.clone_from(&options.broker_prefix);
+            broker::Redis::open(&config).await.context("open the broker")?
+        }
+        _ => Arc::new(broker::Memory::new(broker::MemoryConfig::default())),
+    })
+}
+
 async fn locks(options: &Options) -> Result<Arc<dyn sync::Backend>> {
     Ok(match (options.sync.as_str(), options.sync_url()) {
         ("postgres", Some(url)) => {
@@ -439,7 +450,11 @@ impl Probe for Platform {
                 Ok(()) => Check { name: "blob", ok: true, detail: String::new() },
                 Err(error) => Check { name: "blob", ok: false, detail: error.to_string() },
             };
-            let mut checks = vec![database, store, sync, blob, routes];
+            let broker = match self.broker.check().await {
+                Ok(()) => Check { name: "broker", ok: true, detail: String::new() },
+                Err(error) => Check { name: "broker", ok: false, detail: error.to_string() },
+            };
+            let mut checks = vec![database, store, sync, broker, blob, routes];
             checks.extend(self.builder.as_ref().map(Condition::check));
             checks
         })

@@ -20,5 +20,6 @@ mod sources;
 mod transcripts;
 mod transfer;
 mod two_servers;
+mod two_servers_broker;
 mod update;
 mod wasi_http;

@@ -17,6 +17,8 @@ pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub const HEADERS_MAX: usize = 64;
 /// Most bytes of their names and values.
 pub const HEADER_BYTES_MAX: usize = 16 << 10;
+/// Longest reason that a dead letter keeps, characters.
+pub(super) const REASON_CHARS_MAX: usize = 1_000;
 /// What a message costs beside its own bytes, so that empty ones cannot fill the memory either.
 const BOOK_BYTES: usize = 256;
 
@@ -169,6 +171,15 @@ pub enum Error {
     /// The backend's server does not answer; the text is for the operator.
     #[error("the broker's server does not answer: {0}")]
     Away(String),
+    /// The backend's server went away under the call, which may have happened; the text is for the operator.
+    #[error("the broker's server went away before it answered: {0}")]
+    Unsure(String),
+    /// The backend's server has no memory left; nobody has the message.
+    #[error("the broker's server is full: publish again when subscribers have caught up")]
+    ServerFull,
+    /// The backend failed; the text is for the operator.
+    #[error("broker backend: {0}")]
+    Backend(String),
 }
 
 /// A broker. Within a group every message is claimed until it is acknowledged, buried, or its group goes: at least once.
@@ -182,7 +193,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn unsubscribe(&self, group: &GroupKey) -> Result<(), Error>;
 
     /// Gives the message to every group of the topic, or to none and fails; how many have it. Without a group it is
-    /// dropped, and counted.
+    /// dropped, and counted. After [`Error::Unsure`] every group may have it, or none.
     async fn publish(&self, topic: &TopicKey, message: Message) -> Result<usize, Error>;
 
     /// Takes messages, waiting for a first one; empty when none came. Dropping the future loses nothing.
@@ -211,6 +222,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Lets go of groups that nobody has asked for a day; how many went.
     async fn sweep(&self) -> Result<u64, Error>;
+
+    /// Whether the backend answers now.
+    async fn check(&self) -> Result<(), Error>;
 
     /// What happened so far, as Prometheus text; topics beyond a bound share one label.
     fn metrics(&self) -> String;

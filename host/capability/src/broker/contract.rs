@@ -1,4 +1,4 @@
-//! What every backend must do, run on each.
+//! What every backend must do, run on each; on Redis when `MICRO_TEST_REDIS` names a server.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use micro_api::name::Namespace;
 
 use super::*;
 use crate::client::Codec;
+use crate::redis::server;
 use crate::tests::ran;
 
 /// Small bounds, so that they are reached.
@@ -30,6 +31,15 @@ fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
     runtime.block_on(check(Arc::new(Memory::new(config()))));
     ran("broker", "memory");
+    if let Some(url) = server::shared() {
+        runtime.block_on(async {
+            let mut own = RedisBrokerConfig { bounds: config(), ..RedisBrokerConfig::new(&url) };
+            own.server.prefix = server::prefix();
+            check(Redis::open(&own).await.unwrap()).await;
+            server::remove_all(&url, &own.server.prefix).await;
+        });
+        ran("broker", "Redis");
+    }
 }
 
 fn namespace(name: &str) -> Namespace {
@@ -314,5 +324,85 @@ fn groups_are_bounded_and_go_when_nobody_asks() {
         assert_eq!(backend.claim(&keys[1], now(1)).await, Err(Error::Unknown));
         assert!(backend.metrics().contains("micro_broker_groups_gone_total 3\n"));
         backend.subscribe(&fifth).await.unwrap();
+    });
+}
+
+#[test]
+fn no_name_means_another_group() {
+    on_each(|backend| async move {
+        let queues = [
+            "foo", "foobar", "foo:", ":foo", "{foo}", "}", "foo\0", "foo\n", "*", "[f]oo", "fo?", "f", "q",
+            "a/q/66", "é", " ",
+        ];
+        // So many groups has a namespace; a namespace may be the beginning of another.
+        for (number, four) in queues.chunks(4).enumerate() {
+            let spaces = [format!("s{number}"), format!("s{number}-b")];
+            for (space, queue) in spaces.iter().flat_map(|space| four.iter().map(move |queue| (space, queue)))
+            {
+                backend.subscribe(&queue_of(space, "foo", queue)).await.unwrap();
+            }
+            for (at, space) in spaces.iter().enumerate() {
+                let topic = TopicKey::new(&namespace(space), "foo").unwrap();
+                assert_eq!(backend.publish(&topic, message(space.clone())).await, Ok(4));
+                let beside = TopicKey::new(&namespace(space), "fo").unwrap();
+                assert_eq!(backend.publish(&beside, message("other")).await, Ok(0));
+                for queue in four {
+                    let key = queue_of(space, "foo", queue);
+                    assert_eq!(bodies(&*backend, &key, 9).await, [space.as_str()], "{queue:?}");
+                    backend.unsubscribe(&key).await.unwrap();
+                    assert_eq!(backend.claim(&key, now(1)).await, Err(Error::Unknown));
+                }
+                assert!(backend.groups(&namespace(space)).await.unwrap().is_empty());
+                let others = backend.groups(&namespace(&spaces[1 - at])).await.unwrap();
+                assert_eq!(others.len(), if at == 0 { 4 } else { 0 });
+            }
+        }
+    });
+}
+
+#[test]
+fn a_claim_that_nobody_waits_for_any_more_keeps_nothing() {
+    on_each(|backend| async move {
+        let key = queue_of("a", "t", "q");
+        backend.subscribe(&key).await.unwrap();
+        let wait = Claim { wait: Duration::from_secs(20), ..now(1) };
+        for round in 0..20 {
+            let own = (Arc::clone(&backend), key.clone());
+            let claim = tokio::spawn(async move { own.0.claim(&own.1, wait).await });
+            if round % 2 == 0 {
+                tokio::task::yield_now().await;
+            }
+            backend.publish(&key.topic, message(round.to_string())).await.unwrap();
+            claim.abort();
+            let claimed = match claim.await {
+                Ok(claimed) => claimed.unwrap(),
+                Err(_) => backend.claim(&key, wait).await.unwrap(),
+            };
+            assert_eq!((claimed.len(), claimed[0].attempt), (1, 1), "a lease lasts a minute");
+            assert!(backend.ack(&key, claimed[0].token).await.unwrap());
+        }
+    });
+}
+
+#[test]
+fn what_it_keeps_comes_back_whole() {
+    on_each(|backend| async move {
+        let key = queue_of("a", "t", "q");
+        backend.subscribe(&key).await.unwrap();
+        let headers = vec![("A".to_owned(), "1\n\"é".to_owned()), ("A".to_owned(), String::new())];
+        let sent = Message {
+            headers,
+            codec: Codec::Protobuf,
+            from: Some("orders".to_owned()),
+            traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+            ..message((0..=255).collect::<Vec<u8>>())
+        };
+        backend.publish(&key.topic, sent.clone()).await.unwrap();
+        let claimed = backend.claim(&key, now(1)).await.unwrap().remove(0);
+        assert_eq!(*claimed.message, sent);
+        backend.bury(&key, claimed.token, &"é\0".repeat(2_000), true).await.unwrap();
+        let dead = backend.dead(&namespace("a"), &Filter::default(), 1).await.unwrap().remove(0);
+        assert_eq!((&*dead.message, dead.reason.as_str()), (&sent, "é\0".repeat(500).as_str()));
+        backend.check().await.unwrap();
     });
 }

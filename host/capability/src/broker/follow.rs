@@ -79,11 +79,14 @@ impl Broker {
         self.release(&wanted);
         let groups = wanted.iter().map(|subscription| subscription.group.clone()).collect();
         let known = std::mem::replace(&mut *followed, groups);
-        for gone in known.difference(&followed) {
+        let gone: Vec<_> = known.difference(&followed).cloned().collect();
+        for gone in gone {
             if matches!(gone.group, Group::FanOut { .. })
-                && let Err(error) = self.backend.unsubscribe(gone).await
+                && let Err(error) = self.backend.unsubscribe(&gone).await
             {
                 tracing::warn!(%error, "End a fan-out group");
+                // Tried again when routes change next.
+                followed.insert(gone);
             }
         }
         for subscription in wanted {

@@ -26,9 +26,20 @@ impl From<super::Error> for Error {
             }
             Broker::Busy => Self::new(ID, 503, error.to_string()),
             Broker::Unknown => Self::not_found(ID, error.to_string()),
+            Broker::ServerFull => Self::new(ID, 507, error.to_string()),
             Broker::Away(_) => {
                 tracing::warn!(%error, "broker call failed");
                 Self::new(ID, 503, "the broker does not answer: try again")
+            }
+            Broker::Unsure(_) => {
+                tracing::warn!(%error, "broker call failed");
+                let detail = "the broker went away before it answered: this may have happened, and happens twice if you \
+                              try again";
+                Self::new(ID, 503, detail)
+            }
+            Broker::Backend(_) => {
+                tracing::error!(%error, "broker call failed");
+                Self::internal(ID, "the broker failed; its operator finds the reason in the server's log")
             }
         }
     }

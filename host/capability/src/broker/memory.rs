@@ -338,6 +338,10 @@ impl Backend for Memory {
         Ok(gone)
     }
 
+    async fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn metrics(&self) -> String {
         let state = self.state.lock();
         let groups = state.spaces.values().map(Space::groups).sum();

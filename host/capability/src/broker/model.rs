@@ -1,17 +1,22 @@
-//! The broker in memory against a model that is too simple to be wrong: random publish, claim, ack, nack, bury, redrive
-//! and time.
+//! Each broker against a model that is too simple to be wrong: random publish, claim, ack, nack, bury, redrive and time.
+//! `PROPTEST_CASES` sets how many runs there are.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use ::redis::aio::MultiplexedConnection;
 use futures::FutureExt;
 use micro_api::name::Namespace;
 use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use tokio::runtime::Runtime;
 
 use super::contract::message;
 use super::*;
+use crate::redis::server;
+use crate::tests::ran;
 
 const MESSAGES_MAX: usize = 5;
 const DEAD_MAX: usize = 3;
@@ -84,7 +89,9 @@ impl Model {
 
 struct Run {
     now: Arc<AtomicU64>,
-    backend: Memory,
+    backend: Arc<dyn Backend>,
+    /// Where the backend is: nothing waits in memory.
+    redis: Option<OnRedis>,
     keys: [GroupKey; 2],
     models: [Model; 2],
     /// Every claim that was ever made, so that late answers are tried too.
@@ -92,23 +99,80 @@ struct Run {
     published: u64,
 }
 
+/// A clock of the test's own on the server.
+struct OnRedis {
+    runtime: Arc<Runtime>,
+    connection: MultiplexedConnection,
+    url: String,
+    prefix: String,
+}
+
+impl OnRedis {
+    const CLOCK: &str = "local now = tonumber(redis.call('GET', KEYS[1] .. '-clock'))\n";
+
+    fn set(&mut self, now: u64) {
+        let mut set = ::redis::cmd("SET");
+        set.arg(format!("{}:broker:all-clock", self.prefix)).arg(now);
+        self.runtime.block_on(set.query_async::<()>(&mut self.connection)).unwrap();
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if let Some(redis) = &self.redis {
+            redis.runtime.block_on(server::remove_all(&redis.url, &redis.prefix));
+        }
+    }
+}
+
+fn bounds() -> MemoryConfig {
+    MemoryConfig { group_messages_max: MESSAGES_MAX, group_dead_max: DEAD_MAX, ..MemoryConfig::default() }
+}
+
 impl Run {
-    fn new() -> Self {
+    fn in_memory() -> Self {
         let now = Arc::new(AtomicU64::new(1));
         let clock = Arc::clone(&now);
-        let config = MemoryConfig {
-            group_messages_max: MESSAGES_MAX,
-            group_dead_max: DEAD_MAX,
-            ..MemoryConfig::default()
-        };
-        let backend = Memory::with_clock(config, Arc::new(move || clock.load(Relaxed)));
+        let backend = Memory::with_clock(bounds(), Arc::new(move || clock.load(Relaxed)));
+        Self::new(now, Arc::new(backend), None)
+    }
+
+    fn on_redis(url: &str, runtime: &Arc<Runtime>) -> Self {
+        let mut config = RedisBrokerConfig { bounds: bounds(), ..RedisBrokerConfig::new(url) };
+        config.server.prefix = server::prefix();
+        let client = ::redis::Client::open(url).unwrap();
+        let connection = runtime.block_on(client.get_multiplexed_async_connection()).unwrap();
+        let (prefix, url) = (config.server.prefix.clone(), url.to_owned());
+        let mut redis = OnRedis { runtime: Arc::clone(runtime), connection, url, prefix };
+        redis.set(1);
+        let backend = runtime.block_on(Redis::open_by(&config, OnRedis::CLOCK)).unwrap();
+        Self::new(Arc::new(AtomicU64::new(1)), backend, Some(redis))
+    }
+
+    fn new(now: Arc<AtomicU64>, backend: Arc<dyn Backend>, redis: Option<OnRedis>) -> Self {
         let topic = TopicKey::new(&Namespace::default(), "t").unwrap();
         let keys =
             ["a", "b"].map(|queue| GroupKey { topic: topic.clone(), group: Group::Queue(queue.into()) });
-        for key in &keys {
-            ready(backend.subscribe(key)).unwrap();
+        let run =
+            Self { now, backend, redis, keys, models: Default::default(), claims: Vec::new(), published: 0 };
+        for key in &run.keys {
+            run.wait(run.backend.subscribe(key)).unwrap();
         }
-        Self { now, backend, keys, models: Default::default(), claims: Vec::new(), published: 0 }
+        run
+    }
+
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        match &self.redis {
+            Some(redis) => redis.runtime.block_on(future),
+            None => future.now_or_never().expect("it waits"),
+        }
+    }
+
+    fn advance(&mut self, ms: u64) {
+        let now = self.now.fetch_add(ms, Relaxed) + ms;
+        if let Some(redis) = &mut self.redis {
+            redis.set(now);
+        }
     }
 
     fn step(&mut self, step: Step) {
@@ -119,7 +183,7 @@ impl Run {
             Step::Ack(which) => self.settle(
                 which,
                 now,
-                |backend, key, token| ready(backend.ack(key, token)),
+                async |backend, key, token| backend.ack(key, token).await,
                 |model, _| {
                     model.delivered += 1;
                 },
@@ -127,7 +191,7 @@ impl Run {
             Step::Nack { which, delay } => self.settle(
                 which,
                 now,
-                |backend, key, token| ready(backend.nack(key, token, Duration::from_millis(delay))),
+                async |backend, key, token| backend.nack(key, token, Duration::from_millis(delay)).await,
                 |model, kept| {
                     model.failed += 1;
                     model.kept.push(Kept { due: now + delay, lease: None, ..kept });
@@ -136,7 +200,7 @@ impl Run {
             Step::Bury { which, keep } => self.settle(
                 which,
                 now,
-                |backend, key, token| ready(backend.bury(key, token, "no", keep)),
+                async |backend, key, token| backend.bury(key, token, "no", keep).await,
                 |model, kept| {
                     model.failed += 1;
                     if keep {
@@ -151,13 +215,13 @@ impl Run {
             ),
             Step::Redrive => self.redrive(now),
             Step::Discard { which } => self.discard(which),
-            Step::Advance(ms) => drop(self.now.fetch_add(ms, Relaxed)),
+            Step::Advance(ms) => self.advance(ms),
         }
         self.compare();
     }
 
     fn publish(&mut self, now: u64) {
-        let sent = ready(self.backend.publish(&self.keys[0].topic, message(self.published.to_string())));
+        let sent = self.wait(self.backend.publish(&self.keys[0].topic, message(self.published.to_string())));
         let full = self.models.iter().any(|model| model.kept.len() >= MESSAGES_MAX);
         assert_eq!(sent.is_ok(), !full, "{sent:?}");
         if !full {
@@ -170,7 +234,7 @@ impl Run {
 
     fn claim(&mut self, group: usize, max: usize, now: u64) {
         let claim = Claim { max, lease: Duration::from_millis(LEASE_MS), wait: Duration::ZERO };
-        let claimed = ready(self.backend.claim(&self.keys[group], claim)).unwrap();
+        let claimed = self.wait(self.backend.claim(&self.keys[group], claim)).unwrap();
         let model = &mut self.models[group];
         model.expire(now);
         assert_eq!(claimed.len(), max.min(model.claimable(now)));
@@ -190,11 +254,11 @@ impl Run {
         &mut self,
         which: usize,
         now: u64,
-        act: impl Fn(&Memory, &GroupKey, Token) -> Result<bool, Error>,
+        act: impl AsyncFn(&dyn Backend, &GroupKey, Token) -> Result<bool, Error>,
         then: impl FnOnce(&mut Model, Kept),
     ) {
         let Some(&(group, token, _)) = self.claims.get(which % self.claims.len().max(1)) else { return };
-        let done = act(&self.backend, &self.keys[group], token).unwrap();
+        let done = self.wait(act(&*self.backend, &self.keys[group], token)).unwrap();
         let model = &mut self.models[group];
         model.expire(now);
         let kept = model.take(token);
@@ -205,7 +269,7 @@ impl Run {
     }
 
     fn redrive(&mut self, now: u64) {
-        let moved = ready(self.backend.redrive(&Namespace::default(), &Filter::default())).unwrap();
+        let moved = self.wait(self.backend.redrive(&Namespace::default(), &Filter::default())).unwrap();
         let mut expected = 0;
         for model in &mut self.models {
             while model.kept.len() < MESSAGES_MAX
@@ -220,10 +284,11 @@ impl Run {
 
     fn discard(&mut self, which: usize) {
         let namespace = Namespace::default();
-        let dead = ready(self.backend.dead(&namespace, &Filter::default(), 99)).unwrap();
+        let dead = self.wait(self.backend.dead(&namespace, &Filter::default(), 99)).unwrap();
         let Some(chosen) = dead.get(which % dead.len().max(1)) else { return };
         let (id, body) = (chosen.message.id.clone(), chosen.message.body.clone());
-        let gone = ready(self.backend.discard(&namespace, &Filter { ids: vec![id], ..Filter::default() }));
+        let gone =
+            self.wait(self.backend.discard(&namespace, &Filter { ids: vec![id], ..Filter::default() }));
         let number: u64 = std::str::from_utf8(&body).unwrap().parse().unwrap();
         let mut expected = 0;
         for model in &mut self.models {
@@ -236,8 +301,8 @@ impl Run {
 
     fn compare(&mut self) {
         let now = self.now.load(Relaxed);
-        let states = ready(self.backend.groups(&Namespace::default())).unwrap();
-        let dead = ready(self.backend.dead(&Namespace::default(), &Filter::default(), 99)).unwrap();
+        let states = self.wait(self.backend.groups(&Namespace::default())).unwrap();
+        let dead = self.wait(self.backend.dead(&Namespace::default(), &Filter::default(), 99)).unwrap();
         for ((key, model), state) in self.keys.iter().zip(&mut self.models).zip(states) {
             model.expire(now);
             let leased = model.kept.iter().filter(|kept| kept.lease.is_some()).count();
@@ -252,26 +317,35 @@ impl Run {
     }
 }
 
-/// Nothing here waits.
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    future.now_or_never().expect("it waits")
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn it_does_what_the_model_does(steps in prop::collection::vec(step(), 1..80)) {
-        let mut run = Run::new();
+fn hold_against_the_model(cases: u32, start: impl Fn() -> Run) {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let config = Config { cases: asked.unwrap_or(cases), failure_persistence: None, ..Config::default() };
+    let result = TestRunner::new(config).run(&prop::collection::vec(step(), 1..80), |steps| {
+        let mut run = start();
         for step in steps {
             run.step(step);
         }
         // In the end every message that is left can be claimed: none is lost, none is there twice.
-        run.now.fetch_add(1_000, Relaxed);
+        run.advance(1_000);
         for group in 0..2 {
             run.claim(group, 99, run.now.load(Relaxed));
             let model = &run.models[group];
             prop_assert!(model.kept.iter().all(|kept| kept.lease.is_some()));
         }
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
     }
+}
+
+#[test]
+fn it_does_what_the_model_does() {
+    hold_against_the_model(256, Run::in_memory);
+    ran("broker", "memory");
+    let Some(url) = server::shared() else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
+    let runtime = Arc::new(runtime);
+    hold_against_the_model(16, || Run::on_redis(&url, &runtime));
+    ran("broker", "Redis");
 }

@@ -7,11 +7,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::MemoryConfig;
+use crate::broker::backend::REASON_CHARS_MAX;
 use crate::broker::{Claimed, Dead, Filter, GroupKey, GroupState, Message, Token};
 use crate::context::unix_ms;
-
-/// Longest reason that a dead letter keeps, characters.
-const REASON_CHARS_MAX: usize = 1_000;
 
 /// A message, and how often it was claimed.
 #[derive(Debug)]

@@ -1,0 +1,99 @@
+//! Wakes who waits for a group, on whichever node something came for it.
+//!
+//! Scripts ring by publishing numbers of bells on one channel, to which each process listens over one connection. Who
+//! waits looks each second all the same: a ring that is lost costs a second.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::redis::Redis as Server;
+
+/// Groups share them, so that their number is bounded: a wrong ring costs its hearer one look.
+pub(super) const BELLS: usize = 1_024;
+/// Every process rings more often than this, if only to say that it is there: a longer silence is a dead line.
+const SILENCE: Duration = Duration::from_secs(6);
+/// The wait before a connection is made anew; it doubles.
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub(super) struct Bells(Vec<watch::Sender<u64>>);
+
+impl Default for Bells {
+    fn default() -> Self {
+        Self((0..BELLS).map(|_| watch::Sender::new(0)).collect())
+    }
+}
+
+impl Bells {
+    pub(super) fn of(&self, bell: usize) -> watch::Receiver<u64> {
+        // There is always one: the number is less than theirs.
+        self.0.get(bell).map_or_else(|| watch::Sender::new(0).subscribe(), watch::Sender::subscribe)
+    }
+
+    /// Those that a message names, by their numbers with spaces between.
+    fn ring(&self, numbers: &str) {
+        let numbers = numbers.split(' ').filter_map(|number| number.parse::<usize>().ok());
+        for bell in numbers.filter_map(|number| self.0.get(number)) {
+            bell.send_modify(|rings| *rings = rings.wrapping_add(1));
+        }
+    }
+
+    fn ring_all(&self) {
+        for bell in &self.0 {
+            bell.send_modify(|rings| *rings = rings.wrapping_add(1));
+        }
+    }
+
+    /// Rings as the scripts say, until `stop`.
+    pub(super) async fn listen(&self, server: &Server, channel: &str, stop: CancellationToken) {
+        stop.run_until_cancelled(self.hear(server, channel)).await;
+    }
+
+    async fn hear(&self, server: &Server, channel: &str) {
+        let mut pause = PAUSE;
+        loop {
+            match server.listen(channel).await {
+                Ok(mut rings) => {
+                    pause = PAUSE;
+                    // Whatever was rung while nobody heard it.
+                    self.ring_all();
+                    while let Ok(Some(ring)) = tokio::time::timeout(SILENCE, rings.next()).await {
+                        self.ring(&String::from_utf8_lossy(ring.get_payload_bytes()));
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "Listen for the broker's bells"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_those_that_are_named_ring() {
+        let bells = Bells::default();
+        let mut all: Vec<_> = (0..BELLS).map(|number| bells.of(number)).collect();
+        let mut rang = || {
+            let rang = all.iter_mut().enumerate().filter_map(|(number, bell)| {
+                let rang = bell.has_changed().unwrap();
+                bell.mark_unchanged();
+                rang.then_some(number)
+            });
+            rang.collect::<Vec<_>>()
+        };
+        bells.ring("3 1023 1024 x -1  99999999999999999999");
+        assert_eq!(rang(), [3, 1023]);
+        bells.ring("");
+        assert!(rang().is_empty());
+        bells.ring_all();
+        assert_eq!(rang().len(), BELLS);
+    }
+}

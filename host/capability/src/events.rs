@@ -13,6 +13,7 @@ mod consume_tests;
 mod contract;
 mod host;
 mod key;
+mod postgres;
 mod retention;
 mod sqlite;
 mod tail;
@@ -25,6 +26,7 @@ pub use backend::{
 };
 pub use consume::{Consumer, Consumers};
 pub use key::{GroupKey, TopicKey};
+pub use postgres::{Postgres, PostgresConfig};
 pub use retention::{Plans, Retention};
 pub use sqlite::{Sqlite, SqliteConfig};
 pub use tail::Tail;

@@ -134,9 +134,17 @@ pub(crate) struct Options {
     /// Where the locks' server is, `postgres://…`. Default: that of `--db`.
     #[arg(long = "sync_address", alias = "sync-address", env = "MICRO_SYNC_ADDRESS", hide_env_values = true)]
     pub(crate) sync_address: Option<String>,
-    /// Where events are kept: `sqlite`, in `<data>/events`, or `memory`, where they are gone with the process.
+    /// Where events are kept: `sqlite`, in `<data>/events`, `postgres`, or `memory`, where they are gone with the process.
     #[arg(long, env = "MICRO_EVENTS", default_value = "sqlite")]
     pub(crate) events: String,
+    /// Where the events' server is, `postgres://…`. Default: that of `--db`.
+    #[arg(
+        long = "events_address",
+        alias = "events-address",
+        env = "MICRO_EVENTS_ADDRESS",
+        hide_env_values = true
+    )]
+    pub(crate) events_address: Option<String>,
     /// Where artifacts and uploaded sources lie that several nodes share:
     /// `s3://bucket/prefix?endpoint=https://host&region=name`, with the key in `AWS_ACCESS_KEY_ID` and
     /// `AWS_SECRET_ACCESS_KEY`. Default: `<data>`.
@@ -291,9 +299,7 @@ impl Options {
         self.check_sync()?;
         self.blob.check()?;
         self.check_broker()?;
-        if !matches!(self.events.as_str(), "sqlite" | "memory") {
-            bail!("--events {}: choose sqlite or memory", self.events);
-        }
+        self.check_events()?;
         match (self.store.as_str(), &self.store_address) {
             ("sqlite" | "memory", None) => Ok(()),
             (embedded @ ("sqlite" | "memory"), Some(_)) => {
@@ -342,6 +348,27 @@ impl Options {
             }
             (other, _) => bail!("--sync {other}: choose memory or postgres"),
         }
+    }
+
+    fn check_events(&self) -> Result<()> {
+        match (self.events.as_str(), self.events_url()) {
+            ("sqlite" | "memory", _) if self.events_address.is_none() => Ok(()),
+            (embedded @ ("sqlite" | "memory"), _) => {
+                bail!(
+                    "--events_address names a server, and --events {embedded} has none: choose --events postgres"
+                )
+            }
+            ("postgres", Some(url)) if is_postgres(url) => Ok(()),
+            ("postgres", _) => {
+                bail!("--events postgres: say where with --events_address postgres://user@host/database")
+            }
+            (other, _) => bail!("--events {other}: choose sqlite, memory or postgres"),
+        }
+    }
+
+    /// Where the events' server is.
+    pub(crate) fn events_url(&self) -> Option<&str> {
+        self.events_address.as_deref().or(self.db.as_deref())
     }
 
     /// Where the locks' server is.
@@ -399,7 +426,7 @@ mod tests {
         let error = options(&["--store", "etcd"]).check().unwrap_err();
         assert_eq!(error.to_string(), "--store etcd: choose sqlite, memory, postgres or redis");
         let error = options(&["--events", "kafka"]).check().unwrap_err();
-        assert_eq!(error.to_string(), "--events kafka: choose sqlite or memory");
+        assert_eq!(error.to_string(), "--events kafka: choose sqlite, memory or postgres");
         assert!(options(&["--events", "memory"]).check().is_ok());
     }
 
@@ -462,5 +489,23 @@ mod tests {
         let both = ["--sync", "postgres", "--db", db, "--sync-address", address];
         assert_eq!((check(&both), options(&both).sync_url()), (Ok(()), Some(address)));
         assert!(check(&["--sync_address", address]).unwrap_err().contains("choose --sync postgres"));
+    }
+
+    #[test]
+    fn events_on_a_server_have_an_address() {
+        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
+        let (db, address) = ("postgres://db.example/micro", "postgres://events.example/micro");
+        assert_eq!((options(&[]).events.as_str(), check(&[])), ("sqlite", Ok(())));
+        assert!(check(&["--events", "postgres"]).unwrap_err().contains("say where with --events_address"));
+        assert!(check(&["--events", "postgres", "--db", "sqlite:///x.db"]).is_err());
+        assert_eq!(options(&["--events", "postgres", "--db", db]).events_url(), Some(db));
+        let both = ["--events", "postgres", "--db", db, "--events-address", address];
+        assert_eq!((check(&both), options(&both).events_url()), (Ok(()), Some(address)));
+        for embedded in ["sqlite", "memory"] {
+            let refused = check(&["--events", embedded, "--events_address", address]).unwrap_err();
+            assert!(refused.contains("choose --events postgres"), "{refused}");
+        }
+        let error = check(&["--events", "postgres", "--events_address", "http://:secret@x"]).unwrap_err();
+        assert!(!error.contains("secret"), "{error}");
     }
 }

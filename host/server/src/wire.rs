@@ -91,7 +91,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
             .context("set up outbound TLS")?;
     let broker = messages(&options).await?;
     let sync = locks(&options).await?;
-    let events = open_events(&options, &data)?;
+    let events = open_events(&options, &data).await?;
     let configs =
         Configs::open(db.clone(), Arc::clone(&sealer)).await.context("read the configuration's counter")?;
     let urls = blobs::urls(&gateway_url(&options, &addresses), &options.domain, &sealer);
@@ -195,6 +195,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         store,
         blobs,
         sync,
+        events,
         broker,
         builder: condition,
     });
@@ -288,13 +289,16 @@ async fn locks(options: &Options) -> Result<Arc<dyn sync::Backend>> {
     })
 }
 
-fn open_events(options: &Options, data: &std::path::Path) -> Result<Arc<dyn events::Backend>> {
-    let config = match options.events.as_str() {
-        "memory" => events::SqliteConfig::memory(),
+async fn open_events(options: &Options, data: &std::path::Path) -> Result<Arc<dyn events::Backend>> {
+    let config = match (options.events.as_str(), options.events_url()) {
+        ("memory", _) => events::SqliteConfig::memory(),
+        ("postgres", Some(url)) => {
+            let opened = events::Postgres::open(&events::PostgresConfig::new(url)).await;
+            return Ok(opened.context("open the events")?);
+        }
         _ => events::SqliteConfig::new(data.join("events")),
     };
-    let opened = events::Sqlite::open(&config).context("open the events")?;
-    Ok(opened)
+    Ok(events::Sqlite::open(&config).context("open the events")?)
 }
 
 fn runtime_config(options: &Options) -> micro_runtime::Config {
@@ -424,6 +428,7 @@ struct Platform {
     store: Arc<dyn Backend>,
     blobs: Arc<blob::Blobs>,
     sync: Arc<dyn sync::Backend>,
+    events: Arc<dyn events::Backend>,
     broker: Arc<dyn broker::Backend>,
     /// `None`: this process has none to start.
     builder: Option<Condition>,
@@ -454,7 +459,11 @@ impl Probe for Platform {
                 Ok(()) => Check { name: "broker", ok: true, detail: String::new() },
                 Err(error) => Check { name: "broker", ok: false, detail: error.to_string() },
             };
-            let mut checks = vec![database, store, sync, broker, blob, routes];
+            let events = match self.events.check().await {
+                Ok(()) => Check { name: "events", ok: true, detail: String::new() },
+                Err(error) => Check { name: "events", ok: false, detail: error.to_string() },
+            };
+            let mut checks = vec![database, store, sync, events, broker, blob, routes];
             checks.extend(self.builder.as_ref().map(Condition::check));
             checks
         })

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{GroupKey, TopicKey};
+use crate::context::unix_ms;
 
 /// Longest payload, bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
@@ -250,6 +251,17 @@ pub trait Backend: Send + Sync + 'static {
     /// Rings when something may have changed in the topic; may ring without, and another process's changes may ring
     /// not at all: ask each second too.
     fn bell(&self, topic: &TopicKey) -> watch::Receiver<u64>;
+
+    /// The log's clock, by which it says when events were appended, Unix milliseconds. A log that nodes share has one of
+    /// its own.
+    async fn now_ms(&self) -> Result<u64, Error> {
+        Ok(unix_ms())
+    }
+
+    /// Whether the log can be reached.
+    async fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 impl New {

@@ -29,6 +29,12 @@ impl Bells {
             bell.send_modify(|rings| *rings = rings.wrapping_add(1));
         }
     }
+
+    pub(crate) fn ring_all(&self) {
+        for bell in &self.0 {
+            bell.send_modify(|rings| *rings = rings.wrapping_add(1));
+        }
+    }
 }
 
 fn index(topic: &TopicKey) -> usize {

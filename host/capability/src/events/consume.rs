@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use micro_api::Error;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -16,9 +16,10 @@ use super::host::ID;
 use super::{Backend, Delivery, From, GroupKey, Lease, Nack, PENDING_MAX, Then};
 use crate::broker::{Deliver, Delivery as Pumped, Pump, Source, Target};
 use crate::client::Codec;
-use crate::context::unix_ms;
 use crate::log::Logs;
 
+/// How often to look when no bell rings: a lease may have run out, or another process may have written.
+pub(super) const POLL: Duration = Duration::from_secs(1);
 const CONTENT_TYPE: &str = "content-type";
 
 /// One `[[consume]]` of a running revision.
@@ -97,7 +98,11 @@ impl Consumers {
 pub(super) struct OfGroup {
     backend: Arc<dyn Backend>,
     group: GroupKey,
-    start: From,
+    wanted: From,
+    /// Since when the consumer is there.
+    since: Instant,
+    /// Where the group starts, once it is known.
+    start: OnceCell<From>,
     retries: u32,
     /// When events are to be tried again that this node refused: no bell rings then. At most as many as may be pending.
     again: Mutex<BTreeSet<Instant>>,
@@ -106,14 +111,26 @@ pub(super) struct OfGroup {
 
 impl OfGroup {
     pub(super) fn new(backend: Arc<dyn Backend>, consumer: &Consumer, tasks: TaskTracker) -> Self {
-        // The group is made when the topic is there, which may be later than now.
-        let start = if consumer.start == From::End { From::Since(unix_ms()) } else { consumer.start };
-        let (group, retries) = (consumer.group.clone(), consumer.target.retries);
-        Self { backend, group, start, retries, again: Mutex::default(), tasks }
+        let (group, wanted, retries) = (consumer.group.clone(), consumer.start, consumer.target.retries);
+        let (since, start) = (Instant::now(), OnceCell::new());
+        Self { backend, group, wanted, since, start, retries, again: Mutex::default(), tasks }
+    }
+
+    /// The group is made when the topic is there, which may be later than now: the end is a time, by the log's clock.
+    async fn start(&self) -> Result<From, Error> {
+        let known = self.start.get_or_try_init(async || match self.wanted {
+            From::End => self.backend.now_ms().await.map(|now_ms| {
+                let ago_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                From::Since(now_ms.saturating_sub(ago_ms))
+            }),
+            wanted => Ok(wanted),
+        });
+        Ok(*known.await?)
     }
 
     /// Until when there is nothing to look for, at most `until`.
     fn pause(&self, until: Instant) -> Instant {
+        let until = until.min(Instant::now() + POLL);
         self.again.lock().first().map_or(until, |again| until.min(*again))
     }
 
@@ -210,7 +227,7 @@ impl Source for OfGroup {
             ack_wait_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX).max(1),
             retries: Some(self.retries),
             in_flight: max,
-            start: self.start,
+            start: self.start().await?,
         };
         loop {
             bell.borrow_and_update();

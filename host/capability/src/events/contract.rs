@@ -22,6 +22,20 @@ fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>, Arc<Plans>) 
         runtime.block_on(check(Sqlite::open(&config).unwrap(), Arc::clone(&config.plans)));
         ran("events", name);
     }
+    if let Ok(url) = std::env::var("MICRO_TEST_POSTGRES") {
+        runtime.block_on(on_postgres(&url, &check));
+        ran("events", "PostgreSQL");
+    }
+}
+
+async fn on_postgres<F: Future<Output = ()>>(url: &str, check: impl Fn(Arc<dyn Backend>, Arc<Plans>) -> F) {
+    let schema = format!("events_{}", Uuid::new_v4().simple());
+    let sweep_every = Duration::from_millis(50);
+    let config = PostgresConfig { schema: schema.clone(), sweep_every, ..PostgresConfig::new(url) };
+    check(Postgres::open(&config).await.unwrap(), Arc::clone(&config.plans)).await;
+    let server = sqlx::PgPool::connect(url).await.unwrap();
+    let drop = format!("DROP SCHEMA {schema} CASCADE");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&server).await.unwrap();
 }
 
 fn topic(namespace: &str, name: &str) -> TopicKey {

@@ -6,7 +6,7 @@
 mod file;
 mod groups;
 #[cfg(test)]
-mod model;
+pub(super) mod model;
 mod trim;
 mod worker;
 

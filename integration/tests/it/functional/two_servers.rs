@@ -1,5 +1,7 @@
-//! Two servers on one PostgreSQL: what ends at one of them ends at the other within a second.
+//! Two servers on one PostgreSQL: what ends at one of them ends at the other within a second, and what one of them stores
+//! or publishes the other has too.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -21,7 +23,9 @@ async fn server_with(
     mut flags: Vec<String>,
     mut env: Vec<(String, String)>,
 ) -> Result<Platform> {
-    flags.extend([format!("--db={}", database.url()), "--store=postgres".into(), "--no_builder".into()]);
+    let shared = ["--store=postgres", "--events=postgres", "--no_builder"].map(str::to_owned);
+    flags.push(format!("--db={}", database.url()));
+    flags.extend(shared);
     let key = "6f1c".to_owned() + &"a39b02d7e4".repeat(6);
     env.push(("MICRO_MASTER_KEY".to_owned(), key));
     Platform::start_with(Options { flags, env, closed: true }).await
@@ -101,6 +105,109 @@ async fn what_one_server_stores_the_other_reads() -> Result<()> {
     let checks: Value = ready.json().await?;
     let store = checks.as_array().and_then(|checks| checks.iter().find(|check| check["name"] == "store"));
     ensure!(store.is_some_and(|store| store["ok"] == true), "{checks}");
+    let events = checks.as_array().and_then(|checks| checks.iter().find(|check| check["name"] == "events"));
+    ensure!(events.is_some_and(|events| events["ok"] == true), "{checks}");
+    Ok(())
+}
+
+/// How soon what a server had that died must be delivered by another; 10 s more for a machine that does much else.
+const HANDED_OVER: Duration = Duration::from_secs(20);
+
+async fn publish(platform: &Platform, token: &str, number: u64) -> Result<()> {
+    let event = json!({"topic": "orders", "message": {"number": number}});
+    let published = send(platform, token, Method::POST, "/v1/events/publish", &event).await?;
+    ensure!(published.status == 200, "{published:?}");
+    Ok(())
+}
+
+/// What the group `g` gets at this server: position, delivery and id.
+async fn consume(platform: &Platform, token: &str, wait_ms: u64) -> Result<Vec<(u64, u64, String)>> {
+    let wanted =
+        json!({"topic": "orders", "group": "g", "max": 2, "ack_wait_ms": 3_600_000, "wait_ms": wait_ms});
+    let consumed = send(platform, token, Method::POST, "/v1/events/consume", &wanted).await?;
+    ensure!(consumed.status == 200, "{consumed:?}");
+    let consumed = consumed.json()?;
+    let read = |delivery: &Value| {
+        let event = &delivery["event"];
+        let id = event["id"].as_str()?.to_owned();
+        Some((event["position"].as_u64()?, delivery["attempt"].as_u64()?, id))
+    };
+    consumed["events"].as_array().and_then(|events| events.iter().map(read).collect()).context("events")
+}
+
+/// Consumes and acknowledges at one server until `all` events are handled at both, and nothing more comes.
+async fn work(
+    platform: &Platform,
+    token: &str,
+    handled: &AtomicUsize,
+    all: usize,
+) -> Result<Vec<(u64, u64)>> {
+    let since = Instant::now();
+    let mut done = Vec::new();
+    loop {
+        let taken = consume(platform, token, 500).await?;
+        if taken.is_empty() && handled.load(Ordering::SeqCst) >= all {
+            return Ok(done);
+        }
+        ensure!(since.elapsed() < Duration::from_secs(60), "{handled:?} of {all} came");
+        for (position, attempt, id) in taken {
+            let ack = json!({"topic": "orders", "group": "g", "id": id, "attempt": attempt, "success": true});
+            let acked = send(platform, token, Method::POST, "/v1/events/ack", &ack).await?;
+            ensure!(acked.status == 204, "{acked:?}");
+            done.push((position, attempt));
+            handled.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_server_publishes_a_group_handles_once_on_either() -> Result<()> {
+    let Some(database) = Database::create()? else { return Ok(()) };
+    let (first, second) = (server(&database).await?, server(&database).await?);
+    let (jane, joe) = (Tenant::sign_up(&first, "jane").await?, Tenant::sign_up(&second, "joe").await?);
+    publish(&first, &jane.token, 1).await?;
+    let path = "/v1/events/read?topic=orders&limit=9";
+    let read = send(&second, &jane.token, Method::GET, path, &Value::Null).await?;
+    ensure!(read.status == 200 && read.json()?[0]["position"] == 1, "{read:?}");
+    let others = send(&second, &joe.token, Method::GET, path, &Value::Null).await?;
+    ensure!(others.json()? == json!([]), "another tenant's: {others:?}");
+
+    let publishing = async {
+        for number in 2..=40 {
+            publish(if number % 2 == 0 { &first } else { &second }, &jane.token, number).await?;
+        }
+        Ok::<(), anyhow::Error>(())
+    };
+    let handled = AtomicUsize::new(0);
+    let work_at = |server| work(server, &jane.token, &handled, 40);
+    let (published, at_first, at_second) = tokio::join!(publishing, work_at(&first), work_at(&second));
+    published?;
+    let mut handled = [at_first?, at_second?].concat();
+    handled.sort_unstable();
+    let once: Vec<_> = (1..=40).map(|position| (position, 1)).collect();
+    ensure!(handled == once, "{handled:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_server_had_is_delivered_by_the_other() -> Result<()> {
+    let Some(database) = Database::create()? else { return Ok(()) };
+    let (mut first, second) = (server(&database).await?, server(&database).await?);
+    let jane = Tenant::sign_up(&second, "jane").await?;
+    publish(&first, &jane.token, 1).await?;
+    let taken = consume(&first, &jane.token, 0).await?;
+    ensure!(taken.len() == 1, "{taken:?}");
+    ensure!(consume(&second, &jane.token, 0).await?.is_empty(), "the first has it");
+    first.kill()?;
+    // Its lease of an hour does not matter.
+    let since = Instant::now();
+    let handed = consume(&second, &jane.token, 30_000).await?;
+    ensure!(
+        handed.first().is_some_and(|(position, attempt, _)| (*position, *attempt) == (1, 2)),
+        "{handed:?}"
+    );
+    println!("handed over after {:?}", since.elapsed());
+    ensure!(since.elapsed() < HANDED_OVER, "after {:?}", since.elapsed());
     Ok(())
 }
 

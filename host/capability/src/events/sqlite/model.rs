@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use micro_api::name::Namespace;
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use uuid::Uuid;
 
 use super::file::EventFile;
 use crate::events::{
-    Error, From, GROUPS_MAX, GroupKey, IN_FLIGHT_MAX, Lease, Nack, New, PENDING_MAX, Plans, Retention,
-    TOPICS_MAX, Then, TopicKey,
+    Delivery, Error, Event, From, GROUPS_MAX, GroupKey, IN_FLIGHT_MAX, Lease, Nack, New, PENDING_MAX, Plans,
+    Retention, TOPICS_MAX, Then, TopicKey,
 };
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Append(usize),
     Next { max: usize, in_flight: usize },
     Ack(usize),
@@ -21,7 +23,7 @@ enum Step {
     Wait(u64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (1_usize..4).prop_map(Step::Append),
         (1_usize..4, 1_usize..4).prop_map(|(max, in_flight)| Step::Next { max, in_flight }),
@@ -68,54 +70,98 @@ impl Model {
     }
 }
 
+/// A log that is told what time it is.
+pub(crate) trait Log {
+    fn append(&mut self, topic: &TopicKey, event: New, now: u64);
+    fn next(&mut self, group: &GroupKey, lease: Lease, now: u64) -> Vec<Delivery>;
+    fn ack(&mut self, group: &GroupKey, id: Uuid) -> bool;
+    fn nack(&mut self, group: &GroupKey, id: Uuid, nack: Nack, now: u64) -> bool;
+    fn read(&mut self, topic: &TopicKey, now: u64) -> Vec<Event>;
+}
+
+impl Log for EventFile {
+    fn append(&mut self, topic: &TopicKey, event: New, now: u64) {
+        self.append(topic, &[event], now).unwrap();
+    }
+
+    fn next(&mut self, group: &GroupKey, lease: Lease, now: u64) -> Vec<Delivery> {
+        self.next(group, &lease, now).unwrap().deliveries
+    }
+
+    fn ack(&mut self, group: &GroupKey, id: Uuid) -> bool {
+        self.ack(group, id).unwrap()
+    }
+
+    fn nack(&mut self, group: &GroupKey, id: Uuid, nack: Nack, now: u64) -> bool {
+        self.nack(group, id, &nack, now).unwrap()
+    }
+
+    fn read(&mut self, topic: &TopicKey, now: u64) -> Vec<Event> {
+        self.read(topic, From::Start, 1_000, now).unwrap().events
+    }
+}
+
+/// Does the steps in a topic of the namespace that nobody used, and in a model.
+pub(crate) fn compare(
+    log: &mut impl Log,
+    namespace: &Namespace,
+    steps: Vec<Step>,
+    retries: u32,
+) -> Result<(), TestCaseError> {
+    let topic = TopicKey::named(namespace, "t").unwrap();
+    let group = GroupKey::named(topic.clone(), "g").unwrap();
+    let (mut model, mut now) = (Model::default(), 1_000_000);
+    for step in steps {
+        match step {
+            Step::Append(count) => {
+                for _ in 0..count {
+                    let event = event();
+                    model.ids.push(event.id);
+                    log.append(&topic, event, now);
+                }
+            }
+            Step::Next { max, in_flight } => {
+                let lease =
+                    Lease { max, in_flight, ack_wait_ms: 100, retries: Some(retries), start: From::Start };
+                let taken = log.next(&group, lease, now);
+                let taken: Vec<_> =
+                    taken.iter().map(|one| (one.event.position as usize, one.attempt)).collect();
+                prop_assert_eq!(taken, model.next(max, in_flight, retries, now));
+            }
+            Step::Ack(which) => {
+                let Some(position) = model.pending.keys().nth(which).copied() else { continue };
+                model.pending.remove(&position);
+                prop_assert!(log.ack(&group, model.ids[position - 1]));
+                prop_assert!(!log.ack(&group, model.ids[position - 1]));
+            }
+            Step::Nack(which, delay_ms) => {
+                let Some((position, state)) = model.pending.iter().nth(which) else { continue };
+                let (position, (attempt, leased, _)) = (*position, *state);
+                let nack = Nack { attempt, delay_ms, reason: "no".to_owned(), then: Then::Again };
+                prop_assert_eq!(log.nack(&group, model.ids[position - 1], nack, now), leased);
+                if leased && attempt > retries {
+                    model.pending.remove(&position);
+                    model.dead.push(position);
+                } else if leased {
+                    model.pending.insert(position, (attempt, false, now + delay_ms));
+                }
+            }
+            Step::Wait(ms) => now += ms,
+        }
+    }
+    let dead = log.read(&topic.dead().unwrap(), now);
+    let dead: Vec<_> = dead.iter().map(|event| event.metadata["Micro-Dead-Position"].clone()).collect();
+    prop_assert_eq!(dead, model.dead.iter().map(ToString::to_string).collect::<Vec<_>>());
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn a_group_does_what_its_model_does(steps in prop::collection::vec(step(), 1..60), retries in 0_u32..3) {
         let namespace = "default".parse().unwrap();
         let mut file = EventFile::open(&namespace, None, 1 << 30, Arc::new(Plans::default())).unwrap();
-        let topic = TopicKey::named(&namespace, "t").unwrap();
-        let group = GroupKey::named(topic.clone(), "g").unwrap();
-        let (mut model, mut now) = (Model::default(), 1_000_000);
-        for step in steps {
-            match step {
-                Step::Append(count) => for _ in 0..count {
-                    let id = Uuid::new_v4();
-                    let new = New { id, metadata: BTreeMap::new(), payload: "p".into() };
-                    file.append(&topic, &[new], now).unwrap();
-                    model.ids.push(id);
-                },
-                Step::Next { max, in_flight } => {
-                    let lease = Lease { max, in_flight, ack_wait_ms: 100, retries: Some(retries), start: From::Start };
-                    let taken = file.next(&group, &lease, now).unwrap().deliveries;
-                    let taken: Vec<_> =
-                        taken.iter().map(|one| (one.event.position as usize, one.attempt)).collect();
-                    prop_assert_eq!(taken, model.next(max, in_flight, retries, now));
-                }
-                Step::Ack(which) => {
-                    let Some(position) = model.pending.keys().nth(which).copied() else { continue };
-                    model.pending.remove(&position);
-                    prop_assert!(file.ack(&group, model.ids[position - 1]).unwrap());
-                    prop_assert!(!file.ack(&group, model.ids[position - 1]).unwrap());
-                }
-                Step::Nack(which, delay_ms) => {
-                    let Some((position, state)) = model.pending.iter().nth(which) else { continue };
-                    let (position, (attempt, leased, _)) = (*position, *state);
-                    let nack = Nack { attempt, delay_ms, reason: "no".to_owned(), then: Then::Again };
-                    prop_assert_eq!(file.nack(&group, model.ids[position - 1], &nack, now).unwrap(), leased);
-                    if leased && attempt > retries {
-                        model.pending.remove(&position);
-                        model.dead.push(position);
-                    } else if leased {
-                        model.pending.insert(position, (attempt, false, now + delay_ms));
-                    }
-                }
-                Step::Wait(ms) => now += ms,
-            }
-        }
-        let dead = file.read(&topic.dead().unwrap(), From::Start, 1_000, now).unwrap().events;
-        let dead: Vec<_> = dead.iter().map(|event| event.metadata["Micro-Dead-Position"].clone()).collect();
-        prop_assert_eq!(dead, model.dead.iter().map(ToString::to_string).collect::<Vec<_>>());
+        compare(&mut file, &namespace, steps, retries)?;
     }
 }
 
@@ -137,7 +183,7 @@ fn what_became_too_old_before_it_was_taken_is_counted() {
     assert_eq!(file.topics().unwrap()[0].lost, 1);
 }
 
-fn event() -> New {
+pub(crate) fn event() -> New {
     New { id: Uuid::new_v4(), metadata: BTreeMap::new(), payload: "p".into() }
 }
 

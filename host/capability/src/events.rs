@@ -14,10 +14,12 @@ mod contract;
 mod host;
 mod key;
 mod postgres;
+mod redis;
 mod retention;
 mod sqlite;
 mod tail;
 
+pub use self::redis::{Redis, RedisEventsConfig};
 pub use admin::Admin;
 pub use backend::{
     APPEND_BYTES_MAX, APPEND_EVENTS_MAX, Appended, Backend, Delivery, Error, Event, From, GROUPS_MAX,

@@ -5,6 +5,7 @@
 
 mod call;
 mod failure;
+mod hear;
 #[cfg(test)]
 pub(crate) mod server;
 mod settings;
@@ -20,6 +21,7 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 pub(crate) use call::{Call, Script};
 pub(crate) use failure::Failure;
 use failure::{failed, is_broken, is_loading};
+pub(crate) use hear::{Heard, Hearing};
 
 /// A connection that was idle for so long is asked whether it still is one, before a call goes over it: a call that must
 /// not be made twice has only this one use of it.

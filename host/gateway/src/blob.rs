@@ -66,7 +66,7 @@ impl Gateway {
         self.quota.admit(namespace, &target.service).map_err(|over| rate::exceeded(&over, now_ms()))?;
         let mut response = None;
         for _ in 0..TRIES {
-            response = self.serve(&asked, &row, namespace).await?;
+            response = self.blob_of(&asked, &row, namespace).await?;
             if response.is_some() {
                 break;
             }
@@ -81,7 +81,7 @@ impl Gateway {
     }
 
     /// The answer from this row; none when its bytes are gone.
-    async fn serve(
+    async fn blob_of(
         &self,
         asked: &Asked<'_>,
         row: &Row,

@@ -128,16 +128,19 @@ pub(crate) struct Options {
         default_value = "micro"
     )]
     pub(crate) broker_prefix: String,
-    /// Backend of locks and elections: `memory` or `postgres`.
+    /// Backend of locks and elections: `memory`, `postgres` or `redis`.
     #[arg(long, env = "MICRO_SYNC", default_value = "memory")]
     pub(crate) sync: String,
-    /// Where the locks' server is, `postgres://…`. Default: that of `--db`.
+    /// Where the locks' server is, `postgres://…`, `redis://…` or `rediss://…`. Default for PostgreSQL: that of `--db`.
     #[arg(long = "sync_address", alias = "sync-address", env = "MICRO_SYNC_ADDRESS", hide_env_values = true)]
     pub(crate) sync_address: Option<String>,
-    /// Where events are kept: `sqlite`, in `<data>/events`, `postgres`, or `memory`, where they are gone with the process.
+    /// What the names of the locks' keys in Redis begin with: platforms that share a server have one each.
+    #[arg(long = "sync_prefix", alias = "sync-prefix", env = "MICRO_SYNC_PREFIX", default_value = "micro")]
+    pub(crate) sync_prefix: String,
+    /// Where events are kept: `sqlite`, in `<data>/events`, `postgres`, `redis`, or `memory`, where they are gone with the process.
     #[arg(long, env = "MICRO_EVENTS", default_value = "sqlite")]
     pub(crate) events: String,
-    /// Where the events' server is, `postgres://…`. Default: that of `--db`.
+    /// Where the events' server is, `postgres://…`, `redis://…` or `rediss://…`. Default for PostgreSQL: that of `--db`.
     #[arg(
         long = "events_address",
         alias = "events-address",
@@ -152,6 +155,14 @@ pub(crate) struct Options {
     pub(crate) artifacts: Option<String>,
     #[command(flatten)]
     pub(crate) blob: BlobOptions,
+    /// What the names of the events' keys in Redis begin with: platforms that share a server have one each.
+    #[arg(
+        long = "events_prefix",
+        alias = "events-prefix",
+        env = "MICRO_EVENTS_PREFIX",
+        default_value = "micro"
+    )]
+    pub(crate) events_prefix: String,
     /// Let services with a grant reach loopback addresses. For development.
     #[arg(long = "allow_loopback", alias = "allow-loopback", env = "MICRO_ALLOW_LOOPBACK")]
     pub(crate) allow_loopback: bool,
@@ -340,13 +351,19 @@ impl Options {
         match (self.sync.as_str(), self.sync_url()) {
             ("memory", _) if self.sync_address.is_none() => Ok(()),
             ("memory", _) => {
-                bail!("--sync_address names a server, and --sync memory has none: choose --sync postgres")
+                bail!(
+                    "--sync_address names a server, and --sync memory has none: choose --sync postgres or --sync redis"
+                )
             }
             ("postgres", Some(url)) if is_postgres(url) => Ok(()),
             ("postgres", _) => {
                 bail!("--sync postgres: say where with --sync_address postgres://user@host/database")
             }
-            (other, _) => bail!("--sync {other}: choose memory or postgres"),
+            ("redis", Some(url)) if is_redis(url) => Ok(()),
+            ("redis", _) => {
+                bail!("--sync redis: say where with --sync_address redis://user@host or rediss://user@host")
+            }
+            (other, _) => bail!("--sync {other}: choose memory, postgres or redis"),
         }
     }
 
@@ -355,14 +372,21 @@ impl Options {
             ("sqlite" | "memory", _) if self.events_address.is_none() => Ok(()),
             (embedded @ ("sqlite" | "memory"), _) => {
                 bail!(
-                    "--events_address names a server, and --events {embedded} has none: choose --events postgres"
+                    "--events_address names a server, and --events {embedded} has none: choose --events postgres or \
+                     --events redis"
                 )
             }
             ("postgres", Some(url)) if is_postgres(url) => Ok(()),
             ("postgres", _) => {
                 bail!("--events postgres: say where with --events_address postgres://user@host/database")
             }
-            (other, _) => bail!("--events {other}: choose sqlite, memory or postgres"),
+            ("redis", Some(url)) if is_redis(url) => Ok(()),
+            ("redis", _) => {
+                bail!(
+                    "--events redis: say where with --events_address redis://user@host or rediss://user@host"
+                )
+            }
+            (other, _) => bail!("--events {other}: choose sqlite, memory, postgres or redis"),
         }
     }
 
@@ -426,7 +450,7 @@ mod tests {
         let error = options(&["--store", "etcd"]).check().unwrap_err();
         assert_eq!(error.to_string(), "--store etcd: choose sqlite, memory, postgres or redis");
         let error = options(&["--events", "kafka"]).check().unwrap_err();
-        assert_eq!(error.to_string(), "--events kafka: choose sqlite, memory or postgres");
+        assert_eq!(error.to_string(), "--events kafka: choose sqlite, memory, postgres or redis");
         assert!(options(&["--events", "memory"]).check().is_ok());
     }
 
@@ -482,7 +506,7 @@ mod tests {
         let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
         let (db, address) = ("postgres://db.example/micro", "postgres://locks.example/micro");
         assert_eq!((options(&[]).sync.as_str(), check(&[])), ("memory", Ok(())));
-        assert_eq!(check(&["--sync", "etcd"]).unwrap_err(), "--sync etcd: choose memory or postgres");
+        assert_eq!(check(&["--sync", "etcd"]).unwrap_err(), "--sync etcd: choose memory, postgres or redis");
         assert!(check(&["--sync", "postgres"]).unwrap_err().contains("say where with --sync_address"));
         assert!(check(&["--sync", "postgres", "--db", "sqlite:///x.db"]).is_err());
         assert_eq!(options(&["--sync", "postgres", "--db", db]).sync_url(), Some(db));
@@ -507,5 +531,39 @@ mod tests {
         }
         let error = check(&["--events", "postgres", "--events_address", "http://:secret@x"]).unwrap_err();
         assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn locks_in_redis_have_an_address_of_their_own() {
+        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
+        for address in ["redis://cache.example", "rediss://micro:secret@cache.example:6380/1"] {
+            assert_eq!(check(&["--sync", "redis", "--sync_address", address]), Ok(()));
+        }
+        let elsewhere = ["--sync", "redis", "--db", "postgres://db.example/micro"];
+        for wrong in [&["--sync", "redis"][..], &elsewhere] {
+            assert!(check(wrong).unwrap_err().contains("say where with --sync_address redis://"));
+        }
+        let error = check(&["--sync", "redis", "--sync_address", "http://:secret@x"]).unwrap_err();
+        assert!(!error.contains("secret"), "{error}");
+        assert_eq!(options(&[]).sync_prefix, "micro");
+        assert_eq!(options(&["--sync-prefix", "staging"]).sync_prefix, "staging");
+    }
+
+    #[test]
+    fn events_in_redis_have_an_address_of_their_own() {
+        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
+        let address = "rediss://micro:secret@cache.example:6380/1";
+        assert_eq!(check(&["--events", "redis", "--events-address", address]), Ok(()));
+        assert!(
+            check(&["--events", "redis"]).unwrap_err().contains("say where with --events_address redis://")
+        );
+        for embedded in ["sqlite", "memory"] {
+            let refused = check(&["--events", embedded, "--events_address", address]).unwrap_err();
+            assert!(refused.contains("or --events redis") && !refused.contains("secret"), "{refused}");
+        }
+        let error = check(&["--events", "redis", "--events_address", "http://:secret@x"]).unwrap_err();
+        assert!(!error.contains("secret"), "{error}");
+        assert_eq!(options(&[]).events_prefix, "micro");
+        assert_eq!(options(&["--events-prefix", "staging"]).events_prefix, "staging");
     }
 }

@@ -285,6 +285,11 @@ async fn locks(options: &Options) -> Result<Arc<dyn sync::Backend>> {
         ("postgres", Some(url)) => {
             sync::Postgres::open(&sync::PostgresConfig::new(url)).await.context("open the locks")?
         }
+        ("redis", Some(url)) => {
+            let mut config = sync::RedisSyncConfig::new(url);
+            config.server.prefix.clone_from(&options.sync_prefix);
+            sync::Redis::open(&config).await.context("open the locks")?
+        }
         _ => Arc::<sync::Memory>::default(),
     })
 }
@@ -295,6 +300,11 @@ async fn open_events(options: &Options, data: &std::path::Path) -> Result<Arc<dy
         ("postgres", Some(url)) => {
             let opened = events::Postgres::open(&events::PostgresConfig::new(url)).await;
             return Ok(opened.context("open the events")?);
+        }
+        ("redis", Some(url)) => {
+            let mut config = events::RedisEventsConfig::new(url);
+            config.server.prefix.clone_from(&options.events_prefix);
+            return Ok(events::Redis::open(&config).await.context("open the events")?);
         }
         _ => events::SqliteConfig::new(data.join("events")),
     };

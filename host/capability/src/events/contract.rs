@@ -10,6 +10,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
+use crate::redis::server;
 use crate::tests::ran;
 
 /// Runs a check on each backend, a fresh one each.
@@ -25,6 +26,16 @@ fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>, Arc<Plans>) 
     if let Ok(url) = std::env::var("MICRO_TEST_POSTGRES") {
         runtime.block_on(on_postgres(&url, &check));
         ran("events", "PostgreSQL");
+    }
+    if let Some(url) = server::shared() {
+        let mut config =
+            RedisEventsConfig { sweep_every: Duration::from_millis(50), ..RedisEventsConfig::new(&url) };
+        config.server.prefix = server::prefix();
+        runtime.block_on(async {
+            check(Redis::open(&config).await.unwrap(), Arc::clone(&config.plans)).await;
+            server::remove_all(&url, &config.server.prefix).await;
+        });
+        ran("events", "Redis");
     }
 }
 

@@ -37,6 +37,9 @@ pub enum Error {
     /// All connections are in use.
     #[error("too many calls at once: try again")]
     Busy,
+    /// The server of the locks has no memory left; locks that are held can be renewed and released.
+    #[error("the memory of the server of the locks is full")]
+    Memory,
     /// The server of the locks does not answer.
     #[error("the server of the locks: {0}")]
     Away(String),

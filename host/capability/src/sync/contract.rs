@@ -1,4 +1,5 @@
-//! What every backend does. Runs on memory always, on PostgreSQL where `MICRO_TEST_POSTGRES` names one.
+//! What every backend does. Runs on memory always, on PostgreSQL and Redis where `MICRO_TEST_POSTGRES` and
+//! `MICRO_TEST_REDIS` name one.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::Scope;
+use crate::redis::server;
 use crate::tests::ran;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -24,6 +26,15 @@ fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>) -> F) {
     if let Ok(url) = std::env::var("MICRO_TEST_POSTGRES") {
         runtime.block_on(on_postgres(&url, &check));
         ran("locks", "PostgreSQL");
+    }
+    if let Some(url) = server::shared() {
+        runtime.block_on(async {
+            let mut config = RedisSyncConfig::new(&url);
+            config.server.prefix = server::prefix();
+            check(Redis::open(&config).await.unwrap()).await;
+            server::remove_all(&url, &config.server.prefix).await;
+        });
+        ran("locks", "Redis");
     }
 }
 

@@ -26,6 +26,14 @@ impl From<super::Error> for Error {
             Sync::Timeout => Self::timeout(ID, error.to_string()),
             Sync::Full | Sync::Waiters => Self::new(ID, 429, error.to_string()),
             Sync::Busy => Self::new(ID, 503, error.to_string()),
+            Sync::Memory => {
+                tracing::warn!(%error, "call of a lock failed");
+                Self::new(
+                    ID,
+                    507,
+                    "the server of the locks has no memory left: its operator has to make room",
+                )
+            }
             Sync::Away(_) => {
                 tracing::warn!(%error, "call of a lock failed");
                 Self::new(ID, 503, "the server of the locks does not answer: try again")

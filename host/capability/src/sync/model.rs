@@ -1,10 +1,11 @@
 //! What only memory promises (an order, no polling, nothing left over), and random calls, each held against a map that
-//! does the same. `PROPTEST_CASES` sets how many runs there are.
+//! does the same, on memory and on Redis. `PROPTEST_CASES` sets how many runs there are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::time::{Instant, advance};
@@ -12,20 +13,21 @@ use tokio::time::{Instant, advance};
 use super::contract::{claim, key};
 use super::*;
 use crate::Handle;
-use crate::tests::{World, context};
+use crate::redis::server;
+use crate::tests::{World, context, ran};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 #[derive(Debug, Clone)]
 enum Call {
-    /// With this many seconds to live.
-    Acquire(usize, u64),
-    Renew(usize, Whose, u64),
+    /// With this many units of time to live.
+    Acquire(usize, u32),
+    Renew(usize, Whose, u32),
     Release(usize, Whose),
     Holder(usize),
-    /// So many seconds pass.
-    Pass(u64),
+    /// So many units pass.
+    Pass(u32),
 }
 
 /// Of which lock the token is.
@@ -40,29 +42,61 @@ enum Whose {
 
 fn call() -> impl Strategy<Value = Call> {
     let name = || 0..NAMES.len();
-    let seconds = || 1..20_u64;
+    let units = || 1..20_u32;
     let whose =
         || prop_oneof![3 => Just(Whose::Own), 1 => name().prop_map(Whose::Of), 1 => Just(Whose::Guessed)];
     prop_oneof![
-        4 => (name(), seconds()).prop_map(|(name, ttl)| Call::Acquire(name, ttl)),
-        2 => (name(), whose(), seconds()).prop_map(|(name, whose, ttl)| Call::Renew(name, whose, ttl)),
+        4 => (name(), units()).prop_map(|(name, ttl)| Call::Acquire(name, ttl)),
+        2 => (name(), whose(), units()).prop_map(|(name, whose, ttl)| Call::Renew(name, whose, ttl)),
         2 => (name(), whose()).prop_map(|(name, whose)| Call::Release(name, whose)),
         1 => name().prop_map(Call::Holder),
-        2 => seconds().prop_map(Call::Pass),
+        2 => units().prop_map(Call::Pass),
     ]
+}
+
+/// A backend whose time passes when the test says so.
+#[async_trait]
+pub(super) trait Timed: Sync {
+    /// What the calls' times are multiples of: so long that what the test itself takes does not count.
+    const UNIT: Duration;
+
+    fn backend(&self) -> &dyn Backend;
+
+    async fn pass(&self, time: Duration);
+
+    /// Holds what is kept against the number of locks that are held.
+    async fn check_kept(&self, held: usize);
+}
+
+#[async_trait]
+impl Timed for Memory {
+    const UNIT: Duration = Duration::from_secs(1);
+
+    fn backend(&self) -> &dyn Backend {
+        self
+    }
+
+    async fn pass(&self, time: Duration) {
+        advance(time).await;
+    }
+
+    async fn check_kept(&self, held: usize) {
+        assert_eq!(self.kept(), [held, held, usize::from(held > 0), 0]);
+    }
 }
 
 /// What the map knows: the last token of each name, and until when it holds.
 #[derive(Default)]
 struct Model {
+    now: Duration,
     tokens: HashMap<usize, String>,
-    until: HashMap<usize, Instant>,
+    until: HashMap<usize, Duration>,
     fence: u64,
 }
 
 impl Model {
     fn is_held(&self, name: usize) -> bool {
-        self.until.get(&name).is_some_and(|until| *until > Instant::now())
+        self.until.get(&name).is_some_and(|until| *until > self.now)
     }
 
     fn token(&self, name: usize, whose: Whose) -> String {
@@ -78,14 +112,13 @@ impl Model {
         self.is_held(name) && self.tokens.get(&name).is_some_and(|known| known == token)
     }
 
-    async fn step(&mut self, memory: &Memory, call: Call) {
+    async fn step<T: Timed>(&mut self, timed: &T, call: Call) {
+        let (backend, time) = (timed.backend(), |units| T::UNIT * units);
         match call {
             Call::Acquire(name, ttl) => {
-                let ttl = Duration::from_secs(ttl);
                 let id = Some(NAMES[name].to_owned());
-                let taken = memory
-                    .acquire(&key(NAMES[name]), Claim { holder: id, ..claim(ttl, Duration::ZERO) })
-                    .await;
+                let claim = Claim { holder: id, ..claim(time(ttl), Duration::ZERO) };
+                let taken = backend.acquire(&key(NAMES[name]), claim).await;
                 if self.is_held(name) {
                     assert_eq!(taken, Err(Error::Timeout));
                     return;
@@ -94,32 +127,34 @@ impl Model {
                 assert!(lock.fence > self.fence, "{} after {}", lock.fence, self.fence);
                 self.fence = lock.fence;
                 self.tokens.insert(name, lock.token);
-                self.until.insert(name, Instant::now() + ttl);
+                self.until.insert(name, self.now + time(ttl));
             }
             Call::Renew(name, whose, ttl) => {
-                let (token, ttl) = (self.token(name, whose), Duration::from_secs(ttl));
+                let token = self.token(name, whose);
                 let opens = self.opens(name, &token);
-                assert_eq!(memory.renew(&key(NAMES[name]), &token, ttl).await, Ok(opens));
+                assert_eq!(backend.renew(&key(NAMES[name]), &token, time(ttl)).await, Ok(opens));
                 if opens {
-                    self.until.insert(name, Instant::now() + ttl);
+                    self.until.insert(name, self.now + time(ttl));
                 }
             }
             Call::Release(name, whose) => {
                 let token = self.token(name, whose);
                 let opens = self.opens(name, &token);
-                assert_eq!(memory.release(&key(NAMES[name]), &token).await, Ok(opens));
+                assert_eq!(backend.release(&key(NAMES[name]), &token).await, Ok(opens));
                 if opens {
                     self.until.remove(&name);
                 }
             }
             Call::Holder(name) => {
                 let expected = self.is_held(name).then(|| NAMES[name].to_owned());
-                assert_eq!(memory.holder(&key(NAMES[name])).await, Ok(expected));
+                assert_eq!(backend.holder(&key(NAMES[name])).await, Ok(expected));
             }
-            Call::Pass(seconds) => advance(Duration::from_secs(seconds)).await,
+            Call::Pass(units) => {
+                timed.pass(time(units)).await;
+                self.now += time(units);
+            }
         }
-        let held = (0..NAMES.len()).filter(|name| self.is_held(*name)).count();
-        assert_eq!(memory.kept(), [held, held, usize::from(held > 0), 0]);
+        timed.check_kept((0..NAMES.len()).filter(|name| self.is_held(*name)).count()).await;
     }
 }
 
@@ -135,6 +170,26 @@ proptest! {
             }
         });
     }
+}
+
+#[test]
+fn random_calls_in_redis_do_what_the_model_does() {
+    let Some(url) = server::shared() else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut config = RedisSyncConfig::new(&url);
+    config.server.prefix = server::prefix();
+    let redis = runtime.block_on(Redis::open(&config)).unwrap();
+    proptest!(|(calls in vec(call(), 0..60))| {
+        runtime.block_on(async {
+            redis.forget("default").await;
+            let mut model = Model::default();
+            for call in calls {
+                model.step(&*redis, call).await;
+            }
+        });
+    });
+    runtime.block_on(server::remove_all(&url, &config.server.prefix));
+    ran("locks", "Redis");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,8 @@
 //! Two servers on one PostgreSQL: what ends at one of them ends at the other within a second, and what one of them stores
 //! or publishes the other has too.
 
+mod locks;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,7 @@
 //! The platform's process. `micro server` starts it as `micro-server all`.
 
 mod admin;
+mod backends;
 mod backup;
 mod blobs;
 mod builder;

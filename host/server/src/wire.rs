@@ -1,4 +1,4 @@
-//! The one place that chooses backends and ties the parts together.
+//! The one place that ties the parts together.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,11 +11,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use futures::future::BoxFuture;
-use micro_artifact::{Key, Store};
+use micro_artifact::Key;
 use micro_auth::{PasswordConfig, Passwords, random_secret};
-use micro_capability::store::{
-    Admin, Backend, Memory, Postgres, PostgresConfig, Redis, RedisStoreConfig, Sqlite, SqliteConfig,
-};
+use micro_capability::store::{Admin, Backend};
 use micro_capability::{Capabilities, blob, broker, events, http, log, sync};
 use micro_client::{Address, Client};
 use micro_control::{Control, Credentials, Plans};
@@ -28,6 +26,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backends;
 use crate::builder::{self, BuilderCommand, Condition};
 use crate::config::Options;
 use crate::configs::Configs;
@@ -39,8 +38,6 @@ use crate::socket::Socket;
 use crate::usage::{Keeper, Meters};
 use crate::{admin, blobs, people, secrets};
 
-/// Largest store of one namespace in memory, bytes.
-const MEMORY_STORE_BYTES_MAX: u64 = 256 << 20;
 /// How long requests may take to finish when the process stops; the gateway's connections have 30 s of their own.
 const STOP_GRACE: std::time::Duration = std::time::Duration::from_secs(35);
 /// How long the last page of the books may take.
@@ -85,13 +82,13 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let dispatcher = Dispatcher::new(snapshots.clone());
     let logs = log::Logs::open(log::LogsConfig::new(data.join("logs"))).context("open the log folder")?;
     let meters = Meters::new();
-    let store = store(&options, &data, &meters).await?;
+    let store = backends::store(&options, &data, &meters).await?;
     let egress =
         http::Egress::new(http::EgressConfig { loopback: options.allow_loopback, ..Default::default() })
             .context("set up outbound TLS")?;
-    let broker = messages(&options).await?;
-    let sync = locks(&options).await?;
-    let events = open_events(&options, &data).await?;
+    let broker = backends::broker(&options).await?;
+    let sync = backends::locks(&options).await?;
+    let events = backends::events(&options, &data).await?;
     let configs =
         Configs::open(db.clone(), Arc::clone(&sealer)).await.context("read the configuration's counter")?;
     let urls = blobs::urls(&gateway_url(&options, &addresses), &options.domain, &sealer);
@@ -114,7 +111,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let pumps = broker::Broker::new(broker.clone(), dispatcher.clone(), Arc::clone(&logs));
     let consumers = events::Consumers::new(Arc::clone(&events), dispatcher.clone(), Arc::clone(&logs));
 
-    let artifacts = open_artifacts(&options, &data).await?;
+    let artifacts = backends::artifacts(&options, &data).await?;
     let key = match artifacts.remote() {
         Some(_) => secrets::shared_artifact_key(&data, &db, &sealer).await,
         None => Key::open(&data.join(secrets::ARTIFACT_KEY)).context("open the artifact key"),
@@ -237,78 +234,6 @@ async fn bind(flag: &str, address: std::net::SocketAddr) -> Result<TcpListener> 
     TcpListener::bind(address).await.with_context(|| {
         format!("listen on {address}: is another server running? choose another with {flag}")
     })
-}
-
-async fn store(options: &Options, data: &std::path::Path, meters: &Meters) -> Result<Arc<dyn Backend>> {
-    let books = Arc::clone(&meters.books);
-    Ok(match (options.store.as_str(), options.store_url()) {
-        ("memory", _) => Arc::new(Memory::with_books(MEMORY_STORE_BYTES_MAX, books)),
-        ("postgres", Some(url)) => {
-            let connections_max = options.store_connections;
-            let config = PostgresConfig { connections_max, books, ..PostgresConfig::new(url) };
-            Postgres::open(&config).await.context("open the store")?
-        }
-        ("redis", Some(url)) => {
-            let mut config = RedisStoreConfig { books, ..RedisStoreConfig::new(url) };
-            config.server.connections_max = usize::try_from(options.store_connections).unwrap_or(1);
-            config.server.prefix.clone_from(&options.store_prefix);
-            Redis::open(&config).await.context("open the store")?
-        }
-        _ => {
-            let config = SqliteConfig { books, ..SqliteConfig::new(data.join("store")) };
-            Sqlite::open(&config).context("open the store")?
-        }
-    })
-}
-
-async fn open_artifacts(options: &Options, data: &std::path::Path) -> Result<Store> {
-    let (folder, url) = (data.join("artifacts"), options.artifacts.clone());
-    let opened = tokio::task::spawn_blocking(move || {
-        Store::open(&micro_artifact::Config::of(folder, url.as_deref())?)
-    });
-    opened.await.context("open the artifact store")?.context("open the artifact store")
-}
-
-async fn messages(options: &Options) -> Result<Arc<dyn broker::Backend>> {
-    Ok(match (options.broker.as_str(), &options.broker_address) {
-        ("redis", Some(url)) => {
-            let mut config = broker::RedisBrokerConfig::new(url);
-            config.server.prefix.clone_from(&options.broker_prefix);
-            broker::Redis::open(&config).await.context("open the broker")?
-        }
-        _ => Arc::new(broker::Memory::new(broker::MemoryConfig::default())),
-    })
-}
-
-async fn locks(options: &Options) -> Result<Arc<dyn sync::Backend>> {
-    Ok(match (options.sync.as_str(), options.sync_url()) {
-        ("postgres", Some(url)) => {
-            sync::Postgres::open(&sync::PostgresConfig::new(url)).await.context("open the locks")?
-        }
-        ("redis", Some(url)) => {
-            let mut config = sync::RedisSyncConfig::new(url);
-            config.server.prefix.clone_from(&options.sync_prefix);
-            sync::Redis::open(&config).await.context("open the locks")?
-        }
-        _ => Arc::<sync::Memory>::default(),
-    })
-}
-
-async fn open_events(options: &Options, data: &std::path::Path) -> Result<Arc<dyn events::Backend>> {
-    let config = match (options.events.as_str(), options.events_url()) {
-        ("memory", _) => events::SqliteConfig::memory(),
-        ("postgres", Some(url)) => {
-            let opened = events::Postgres::open(&events::PostgresConfig::new(url)).await;
-            return Ok(opened.context("open the events")?);
-        }
-        ("redis", Some(url)) => {
-            let mut config = events::RedisEventsConfig::new(url);
-            config.server.prefix.clone_from(&options.events_prefix);
-            return Ok(events::Redis::open(&config).await.context("open the events")?);
-        }
-        _ => events::SqliteConfig::new(data.join("events")),
-    };
-    Ok(events::Sqlite::open(&config).context("open the events")?)
 }
 
 fn runtime_config(options: &Options) -> micro_runtime::Config {
@@ -447,33 +372,17 @@ struct Platform {
 impl Probe for Platform {
     fn checks(&self) -> BoxFuture<'_, Vec<Check>> {
         Box::pin(async {
-            let database = match self.db.ping().await {
-                Ok(()) => Check { name: "database", ok: true, detail: String::new() },
-                Err(error) => Check { name: "database", ok: false, detail: error.to_string() },
-            };
             let detail = if self.control.is_resumed() { "" } else { "running services are being taken up" };
             let routes = Check { name: "routes", ok: detail.is_empty(), detail: detail.to_owned() };
-            let store = match self.store.check().await {
-                Ok(()) => Check { name: "store", ok: true, detail: String::new() },
-                Err(error) => Check { name: "store", ok: false, detail: error.to_string() },
-            };
-            let sync = match self.sync.check().await {
-                Ok(()) => Check { name: "sync", ok: true, detail: String::new() },
-                Err(error) => Check { name: "sync", ok: false, detail: error.to_string() },
-            };
-            let blob = match self.blobs.check().await {
-                Ok(()) => Check { name: "blob", ok: true, detail: String::new() },
-                Err(error) => Check { name: "blob", ok: false, detail: error.to_string() },
-            };
-            let broker = match self.broker.check().await {
-                Ok(()) => Check { name: "broker", ok: true, detail: String::new() },
-                Err(error) => Check { name: "broker", ok: false, detail: error.to_string() },
-            };
-            let events = match self.events.check().await {
-                Ok(()) => Check { name: "events", ok: true, detail: String::new() },
-                Err(error) => Check { name: "events", ok: false, detail: error.to_string() },
-            };
-            let mut checks = vec![database, store, sync, events, broker, blob, routes];
+            let mut checks = vec![
+                check("database", self.db.ping().await),
+                check("store", self.store.check().await),
+                check("sync", self.sync.check().await),
+                check("events", self.events.check().await),
+                check("broker", self.broker.check().await),
+                check("blob", self.blobs.check().await),
+                routes,
+            ];
             checks.extend(self.builder.as_ref().map(Condition::check));
             checks
         })
@@ -490,4 +399,10 @@ impl Probe for Platform {
         }
         text
     }
+}
+
+/// What a part of the platform says of itself.
+fn check<E: std::fmt::Display>(name: &'static str, result: Result<(), E>) -> Check {
+    let detail = result.err().map(|error| error.to_string());
+    Check { name, ok: detail.is_none(), detail: detail.unwrap_or_default() }
 }

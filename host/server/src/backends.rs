@@ -1,0 +1,92 @@
+//! Which backend each capability has, as the operator chose it: a new one is one arm here.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use micro_artifact::{Config, Store};
+use micro_capability::store::{
+    Backend, Memory, Postgres, PostgresConfig, Redis, RedisStoreConfig, Sqlite, SqliteConfig,
+};
+use micro_capability::{broker, events, sync};
+
+use crate::config::Options;
+use crate::usage::Meters;
+
+/// Largest store of one namespace in memory, bytes.
+const MEMORY_STORE_BYTES_MAX: u64 = 256 << 20;
+
+/// What services store.
+pub(crate) async fn store(options: &Options, data: &Path, meters: &Meters) -> Result<Arc<dyn Backend>> {
+    let books = Arc::clone(&meters.books);
+    Ok(match (options.store.as_str(), options.store_url()) {
+        ("memory", _) => Arc::new(Memory::with_books(MEMORY_STORE_BYTES_MAX, books)),
+        ("postgres", Some(url)) => {
+            let connections_max = options.store_connections;
+            let config = PostgresConfig { connections_max, books, ..PostgresConfig::new(url) };
+            Postgres::open(&config).await.context("open the store")?
+        }
+        ("redis", Some(url)) => {
+            let mut config = RedisStoreConfig { books, ..RedisStoreConfig::new(url) };
+            config.server.connections_max = usize::try_from(options.store_connections).unwrap_or(1);
+            config.server.prefix.clone_from(&options.store_prefix);
+            Redis::open(&config).await.context("open the store")?
+        }
+        _ => {
+            let config = SqliteConfig { books, ..SqliteConfig::new(data.join("store")) };
+            Sqlite::open(&config).context("open the store")?
+        }
+    })
+}
+
+/// The artifact store, with the bucket that nodes share where there is one.
+pub(crate) async fn artifacts(options: &Options, data: &Path) -> Result<Store> {
+    let (folder, url) = (data.join("artifacts"), options.artifacts.clone());
+    let opened = tokio::task::spawn_blocking(move || Store::open(&Config::of(folder, url.as_deref())?));
+    opened.await.context("open the artifact store")?.context("open the artifact store")
+}
+
+/// Messages.
+pub(crate) async fn broker(options: &Options) -> Result<Arc<dyn broker::Backend>> {
+    Ok(match (options.broker.as_str(), &options.broker_address) {
+        ("redis", Some(url)) => {
+            let mut config = broker::RedisBrokerConfig::new(url);
+            config.server.prefix.clone_from(&options.broker_prefix);
+            broker::Redis::open(&config).await.context("open the broker")?
+        }
+        _ => Arc::new(broker::Memory::new(broker::MemoryConfig::default())),
+    })
+}
+
+/// Locks and elections.
+pub(crate) async fn locks(options: &Options) -> Result<Arc<dyn sync::Backend>> {
+    Ok(match (options.sync.as_str(), options.sync_url()) {
+        ("postgres", Some(url)) => {
+            sync::Postgres::open(&sync::PostgresConfig::new(url)).await.context("open the locks")?
+        }
+        ("redis", Some(url)) => {
+            let mut config = sync::RedisSyncConfig::new(url);
+            config.server.prefix.clone_from(&options.sync_prefix);
+            sync::Redis::open(&config).await.context("open the locks")?
+        }
+        _ => Arc::<sync::Memory>::default(),
+    })
+}
+
+/// Events.
+pub(crate) async fn events(options: &Options, data: &Path) -> Result<Arc<dyn events::Backend>> {
+    let config = match (options.events.as_str(), options.events_url()) {
+        ("memory", _) => events::SqliteConfig::memory(),
+        ("postgres", Some(url)) => {
+            let opened = events::Postgres::open(&events::PostgresConfig::new(url)).await;
+            return Ok(opened.context("open the events")?);
+        }
+        ("redis", Some(url)) => {
+            let mut config = events::RedisEventsConfig::new(url);
+            config.server.prefix.clone_from(&options.events_prefix);
+            return Ok(events::Redis::open(&config).await.context("open the events")?);
+        }
+        _ => events::SqliteConfig::new(data.join("events")),
+    };
+    Ok(events::Sqlite::open(&config).context("open the events")?)
+}

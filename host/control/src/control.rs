@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use axum::Router;
 use micro_api::Namespace;
@@ -41,6 +42,8 @@ pub struct Control {
     pub(crate) busy: AtomicBool,
     /// Deployments that the node routes to. Held while what is routed and what the rows say are brought together.
     pub(crate) routed: Mutex<HashSet<String>>,
+    /// Which change of them by whichever process was seen last, and when to look again all the same.
+    pub(crate) followed: Mutex<Option<(i64, Option<Instant>)>>,
     pub(crate) uploads: Semaphore,
     /// Runs of schedules that this process has.
     pub(crate) runs: task::schedule::Runs,
@@ -81,6 +84,7 @@ impl Control {
             resumed: watch::Sender::new(false),
             busy: AtomicBool::new(true),
             routed: Mutex::default(),
+            followed: Mutex::default(),
             uploads: Semaphore::new(UPLOADS_AT_ONCE),
             runs: task::schedule::Runs::default(),
             imports: store::import::imports(),

@@ -64,6 +64,12 @@ impl Db {
         Ok(work)
     }
 
+    /// Changes with what serves, by whichever process.
+    pub async fn routes_revision(&self) -> Result<i64, Error> {
+        let row = query("counters.routes_revision", "SELECT value FROM counters WHERE name = 'routes'");
+        Ok(row.read_first::<(i64,)>(self).await?.map_or(0, |(value,)| value))
+    }
+
     /// All that serves, of all namespaces, in a fixed order.
     pub async fn active(&self) -> Result<Vec<Active>, Error> {
         let rows = query(

@@ -234,8 +234,11 @@ impl VersionKey {
         .bind(&self.version)
         .bind(active.map(str::to_owned))
         .execute(tx)
-        .await
-        .map(drop)
+        .await?;
+        query("counters.routes_bump", "UPDATE counters SET value = value + 1 WHERE name = 'routes'")
+            .execute(tx)
+            .await
+            .map(drop)
     }
 
     pub(crate) async fn remove(&self, tx: &mut Tx) -> Result<(), Error> {

@@ -19,6 +19,7 @@ pub(crate) fn target() -> PathBuf {
 
 /// Builds all guests; what did not change is kept.
 pub(crate) fn build(toolchain: &GuestToolchain) -> Result<()> {
+    forget_sdk()?;
     let mut cargo = toolchain.cargo();
     cargo.args(["build", "--release", "--locked", "--target", TARGET, "--manifest-path"]);
     cargo.arg(paths::root().join("integration/guests/Cargo.toml")).env("CARGO_TARGET_DIR", target());
@@ -34,6 +35,32 @@ pub(crate) fn build(toolchain: &GuestToolchain) -> Result<()> {
         process::run(&mut micro)?;
     }
     componentize()
+}
+
+/// Makes cargo compile the SDK again where it changed. It takes it for a registry's crate, whose content never does.
+fn forget_sdk() -> Result<()> {
+    let newest = newest_change(&paths::root().join("sdk/rust"))?;
+    for target in [target(), paths::target().join("examples")] {
+        let stamp = target.join(".sdk");
+        if fs::metadata(&stamp).and_then(|seen| seen.modified()).is_ok_and(|seen| seen > newest) {
+            continue;
+        }
+        for profile in ["release", "debug", "wasm32-wasip2/release", "wasm32-wasip2/debug"] {
+            forget_in(&target.join(profile).join(".fingerprint"))?;
+        }
+        fs::create_dir_all(&target).with_context(|| format!("make {}", target.display()))?;
+        fs::write(&stamp, "").context("note which SDK was seen")?;
+    }
+    Ok(())
+}
+
+fn forget_in(fingerprints: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(fingerprints) else { return Ok(()) };
+    let ours = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("micro-sdk"));
+    for entry in ours {
+        fs::remove_dir_all(entry.path()).with_context(|| format!("remove {}", entry.path().display()))?;
+    }
+    Ok(())
 }
 
 /// The folders of `examples/` that are services.

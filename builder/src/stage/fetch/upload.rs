@@ -93,7 +93,7 @@ async fn fetch(build: &Build<'_>, upload: &str, to: &Path) -> Result<bool, Error
             .doing("make the folder of uploads")?;
         let partial = tempfile::NamedTempFile::new_in(folder).doing("make a file for an upload")?;
         let file = partial.reopen().doing("open the file of an upload")?;
-        let found = remote.fetch(&name, file)?;
+        let found = remote.fetch(&name, file).doing("fetch an upload of another node")?;
         if found {
             partial.persist(&to).map_err(|error| error.error).doing("rename an upload")?;
         }

@@ -1,4 +1,5 @@
-//! Follows what other processes change in who may do what and in which services run elsewhere, and writes down which credentials were used.
+//! Follows what other processes change in who may do what, in what serves and in which services run elsewhere, and writes
+//! down which credentials were used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,11 @@ pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
         }
         if let Err(error) = control.follow_registry().await {
             tracing::debug!(error = chain(&error), "Services elsewhere cannot be read");
+        }
+        if control.is_resumed()
+            && let Err(error) = control.follow_routes().await
+        {
+            tracing::debug!(error = chain(&error), "What serves cannot be read");
         }
         if let Err(error) = control.credentials.write_uses().await {
             tracing::debug!(error = chain(&error), "Uses of credentials wait to be written");

@@ -117,6 +117,10 @@ async fn resume(control: &Arc<Control>, tasks: &mut Tasks) -> Result<(), micro_d
     recompile(control).await?;
     for unservable in control.route().await? {
         tracing::error!(deployment = unservable.deployment, error = %unservable.error, "A service cannot be loaded any more");
+        // Where nodes share artifacts another one may have it in memory, and the bucket may be back soon.
+        if control.config.artifacts.remote().is_some() {
+            continue;
+        }
         if let Some(record) = control.db.deployment_by_id(&unservable.deployment).await? {
             settle(control.db.failed(&record, unservable.error).await).await;
         }

@@ -1,6 +1,7 @@
 //! Bringing together what the node routes to and what the rows say is active.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use micro_api::deployment::DeploymentState;
 use micro_db::deployments::Record;
@@ -8,6 +9,9 @@ use micro_db::reconcile::Active;
 
 use crate::node::Unservable;
 use crate::{ActiveRevision, Control};
+
+/// What another node started and this one could not, it tries again after so long.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// What the reconciler knows of a revision, in the node's words. `None` for a row that names none, or a malformed one.
 pub(crate) fn revision_of(record: &Record) -> Option<ActiveRevision> {
@@ -40,6 +44,28 @@ impl Control {
     pub(crate) async fn route(&self) -> Result<Vec<Unservable>, micro_db::Error> {
         let mut routed = self.routed.lock().await;
         self.route_locked(&mut routed).await
+    }
+
+    /// Looks whether another process changed what serves, and if so routes the same.
+    pub(crate) async fn follow_routes(&self) -> Result<(), micro_db::Error> {
+        let mut routed = self.routed.lock().await;
+        let revision = self.db.routes_revision().await?;
+        let mut followed = self.followed.lock().await;
+        if followed
+            .is_some_and(|(seen, again)| seen == revision && again.is_none_or(|at| Instant::now() < at))
+        {
+            return Ok(());
+        }
+        let active = self.db.active().await?.into_iter().filter(|row| !row.job).map(|row| row.deployment);
+        let mut again = None;
+        if active.collect::<HashSet<_>>() != *routed {
+            for one in self.route_locked(&mut routed).await? {
+                tracing::warn!(deployment = one.deployment, error = %one.error, "A service of another node is not served here yet");
+                again = Some(Instant::now() + AGAIN);
+            }
+        }
+        *followed = Some((revision, again));
+        Ok(())
     }
 
     async fn route_locked(&self, routed: &mut HashSet<String>) -> Result<Vec<Unservable>, micro_db::Error> {

@@ -126,7 +126,9 @@ async fn blobs(size: &str, bytes: u64, count: u64, effort: Effort) -> Result<Vec
     let folder = tempfile::tempdir().context("make a folder")?;
     let objects = Arc::new(blob::Folder::open(folder.path().join("blobs"))?);
     let catalog = Arc::new(blob::MemoryCatalog::default());
-    let blobs = Arc::new(blob::Blobs::new(objects, catalog, Arc::default(), blob::Limits::default()));
+    let urls = blob::Urls::new("http://localhost:8080", "localhost", [[1; 32]]);
+    let limits = blob::Limits::default();
+    let blobs = Arc::new(blob::Blobs::new(objects, catalog, Arc::default(), limits, urls));
     let (shelf, whole) = (blob::Shelf::own(&scope()?), Bytes::from(value(bytes)));
     for number in 0..BLOBS {
         let mut writing = blobs.create(shelf.key(&name(number))?, blob::New::default()).await?;

@@ -29,7 +29,8 @@ impl Cluster {
         Ok(Some(Self { database, bucket, redis, prefix }))
     }
 
-    fn node(&self, more: &[&str]) -> Options {
+    /// Only the first node opens the namespace to everybody: the rule is in the database.
+    fn node(&self, closed: bool, more: &[&str]) -> Options {
         let mut flags = self.bucket.flags();
         flags.push(format!("--db={}", self.database.url()));
         flags.extend(["--store=postgres", "--sync=postgres", "--events=postgres"].map(str::to_owned));
@@ -41,7 +42,7 @@ impl Cluster {
         let mut env = self.bucket.env();
         let key = "6f1c".to_owned() + &"a39b02d7e4".repeat(6);
         env.push(("MICRO_MASTER_KEY".to_owned(), key));
-        Options { flags, env, closed: false }
+        Options { flags, env, closed }
     }
 }
 
@@ -72,8 +73,8 @@ async fn done(micro: &Micro) -> Result<(usize, usize)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_nodes_work_is_the_other_ones_within_ten_seconds() -> Result<()> {
     let Some(cluster) = Cluster::create()? else { return Ok(()) };
-    let mut first = Platform::start_with(cluster.node(&[])).await?;
-    let second = Platform::start_with(cluster.node(&["--no_builder"])).await?;
+    let mut first = Platform::start_with(cluster.node(false, &[])).await?;
+    let second = Platform::start_with(cluster.node(true, &["--no_builder"])).await?;
     let (one, other) = (first.micro(), second.micro());
     for example in ["mailer", "counter"] {
         let folder = first.scratch().join(example);

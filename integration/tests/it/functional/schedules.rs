@@ -172,7 +172,7 @@ async fn a_job_is_started_by_its_schedule() -> Result<()> {
     let started = json(&micro, &["jobs", "run", "primes"]).await?;
     let run = ended(&micro, &started["id"]).await?;
     let error = run["error"].as_str().context("an error")?;
-    ensure!(run["state"] == "failed" && error.ends_with("the job ended with exit code 2"), "{run}");
+    ensure!(run["state"] == "failed" && error.ends_with("the job ended with exit code 1"), "{run}");
     ensure!(micro.ok(&["status", "primes"]).await?.contains("running"));
 
     // One that would take long is not begun twice, and ends with its service.

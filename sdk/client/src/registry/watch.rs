@@ -103,6 +103,9 @@ impl Watcher {
     pub async fn next(&mut self) -> Result<Change> {
         loop {
             if let Some(change) = self.found.pop_front() {
+                if let Some(gone) = &change.service {
+                    self.known.remove(&(gone.name.clone(), gone.version.clone()));
+                }
                 return Ok(change);
             }
             match self.line().await {
@@ -176,7 +179,7 @@ impl Watcher {
         let Some(listed) = self.listed.take() else { return };
         let gone: Vec<_> = self.known.keys().filter(|key| !listed.contains(*key)).cloned().collect();
         for key in gone {
-            let service = self.known.remove(&key);
+            let service = self.known.get(&key).cloned();
             self.found.push_back(Change { action: Action::Delete, service, ..ready.clone() });
         }
     }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::api::{Pair, Response};
 use crate::{Builder, Client, ClientNext, Endpoints, Next, broker, events, store};

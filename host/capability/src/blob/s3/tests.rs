@@ -11,7 +11,7 @@ use tokio::sync::Barrier;
 use super::fake::Fake;
 use super::server::{bucket, by, host, remove};
 use super::*;
-use crate::blob::{BlobKey, Blobs, Limits, MemoryCatalog, New, Quotas, Shelf};
+use crate::blob::{BlobKey, Blobs, Limits, MemoryCatalog, New, Quotas, Shelf, Urls};
 use crate::line::Line;
 
 /// Bytes that do not repeat in any part's length.
@@ -64,7 +64,8 @@ fn key() -> BlobKey {
 
 fn blobs(objects: S3) -> Blobs {
     let catalog = Arc::new(MemoryCatalog::default());
-    Blobs::new(Arc::new(objects), catalog, Arc::<Quotas>::default(), Limits::default())
+    let urls = Urls::new("http://localhost:8080", "localhost", [[1; 32]]);
+    Blobs::new(Arc::new(objects), catalog, Arc::<Quotas>::default(), Limits::default(), urls)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,9 +184,10 @@ async fn who_gets_no_turn_is_told_that_it_is_busy_and_who_gets_no_answer_that() 
     assert_eq!(told(&error), "S3 gave no answer within 3s");
     // What sends more may take longer, and has the only turn meanwhile.
     let longer = objects.0.calls.make(PART_BYTES, std::future::pending::<()>());
+    let other = bytes(2);
     tokio::select! {
         biased;
         _ = longer => panic!("it never ends"),
-        waited = put(&objects, &bytes(2)) => assert_eq!(waited, Err(Error::Busy)),
+        waited = put(&objects, &other) => assert_eq!(waited, Err(Error::Busy)),
     }
 }

@@ -112,8 +112,12 @@ async fn watch(State(shared): State<Shared>, Query(query): Query<BTreeMap<String
         );
     }
     text.truncate(cut);
-    // The connection breaks.
-    Body::from_stream(stream::iter([Ok(Bytes::from(text)), Err(std::io::Error::other("cut"))]))
+    // The connection breaks, once what came before is on its way: a body that has no more for now is sent.
+    let cut = stream::once(async {
+        tokio::task::yield_now().await;
+        Err(std::io::Error::other("cut"))
+    });
+    Body::from_stream(stream::iter([Ok(Bytes::from(text))]).chain(cut))
 }
 
 /// Follows a registry of 1 000 changes until it knows all that is there; what was told.

@@ -43,7 +43,8 @@ async fn two_platforms_do_not_have_the_same_objects() {
         prefix: prefix.to_owned(),
         ..config.clone()
     };
-    let at_once = futures::join!(S3::open(&owner("one", "a")), S3::open(&owner("two", "a")));
+    let (one, two) = (owner("one", "a"), owner("two", "a"));
+    let at_once = futures::join!(S3::open(&one), S3::open(&two));
     assert_ne!(at_once.0.is_ok(), at_once.1.is_ok(), "{at_once:?}");
     let first = if at_once.0.is_ok() { "one" } else { "two" };
     let other = if at_once.0.is_ok() { "two" } else { "one" };

@@ -19,7 +19,8 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let toolchain = setup::ensure(Level::Bench, false)?;
-    process::run(paths::cargo()?.args(["build", "--locked", "--workspace", "--bins"]))?;
+    let mut build = paths::cargo()?;
+    process::run(build.args(["build", "--locked", "--workspace", "--bins", "--config", "infra/bench.toml"]))?;
     guests::build(&toolchain)?;
     let mut bench = std::process::Command::new(paths::binary("micro-bench"));
     let postgres = Postgres::start()?;

@@ -1,7 +1,9 @@
 //! What runs in the namespace.
 
+mod elsewhere;
 mod host;
 mod log;
+mod tell;
 
 use std::time::Duration;
 
@@ -9,7 +11,9 @@ use async_trait::async_trait;
 use micro_api::name::{Namespace, ServiceName};
 use micro_api::registry::{Changes, Service};
 
+pub use elsewhere::{All, Elsewhere, ElsewhereConfig, ElsewhereError, Found};
 pub use log::{Key, Log};
+pub use tell::{TOPIC, Teller};
 
 /// Answers what runs; implemented over the routing snapshot, so it needs no database.
 #[async_trait]

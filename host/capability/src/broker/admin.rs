@@ -8,7 +8,7 @@ use micro_api::Error;
 use micro_api::broker as api;
 use micro_api::name::Namespace;
 
-use super::host::{ID, message};
+use super::host::{ID, check_topic, message};
 use super::{Backend, Dead, Filter, Group, GroupKey, GroupState, TopicKey};
 
 /// Most dead letters of one answer.
@@ -40,6 +40,7 @@ impl Admin {
     /// 400 for a bad topic or message, 429 when a backlog is full.
     pub async fn publish(&self, namespace: &Namespace, publish: api::Publish) -> Result<(), Error> {
         let topic = TopicKey::new(namespace, &publish.topic)?;
+        check_topic(&publish.topic)?;
         let named = |(key, _): &(&String, &String)| key.eq_ignore_ascii_case("content-type");
         if publish.metadata.iter().any(|pair| named(&pair)) {
             return Err(Error::bad_request(

@@ -45,6 +45,17 @@ impl From<super::Error> for Error {
     }
 }
 
+/// Whether somebody beside the platform may publish to the topic.
+pub(super) fn check_topic(topic: &str) -> Result<(), Error> {
+    if topic == crate::registry::TOPIC {
+        let text = format!(
+            "{topic} is the platform's: it tells changes of the registry there, and nobody else publishes"
+        );
+        return Err(Error::forbidden(ID, text));
+    }
+    Ok(())
+}
+
 /// A message with an id of its own, checked: whoever publishes.
 pub(super) fn message(
     headers: Vec<(String, String)>,
@@ -90,6 +101,7 @@ impl Handle {
     ) -> Result<(), Error> {
         let scope = &self.guest.scope;
         let key = TopicKey::new(&scope.namespace, &topic)?;
+        check_topic(&topic)?;
         if !self.guest.rules.publish.allow(&topic) {
             let text = format!(
                 "{} may not publish to {topic}: add `broker = {{ publish = [\"{topic}\"] }}` to [grants] in its micro.toml",
@@ -129,6 +141,7 @@ impl wit_sync::Host for Ctx {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use micro_api::manifest::{BrokerGrants, Grants};
@@ -145,6 +158,24 @@ mod tests {
         let publish = vec!["orders.*".to_owned()];
         let grants = Grants { broker: BrokerGrants { publish }, ..Grants::default() };
         Handle::new(world.guest(grants), context(Duration::from_secs(5)))
+    }
+
+    #[tokio::test]
+    async fn nobody_publishes_for_the_registry() {
+        let world = World::new();
+        let topic = crate::registry::TOPIC;
+        let grants = Grants { broker: BrokerGrants { publish: vec!["*".to_owned()] }, ..Grants::default() };
+        let handle = Handle::new(world.guest(grants), context(Duration::from_secs(5)));
+        let refused = handle.broker_publish(topic.into(), Vec::new(), b"{}".to_vec()).await.unwrap_err();
+        assert!(refused.code == 403 && refused.detail.contains("is the platform's"), "{refused}");
+        let admin = crate::broker::Admin::new(Arc::clone(&world.capabilities.broker));
+        let publish = micro_api::broker::Publish {
+            topic: topic.to_owned(),
+            message: serde_json::Map::new(),
+            metadata: std::collections::BTreeMap::new(),
+        };
+        let refused = admin.publish(&scope().namespace, publish).await.unwrap_err();
+        assert!(refused.code == 403 && refused.detail.contains("is the platform's"), "{refused}");
     }
 
     #[tokio::test]

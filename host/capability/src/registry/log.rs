@@ -5,6 +5,7 @@
 //! by page, and then what changed since the first page. So nothing is lost, and nothing grows with the number of
 //! watchers or with how slow they are.
 
+mod all;
 mod cursor;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub(super) use self::all::Told;
 use self::cursor::{At, Cursor};
 use crate::context::unix_ms;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use micro_artifact::{Key, Store};
 
-use crate::{BillingProvider, Clock, NoBilling, PeopleConfig, Plans};
+use crate::{BillingProvider, Clock, Elsewhere, NoBilling, PeopleConfig, Plans};
 
 /// Settings of [`crate::Control`], read once.
 #[derive(Debug, Clone)]
@@ -51,6 +51,8 @@ pub struct Config {
     pub billing: Arc<dyn BillingProvider>,
     /// What tells this process from others on the same rows.
     pub node_id: String,
+    /// Where services elsewhere are registered; none: in the control data.
+    pub elsewhere: Option<Arc<dyn Elsewhere>>,
     /// What time it is, for schedules.
     pub clock: Clock,
     /// How long a revision may take to load and warm.
@@ -86,6 +88,7 @@ impl Config {
             plans: Arc::default(),
             billing: Arc::new(NoBilling),
             node_id: uuid::Uuid::new_v4().to_string(),
+            elsewhere: None,
             clock: Clock::default(),
             start_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(60),

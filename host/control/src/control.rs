@@ -1,9 +1,9 @@
 //! The control plane of one node.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use micro_api::Namespace;
@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::store;
-use crate::{Config, Credentials, Node, Plan, router, task};
+use crate::{ActiveRevision, Config, Credentials, Elsewhere, Node, Plan, router, task};
 
 /// Uploads received at once; more wait.
 const UPLOADS_AT_ONCE: usize = 8;
@@ -30,8 +30,10 @@ pub struct Control {
     /// Whether the node knows who may do what as of that revision: a new node knows nothing. Held while it is told, so
     /// that what was read first is not told last.
     told: Mutex<bool>,
-    /// What the node knows of services elsewhere. Held while it is told.
-    elsewhere: Mutex<Elsewhere>,
+    /// Where services elsewhere are registered.
+    pub(crate) registrations: Arc<dyn Elsewhere>,
+    /// What the node knows of them. Held while it is told.
+    elsewhere: Mutex<Known>,
     /// Told when a job was added.
     builder: Arc<Notify>,
     /// Counts changes of the rows, whoever made them.
@@ -41,9 +43,13 @@ pub struct Control {
     /// Something is under way, so changes of others are expected soon.
     pub(crate) busy: AtomicBool,
     /// Deployments that the node routes to. Held while what is routed and what the rows say are brought together.
-    pub(crate) routed: Mutex<HashSet<String>>,
+    pub(crate) routed: Mutex<HashMap<String, ActiveRevision>>,
+    /// What it routed to and does no more, until it is drained.
+    pub(crate) departed: parking_lot::Mutex<Vec<ActiveRevision>>,
     /// Which change of them by whichever process was seen last, and when to look again all the same.
     pub(crate) followed: Mutex<Option<(i64, Option<Instant>)>>,
+    /// Whether what this node has is its own.
+    pub(crate) lease: task::lease::Lease,
     pub(crate) uploads: Semaphore,
     /// Runs of schedules that this process has.
     pub(crate) runs: task::schedule::Runs,
@@ -53,11 +59,11 @@ pub struct Control {
 
 /// What the node was told last of services elsewhere.
 #[derive(Default)]
-struct Elsewhere {
-    /// The counter of the rows it was read at; none: never.
+struct Known {
+    /// The revision it was read at; none: never.
     revision: Option<i64>,
     /// When the first node of them ends.
-    ends_ms: Option<i64>,
+    ends: Option<Instant>,
 }
 
 impl Control {
@@ -70,7 +76,9 @@ impl Control {
         credentials: Arc<Credentials>,
         passwords: Arc<Passwords>,
     ) -> Arc<Self> {
+        let registrations = config.elsewhere.clone().unwrap_or_else(|| Arc::new(db.clone()));
         Arc::new(Self {
+            registrations,
             access: watch::Sender::new(credentials.revision()),
             told: Mutex::default(),
             elsewhere: Mutex::default(),
@@ -84,7 +92,9 @@ impl Control {
             resumed: watch::Sender::new(false),
             busy: AtomicBool::new(true),
             routed: Mutex::default(),
+            departed: parking_lot::Mutex::default(),
             followed: Mutex::default(),
+            lease: task::lease::Lease::default(),
             uploads: Semaphore::new(UPLOADS_AT_ONCE),
             runs: task::schedule::Runs::default(),
             imports: store::import::imports(),
@@ -103,8 +113,14 @@ impl Control {
         let sweeper = task::sweep::run(Arc::clone(&self), stop.clone());
         let usage = task::usage::run(Arc::clone(&self), stop.clone());
         let schedules = task::schedule::run(Arc::clone(&self), stop.clone());
-        let reconciler = task::reconcile::run(Arc::clone(&self), stop);
-        tokio::join!(access, watcher, sweeper, usage, schedules, reconciler);
+        // Others may have what was ours once nothing of it runs here any more.
+        let ended = CancellationToken::new();
+        let lease = task::lease::run(Arc::clone(&self), ended.clone());
+        let reconciler = async {
+            task::reconcile::run(Arc::clone(&self), stop).await;
+            ended.cancel();
+        };
+        tokio::join!(access, watcher, sweeper, usage, schedules, reconciler, lease);
     }
 
     /// Waits until [`Control::run`] has routed what the rows say is active: before that a call of a running service
@@ -144,15 +160,15 @@ impl Control {
     }
 
     /// Looks whether services elsewhere changed or ended, and if so tells the node.
-    pub(crate) async fn follow_registry(&self) -> Result<(), micro_db::Error> {
+    pub(crate) async fn follow_registry(&self) -> Result<(), micro_api::Error> {
         let mut known = self.elsewhere.lock().await;
-        let revision = self.db.registry_revision().await?;
-        let ended = known.ends_ms.is_some_and(|at| micro_db::now_ms() >= at);
-        if known.revision != Some(revision) || ended {
-            let externals = self.db.externals().await?;
-            let ends_ms = externals.iter().filter_map(|external| external.expires_ms).min();
-            self.node.externals(externals).await;
-            *known = Elsewhere { revision: Some(revision), ends_ms };
+        let ended = known.ends.is_some_and(|at| Instant::now() >= at);
+        let asked = Instant::now();
+        if let Some(found) = self.registrations.since(known.revision.filter(|_| !ended)).await? {
+            let left_ms = found.externals.iter().filter_map(|external| external.left_ms).min();
+            let left = left_ms.map(|left| Duration::from_millis(u64::try_from(left).unwrap_or_default()));
+            self.node.externals(found.externals).await;
+            *known = Known { revision: Some(found.revision), ends: left.map(|left| asked + left) };
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod bootstrap;
 mod clock;
 mod config;
 mod control;
+mod elsewhere;
 mod error;
 mod extract;
 mod guard;
@@ -32,8 +33,9 @@ pub use bootstrap::{OperatorSecret, first_start, reset_operator};
 pub use clock::Clock;
 pub use config::Config;
 pub use control::Control;
+pub use elsewhere::{Elsewhere, Registered};
 pub use mail::{Full, MailConfig, MailError, Mailer, Message, Outbox, Pace, SmtpConfig, SmtpLogin, SmtpTls};
-pub use node::{ActiveRevision, Chunks, LogQuery, Node, Scheduled, ScheduledCall, Unservable};
+pub use node::{ActiveRevision, Chunks, Lead, LogQuery, Node, Scheduled, ScheduledCall, Unservable};
 pub use oidc::{Oidc, OidcConfig, OidcError};
 pub use people::PeopleConfig;
 pub use plan::{

@@ -83,6 +83,15 @@ pub struct ScheduledCall {
     pub request_id: String,
 }
 
+/// This node does what one does for all: tell changes of the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lead {
+    /// No longer than until then, unless it hears of it again.
+    pub until: tokio::time::Instant,
+    /// For so long before, nobody was sure to do it.
+    pub gap: Duration,
+}
+
 /// The node, as control sees it. Errors are for clients: no text from inside the host.
 #[async_trait]
 pub trait Node: Send + Sync + 'static {
@@ -101,6 +110,9 @@ pub trait Node: Send + Sync + 'static {
     /// Makes `externals` the whole of what runs elsewhere and can be called and looked up. Where a revision of the same
     /// name and version runs here, that one answers.
     async fn externals(&self, externals: Vec<External>);
+
+    /// From now on it does what one node does for all; none: another does.
+    async fn leads(&self, _lead: Option<Lead>) {}
 
     /// Waits until no call runs in a revision that is no longer routed to, within bounds of the node's own, and lets go
     /// of it. Returns at once for one the node does not know.

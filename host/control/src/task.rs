@@ -2,6 +2,8 @@
 
 pub(crate) mod access;
 mod job;
+pub(crate) mod lease;
+mod lost;
 pub(crate) mod reconcile;
 pub(crate) mod routes;
 pub(crate) mod schedule;

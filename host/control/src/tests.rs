@@ -102,6 +102,8 @@ impl Fixture {
             Store::open(&micro_artifact::Config::Filesystem { folder: path.join("artifacts") }).unwrap();
         let key = Key::open(&path.join("artifact.key")).unwrap();
         let mut config = Config::new("0.1.0", path.join("uploads"), store, key);
+        // As the data folder keeps it.
+        config.node_id = "node".to_owned();
         config.backoff = Duration::from_millis(1);
         config.upload_bytes_max = 64 * 1024;
         config.uploads_bytes_max = 160 * 1024;

@@ -23,6 +23,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// PostgreSQL channel that carries wake-ups.
 pub(crate) const CHANNEL: &str = "micro_changes";
 
+const CLOCK_SQLITE: &str = "SELECT CAST(unixepoch('subsec') * 1000 AS BIGINT)";
+const CLOCK_POSTGRES: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+
 /// The control data's database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub enum Db {
@@ -91,6 +94,16 @@ impl Db {
         query("db.ping", "SELECT CAST(1 AS BIGINT)").read_first::<(i64,)>(self).await.map(drop)
     }
 
+    /// What time it is by the database, Unix milliseconds: one clock for all nodes.
+    pub(crate) async fn clock_ms(&self) -> Result<i64, Error> {
+        let clock = match self {
+            Self::Sqlite { .. } => CLOCK_SQLITE,
+            Self::Postgres(_) => CLOCK_POSTGRES,
+        };
+        let row = query("db.clock", clock).read_first::<(i64,)>(self).await?;
+        Ok(row.map_or(0, |(now,)| now))
+    }
+
     /// A write transaction that excludes all others of `namespace`. Whoever has one begins no second, and awaits
     /// nothing but the database until it ends: all other writers wait for it.
     pub(crate) async fn begin(&self, namespace: &str) -> Result<Tx, Error> {
@@ -154,6 +167,16 @@ impl Tx {
             Self::Postgres(_) => free!(" FOR UPDATE OF j SKIP LOCKED"),
         };
         query("jobs.free", sql).bind(now_ms).first(self).await
+    }
+
+    /// What time it is by the database, Unix milliseconds: one clock for all nodes.
+    pub(crate) async fn clock_ms(&mut self) -> Result<i64, Error> {
+        let clock = match self {
+            Self::Sqlite(_) => CLOCK_SQLITE,
+            Self::Postgres(_) => CLOCK_POSTGRES,
+        };
+        let row = query("db.clock", clock).first::<(i64,)>(self).await?;
+        Ok(row.map_or(0, |(now,)| now))
     }
 
     /// Commits, and wakes those who wait for changes.

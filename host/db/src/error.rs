@@ -64,6 +64,9 @@ pub enum Error {
     /// The deployment is not in a state that allows the step.
     #[error("deployment {deployment} is {} and cannot become {}", from.as_str(), to.as_str())]
     Illegal { deployment: String, from: DeploymentState, to: DeploymentState },
+    /// Another node has taken the deployment since it was read.
+    #[error("deployment {deployment} is another node's by now")]
+    Elsewhere { deployment: String },
     /// The worker's lease ran out, or the deployment was killed or superseded: stop working on it.
     #[error("the job is no longer this worker's")]
     LeaseLost,
@@ -144,7 +147,7 @@ impl Error {
         match self {
             Self::AlreadyRunning => Api::conflict(id, detail),
             Self::NoDeployment | Self::NotRunning { .. } | Self::InError { .. } => Api::not_found(id, detail),
-            Self::Illegal { .. } | Self::LeaseLost => Api::conflict(id, detail),
+            Self::Illegal { .. } | Self::Elsewhere { .. } | Self::LeaseLost => Api::conflict(id, detail),
             Self::NoUpload | Self::AccountExists | Self::NoAccount | Self::RuleExists | Self::NoRule => {
                 Api::bad_request(id, detail)
             }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::dialect::Tx;
 use crate::query::query;
 use crate::row::record;
-use crate::{Db, Error, now_ms};
+use crate::{Db, Error};
 
 /// Nodes of services elsewhere that one namespace may have.
 pub const NODES_MAX: i64 = 256;
@@ -23,8 +23,8 @@ pub struct External {
     pub namespace: Namespace,
     /// Its record, with at least one node.
     pub service: Service,
-    /// When the first of its nodes ends, Unix milliseconds; none: never.
-    pub expires_ms: Option<i64>,
+    /// In how many milliseconds the first of its nodes ends; none: never.
+    pub left_ms: Option<i64>,
 }
 
 /// What all nodes of a version share.
@@ -61,8 +61,8 @@ impl Db {
     ) -> Result<(), Error> {
         let shared = Shared { metadata: service.metadata.clone(), endpoints: service.endpoints.clone() };
         let shared = encode(&shared)?;
-        let now = now_ms();
         let mut tx = self.begin(namespace.as_str()).await?;
+        let now = tx.clock_ms().await?;
         let before = nodes_of(&mut tx, namespace, service, now).await?;
         for node in &service.nodes {
             write(&mut tx, namespace, service, node, &shared, ttl_ms.map(|ttl| now.saturating_add(ttl)))
@@ -126,14 +126,16 @@ impl Db {
 
     /// Every namespace's services elsewhere that have not ended, in the order of their keys.
     pub async fn externals(&self) -> Result<Vec<External>, Error> {
+        let now = self.clock_ms().await?;
         let rows = query(
             "external_nodes.list",
             "SELECT namespace, service, version, node, address, metadata, record, expires_ms FROM external_nodes
              WHERE expires_ms IS NULL OR expires_ms > $1 ORDER BY namespace, service, version, node LIMIT $2",
         );
-        let rows = rows.bind(now_ms()).bind(READ_MAX).read_all::<Row>(self).await?;
+        let rows = rows.bind(now).bind(READ_MAX).read_all::<Row>(self).await?;
         let mut found: Vec<External> = Vec::new();
         for row in rows {
+            let left_ms = row.expires_ms.map(|at| at.saturating_sub(now));
             let node = Node { id: row.node, address: row.address, metadata: decode(&row.metadata)? };
             let same = found.last_mut().filter(|last| {
                 last.namespace.as_str() == row.namespace
@@ -142,7 +144,7 @@ impl Db {
             });
             if let Some(last) = same {
                 last.service.nodes.push(node);
-                last.expires_ms = last.expires_ms.into_iter().chain(row.expires_ms).min();
+                last.left_ms = last.left_ms.into_iter().chain(left_ms).min();
                 continue;
             }
             let shared: Shared = decode(&row.record)?;
@@ -154,7 +156,7 @@ impl Db {
                 endpoints: shared.endpoints,
                 nodes: vec![node],
             };
-            found.push(External { namespace, service, expires_ms: row.expires_ms });
+            found.push(External { namespace, service, left_ms });
         }
         Ok(found)
     }
@@ -165,11 +167,12 @@ impl Db {
         Ok(row.read_first::<(i64,)>(self).await?.map_or(0, |(value,)| value))
     }
 
-    /// Forgets nodes that ended before `before_ms`.
-    pub async fn sweep_externals(&self, before_ms: i64) -> Result<(), Error> {
+    /// Forgets nodes that ended so long ago.
+    pub async fn sweep_externals(&self, age_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin("external_nodes").await?;
+        let before = tx.clock_ms().await?.saturating_sub(age_ms);
         query("external_nodes.sweep", "DELETE FROM external_nodes WHERE expires_ms <= $1")
-            .bind(before_ms)
+            .bind(before)
             .execute(&mut tx)
             .await?;
         tx.commit().await

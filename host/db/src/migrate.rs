@@ -78,6 +78,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0010_platform_keys.sql"),
         postgres: include_str!("../migrations/postgres/0010_platform_keys.sql"),
     },
+    Step {
+        number: 11,
+        name: "nodes",
+        sqlite: include_str!("../migrations/sqlite/0011_nodes.sql"),
+        postgres: include_str!("../migrations/postgres/0011_nodes.sql"),
+    },
 ];
 
 /// Excludes other migrations of the same database.

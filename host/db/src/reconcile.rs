@@ -13,12 +13,16 @@ use crate::{Db, Error, Quotas, jobs, now_ms, submit};
 
 /// Deployments handled in one round; the next round takes the rest.
 const ROUND_MAX: i64 = 256;
+/// Running jobs that one node looks at: more than it could run.
+const JOBS_MAX: i64 = 4_096;
 
 /// What waits for the reconciler.
 #[derive(Debug, Default)]
 pub struct Work {
     /// `built` and `starting`: bring up.
     pub start: Vec<Record>,
+    /// Jobs that run.
+    pub jobs: Vec<Record>,
     /// `stopping`: drain.
     pub stop: Vec<Record>,
 }
@@ -45,20 +49,35 @@ pub struct Active {
 }
 
 impl Db {
-    /// What waits for the reconciler, oldest first.
-    pub async fn work(&self) -> Result<Work, Error> {
-        let rows = query(
+    /// What waits for the reconciler of `node`, oldest first: what is its own, nobody's, or a dead node's. What it begins
+    /// it has to [`Db::take`] first.
+    pub async fn work(&self, node: &str) -> Result<Work, Error> {
+        let now = self.clock_ms().await?;
+        let waiting = query(
             "deployments.work",
             select_deployment!(
-                "WHERE d.state IN ('built', 'starting', 'stopping') ORDER BY d.created_ms, d.id LIMIT $1"
+                "WHERE d.state IN ('built', 'starting', 'stopping') AND (d.node IS NULL OR d.node = $1
+                   OR NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = d.node AND n.lease_until_ms > $2))
+                 ORDER BY d.created_ms, d.id LIMIT $3"
+            ),
+        );
+        let jobs = query(
+            "deployments.jobs",
+            select_deployment!(
+                "WHERE d.job = 1 AND d.state = 'running' AND (d.node IS NULL OR d.node = $1
+                   OR NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = d.node AND n.lease_until_ms > $2))
+                 ORDER BY d.created_ms, d.id LIMIT $3"
             ),
         );
         let mut work = Work::default();
-        for row in rows.bind(ROUND_MAX).read_all::<DeploymentRow>(self).await? {
-            let record = Record::try_from(row)?;
-            match record.deployment.state {
-                DeploymentState::Stopping => work.stop.push(record),
-                _ => work.start.push(record),
+        for (rows, limit) in [(waiting, ROUND_MAX), (jobs, JOBS_MAX)] {
+            for row in rows.bind(node).bind(now).bind(limit).read_all::<DeploymentRow>(self).await? {
+                let record = Record::try_from(row)?;
+                match record.deployment.state {
+                    DeploymentState::Stopping => work.stop.push(record),
+                    DeploymentState::Running => work.jobs.push(record),
+                    _ => work.start.push(record),
+                }
             }
         }
         Ok(work)
@@ -194,9 +213,10 @@ impl Db {
         let id = record.deployment.id.clone();
         let count = query(
             "deployments.count_restart",
-            "UPDATE deployments SET starts = starts + 1 WHERE id = $1 AND state = 'running'",
+            "UPDATE deployments SET starts = starts + 1
+             WHERE id = $1 AND state = 'running' AND COALESCE(node, '') = COALESCE($2, '')",
         );
-        if count.bind(&id).execute(&mut tx).await? == 0 {
+        if count.bind(&id).bind(record.node.clone()).execute(&mut tx).await? == 0 {
             let from = Held::load(&mut tx, &id).await?.state();
             return Err(Error::Illegal { deployment: id, from, to: DeploymentState::Running });
         }
@@ -243,9 +263,13 @@ impl Db {
         Ok(Some(made.deployment))
     }
 
+    /// The deployment, for a step of the node that has it: refused where another took it since `record` was read.
     async fn held(&self, record: &Record) -> Result<(Tx, Held), Error> {
         let mut tx = self.begin(&record.deployment.namespace).await?;
         let held = Held::load(&mut tx, &record.deployment.id).await?;
+        if held.record().node != record.node {
+            return Err(Error::Elsewhere { deployment: record.deployment.id.clone() });
+        }
         Ok((tx, held))
     }
 }

@@ -34,7 +34,7 @@ macro_rules! select_deployment {
         concat!(
             "SELECT d.id, d.namespace, d.service, d.version, d.action, d.request, d.state, d.stages, d.error, ",
             "d.commit_id, d.revision, d.successor, d.starts, d.job, d.log_bytes, d.created_ms, d.started_ms, ",
-            "d.updated_ms ",
+            "d.updated_ms, d.node ",
             "FROM deployments d ",
             $($tail)*
         )
@@ -63,6 +63,7 @@ pub(crate) struct DeploymentRow {
     created_ms: i64,
     started_ms: i64,
     updated_ms: i64,
+    node: Option<String>,
 }
 
 /// A deployment with what the platform notes beside it.
@@ -84,6 +85,8 @@ pub struct Record {
     pub log_bytes: i64,
     /// When it last became `starting`; 0 before.
     pub started_ms: i64,
+    /// The node that starts it, or runs its job.
+    pub node: Option<String>,
 }
 
 impl TryFrom<DeploymentRow> for Record {
@@ -115,6 +118,7 @@ impl TryFrom<DeploymentRow> for Record {
             job: row.job != 0,
             log_bytes: row.log_bytes,
             started_ms: row.started_ms,
+            node: row.node,
         })
     }
 }
@@ -147,6 +151,7 @@ where
             created_ms: row.try_get(15)?,
             started_ms: row.try_get(16)?,
             updated_ms: row.try_get(17)?,
+            node: row.try_get(18)?,
         })
     }
 }

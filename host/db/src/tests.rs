@@ -9,6 +9,7 @@ mod external;
 mod identities;
 mod killed;
 mod life;
+mod nodes;
 mod operator;
 mod people;
 mod property;
@@ -137,7 +138,7 @@ impl Fixture {
 
     /// What the reconciler does once.
     async fn reconcile(&self) {
-        let work = self.db.work().await.unwrap();
+        let work = self.db.work("node").await.unwrap();
         for record in work.start {
             let record = self.db.starting(&record).await.unwrap();
             self.db.running(&record, false).await.unwrap();

@@ -8,9 +8,10 @@ use micro_artifact::{Config, Store};
 use micro_capability::store::{
     Backend, Memory, Postgres, PostgresConfig, Redis, RedisStoreConfig, Sqlite, SqliteConfig,
 };
-use micro_capability::{broker, events, sync};
+use micro_capability::{broker, events, registry, sync};
 
 use crate::config::Options;
+use crate::registrar::Registrar;
 use crate::usage::Meters;
 
 /// Largest store of one namespace in memory, bytes.
@@ -89,4 +90,13 @@ pub(crate) async fn events(options: &Options, data: &Path) -> Result<Arc<dyn eve
         _ => events::SqliteConfig::new(data.join("events")),
     };
     Ok(events::Sqlite::open(&config).context("open the events")?)
+}
+
+/// Services that run elsewhere; none: in the control data.
+pub(crate) async fn registrations(options: &Options) -> Result<Option<Arc<dyn micro_control::Elsewhere>>> {
+    let Some(url) = options.registry.redis() else { return Ok(None) };
+    let mut config = registry::ElsewhereConfig::new(url, micro_db::external::NODES_MAX);
+    config.server.prefix.clone_from(&options.registry.registry_prefix);
+    let opened = registry::Elsewhere::open(&config).await.context("open the registry")?;
+    Ok(Some(Arc::new(Registrar(opened))))
 }

@@ -1,6 +1,7 @@
 //! What the operator may set. The only reader of flags and environment in this process.
 
 mod blob;
+mod registry;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
 pub(crate) use blob::BlobOptions;
+pub(crate) use registry::RegistryOptions;
 
 /// The platform's host process. Usually started by `micro server`.
 #[derive(Debug, Parser)]
@@ -155,6 +157,8 @@ pub(crate) struct Options {
     pub(crate) artifacts: Option<String>,
     #[command(flatten)]
     pub(crate) blob: BlobOptions,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
     /// What the names of the events' keys in Redis begin with: platforms that share a server have one each.
     #[arg(
         long = "events_prefix",
@@ -309,6 +313,7 @@ impl Options {
         }
         self.check_sync()?;
         self.blob.check()?;
+        self.registry.check()?;
         self.check_broker()?;
         self.check_events()?;
         match (self.store.as_str(), &self.store_address) {

@@ -63,7 +63,7 @@ pub(crate) struct Directory {
     /// Records of the platform's own services.
     core: Vec<Service>,
     /// How it came to be so, for those who follow it.
-    log: Log,
+    log: Arc<Log>,
 }
 
 impl Directory {
@@ -82,7 +82,7 @@ impl Directory {
         Arc::new(Self {
             records: ArcSwap::default(),
             elsewhere: ArcSwap::default(),
-            log: Log::new(core.to_vec()),
+            log: Arc::new(Log::new(core.to_vec())),
             core: core.to_vec(),
         })
     }
@@ -111,7 +111,7 @@ impl Directory {
     }
 
     /// How what can be looked up came to be so.
-    pub(crate) fn log(&self) -> &Log {
+    pub(crate) fn log(&self) -> &Arc<Log> {
         &self.log
     }
 

@@ -14,6 +14,7 @@ mod health;
 mod node;
 mod people;
 mod process;
+mod registrar;
 mod schedules;
 mod secrets;
 mod socket;

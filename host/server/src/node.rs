@@ -16,9 +16,12 @@ use micro_api::{
     store,
 };
 use micro_artifact::{Key, Store};
+use micro_capability::registry::Teller;
 use micro_capability::store::Admin;
 use micro_capability::{Scope, blob, broker, events, log};
-use micro_control::{ActiveRevision, Chunks, Load, LogQuery, Plans, Scheduled, ScheduledCall, Unservable};
+use micro_control::{
+    ActiveRevision, Chunks, Lead, Load, LogQuery, Plans, Scheduled, ScheduledCall, Unservable,
+};
 use micro_gateway::{Entry, Snapshot};
 use micro_runtime::{Revision, Runtime};
 use tokio::sync::{Mutex, Notify, watch};
@@ -38,6 +41,8 @@ pub(crate) struct Parts {
     pub(crate) blobs: blob::Admin,
     pub(crate) broker: broker::Admin,
     pub(crate) pumps: Arc<broker::Broker>,
+    /// Tells changes of the registry.
+    pub(crate) teller: Arc<Teller>,
     /// Calls services on the platform's behalf.
     pub(crate) caller: Arc<dyn broker::Deliver>,
     pub(crate) events: events::Admin,
@@ -256,6 +261,7 @@ impl micro_control::Node for Node {
         self.parts.pumps.release(&subscribed);
         self.parts.consumers.release(&consumed);
         self.send(&routed);
+        self.parts.teller.follow(subscribed.iter().map(|one| &one.group.topic));
         self.parts.pumps.follow(subscribed).await;
         self.parts.consumers.follow(consumed);
         unservable
@@ -274,6 +280,13 @@ impl micro_control::Node for Node {
         let records = routed.elsewhere.follow(externals, &self.parts.egress, &self.parts.meters.tallies);
         self.parts.directory.replace_elsewhere(records);
         self.send(&routed);
+    }
+
+    async fn leads(&self, lead: Option<Lead>) {
+        match lead {
+            Some(lead) => self.parts.teller.lead(lead.until, lead.gap),
+            None => self.parts.teller.rest(),
+        }
     }
 
     async fn drain(&self, active: &ActiveRevision) {

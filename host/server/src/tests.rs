@@ -9,6 +9,7 @@ use micro_api::deployment::{DeploymentState, RunRequest, Source};
 use micro_api::manifest::Manifest;
 use micro_artifact::{Code, Exports, Key, RevisionManifest, Store, Wasi, publish};
 use micro_auth::{MasterKey, PasswordConfig, Passwords, Sealer};
+use micro_capability::registry::Teller;
 use micro_capability::store::{Admin, Memory};
 use micro_capability::{Capabilities, blob, broker, events, http, log};
 use micro_control::{Control, Credentials};
@@ -61,6 +62,7 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     let address = "127.0.0.1:0".to_owned();
     let (meters, plans, store) = (Meters::new(), Arc::default(), Admin::new(store));
     let pumps = broker::Broker::new(messages.clone(), dispatcher.clone(), Arc::clone(&logs));
+    let teller = Teller::new(messages.clone(), Arc::clone(directory.log()));
     let consumers = events::Consumers::new(log_of_events.clone(), dispatcher.clone(), Arc::clone(&logs));
     let (broker, id) = (broker::Admin::new(messages), "n1".to_owned());
     let blobs = blob::Admin::new(files);
@@ -72,6 +74,7 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
         blobs,
         broker,
         pumps,
+        teller,
         caller: dispatcher,
         consumers,
         events: events::Admin::new(log_of_events),
@@ -136,7 +139,7 @@ async fn what_ran_on_another_engine_runs_again() {
     db.submit(&Namespace::default(), Action::Run, &request()).await.unwrap();
     let job = db.claim_job("builder", 60_000).await.unwrap().unwrap();
     db.complete(&job, &before).await.unwrap();
-    let record = db.work().await.unwrap().start.remove(0);
+    let record = db.work("node").await.unwrap().start.remove(0);
     let record = db.starting(&record).await.unwrap();
     let record = db.running(&record, true).await.unwrap();
 

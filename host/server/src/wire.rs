@@ -13,10 +13,11 @@ use axum::routing::any;
 use futures::future::BoxFuture;
 use micro_artifact::Key;
 use micro_auth::{PasswordConfig, Passwords, random_secret};
+use micro_capability::registry::Teller;
 use micro_capability::store::{Admin, Backend};
 use micro_capability::{Capabilities, blob, broker, events, http, log, sync};
 use micro_client::{Address, Client};
-use micro_control::{Control, Credentials, Plans};
+use micro_control::{Control, Credentials, Elsewhere, Plans};
 use micro_db::Db;
 use micro_engine::{EngineKind, engine_id};
 use micro_gateway::{Dispatcher, Gateway, Snapshot};
@@ -89,6 +90,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let broker = backends::broker(&options).await?;
     let sync = backends::locks(&options).await?;
     let events = backends::events(&options, &data).await?;
+    let registrations = backends::registrations(&options).await?;
     let configs =
         Configs::open(db.clone(), Arc::clone(&sealer)).await.context("read the configuration's counter")?;
     let urls = blobs::urls(&gateway_url(&options, &addresses), &options.domain, &sealer);
@@ -111,6 +113,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let pumps = broker::Broker::new(broker.clone(), dispatcher.clone(), Arc::clone(&logs));
     let consumers = events::Consumers::new(Arc::clone(&events), dispatcher.clone(), Arc::clone(&logs));
 
+    let teller = Teller::new(broker.clone(), Arc::clone(directory.log()));
     let artifacts = backends::artifacts(&options, &data).await?;
     let key = match artifacts.remote() {
         Some(_) => secrets::shared_artifact_key(&data, &db, &sealer).await,
@@ -123,6 +126,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         blobs: blob::Admin::new(Arc::clone(&blobs)),
         broker: broker::Admin::new(broker.clone()),
         pumps: Arc::clone(&pumps),
+        teller: Arc::clone(&teller),
         caller: dispatcher,
         events: events::Admin::new(Arc::clone(&events)),
         consumers: Arc::clone(&consumers),
@@ -153,6 +157,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
     let mut control_config =
         micro_control::Config::new(env!("CARGO_PKG_VERSION"), data.join("uploads"), artifacts, key);
     control_config.node_id = folder.node_id()?;
+    control_config.elsewhere.clone_from(&registrations);
     control_config.engines = EngineKind::ALL.map(engine_id).to_vec();
     let portal_secret = random_secret("").expose().to_owned();
     control_config.portal_secret.clone_from(&portal_secret);
@@ -194,6 +199,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         sync,
         events,
         broker,
+        registrations,
         builder: condition,
     });
     tasks.spawn(serve(health, health::router(probe), stop.clone()));
@@ -203,6 +209,8 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
         () = control.resumed() => {}
         () = stop.cancelled() => {}
     }
+    // What was there before is no change.
+    tasks.spawn(teller.run(stop.clone()));
     tasks.spawn(Arc::clone(&gateway).serve(api, stop.clone()));
     let router = control.router(rpc_route(gateway, Arc::clone(&control)));
     tasks.spawn(socket.serve(router.clone(), stop.clone()));
@@ -365,6 +373,8 @@ struct Platform {
     sync: Arc<dyn sync::Backend>,
     events: Arc<dyn events::Backend>,
     broker: Arc<dyn broker::Backend>,
+    /// `None`: the database has them.
+    registrations: Option<Arc<dyn Elsewhere>>,
     /// `None`: this process has none to start.
     builder: Option<Condition>,
 }
@@ -383,6 +393,9 @@ impl Probe for Platform {
                 check("blob", self.blobs.check().await),
                 routes,
             ];
+            if let Some(registrations) = &self.registrations {
+                checks.push(check("registry", registrations.check().await));
+            }
             checks.extend(self.builder.as_ref().map(Condition::check));
             checks
         })

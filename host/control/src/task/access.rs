@@ -27,7 +27,7 @@ pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
             }
         }
         if let Err(error) = control.follow_registry().await {
-            tracing::debug!(error = chain(&error), "Services elsewhere cannot be read");
+            tracing::debug!(%error, "Services elsewhere cannot be read");
         }
         if control.is_resumed()
             && let Err(error) = control.follow_routes().await
@@ -45,6 +45,7 @@ pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
                 return;
             }
             () = tokio::time::sleep(EVERY) => {}
+            () = control.registrations.woken() => {}
             // Ends only with a change: the sender lives in `control`.
             _ = changes.changed() => {}
         }

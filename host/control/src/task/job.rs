@@ -1,8 +1,6 @@
 //! Jobs: services that run to their end. Exit code 0 is `stopped`; anything else is tried again, with a growing pause,
 //! until the deployment's retries are used up.
 
-use std::sync::Arc;
-
 use micro_db::deployments::Record;
 
 use super::reconcile::{backoff, settle, settled};
@@ -32,9 +30,9 @@ pub(super) async fn run(control: &Control, mut record: Record) {
     }
 }
 
-/// Takes up a job that ran when the process before this one ended. That counts as a failed run, so that a job which
+/// Takes up a job that ran when its node ended, this one or another. That counts as a failed run, so that a job which
 /// takes the host down does not do so for ever.
-pub(super) async fn resume(control: Arc<Control>, mut record: Record) {
+pub(super) async fn resume(control: &Control, mut record: Record) {
     if record.starts > i64::from(record.request.retries) {
         let error = micro_api::Error::internal(
             record.deployment.service.clone(),
@@ -43,7 +41,7 @@ pub(super) async fn resume(control: Arc<Control>, mut record: Record) {
         settle(control.db.failed(&record, error).await).await;
     } else if settled(control.db.count_restart(&record).await).await.is_some() {
         record.starts += 1;
-        run(&control, record).await;
+        run(control, record).await;
     }
     control.poke();
 }

@@ -2,20 +2,23 @@
 //!
 //! It takes no input: woken by a change or by time, it reads the rows, and starts one task for each deployment that has
 //! none. A step that was cut short by a crash is found in the rows and done again; each step can be.
+//!
+//! Of several nodes one does it: it takes the deployment first, and has it for as long as its lease lasts.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use micro_api::deployment::DeploymentState;
 use micro_artifact::Digest;
 use micro_db::deployments::Record;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::job;
 use super::routes::{SwitchError, revision_of};
+use super::{job, lost};
 use crate::error::chain;
 use crate::{ActiveRevision, Control};
 
@@ -23,6 +26,8 @@ use crate::{ActiveRevision, Control};
 const STARTS_AT_ONCE: usize = 4;
 /// Pause after the database refused.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often it looks for what a dead node had.
+const EVERY: Duration = Duration::from_secs(3);
 
 /// What is under way, by deployment.
 struct Tasks {
@@ -36,6 +41,7 @@ struct Tasks {
 /// Reconciles until `stop`. Tasks that are under way then are dropped: the next process finds their rows.
 pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
     let mut changes = control.changes();
+    let mut lease = control.lease.watch();
     let mut tasks = Tasks {
         set: JoinSet::new(),
         starting: HashMap::new(),
@@ -43,22 +49,27 @@ pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
         stopping: HashMap::new(),
         starts: Arc::new(Semaphore::new(STARTS_AT_ONCE)),
     };
-    loop {
+    while !stop.is_cancelled() {
         changes.mark_unchanged();
+        lease.mark_unchanged();
         if let Err(error) = round(&control, &mut tasks).await {
             tracing::warn!(error = chain(&error), "The reconciler cannot read its rows");
             tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(RETRY) => continue,
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(RETRY) => {}
             }
+            continue;
         }
         tokio::select! {
-            () = stop.cancelled() => return,
-            // The sender lives in `control`, so this ends only with a change.
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(EVERY) => {}
+            // The senders live in `control`, so these end only with a change.
             _ = changes.changed() => {}
+            _ = lease.changed() => {}
             Some(ended) = tasks.set.join_next_with_id(), if !tasks.set.is_empty() => tasks.forget(ended),
         }
     }
+    tasks.set.shutdown().await;
 }
 
 impl Tasks {
@@ -84,20 +95,18 @@ async fn round(control: &Arc<Control>, tasks: &mut Tasks) -> Result<(), micro_db
     if !control.is_resumed() {
         // Rules before routes: whoever finds a service is held to them.
         control.follow_access().await?;
-        resume(control, tasks).await?;
+        if let Err(error) = control.follow_registry().await {
+            tracing::warn!(%error, "Services elsewhere cannot be read yet");
+        }
+        resume(control).await?;
         control.mark_resumed();
     }
-    let work = control.db.work().await?;
+    // Before the rows are read: what this node has to stop is among them by then.
+    let departed = std::mem::take(&mut *control.departed.lock());
+    let work = control.db.work(&control.config.node_id).await;
+    let work = work.inspect_err(|_| control.departed.lock().extend(departed.iter().cloned()))?;
     control.busy.store(control.db.is_busy().await?, Ordering::Relaxed);
-    for record in work.start {
-        let id = record.deployment.id.clone();
-        if tasks.starting.contains_key(&id) || tasks.jobs.contains_key(&id) {
-            continue;
-        }
-        let task = start(Arc::clone(control), record, Arc::clone(&tasks.starts));
-        let handle = tasks.set.spawn(task);
-        tasks.starting.insert(id, handle);
-    }
+    take_up(control, tasks, work.start, work.jobs).await?;
     let stopping: Vec<_> =
         work.stop.into_iter().filter(|record| !tasks.stopping.contains_key(&record.deployment.id)).collect();
     unroute(control, &stopping).await?;
@@ -109,29 +118,73 @@ async fn round(control: &Arc<Control>, tasks: &mut Tasks) -> Result<(), micro_db
         let handle = tasks.set.spawn(finish(Arc::clone(control), record));
         tasks.stopping.insert(id, handle);
     }
+    // What another node stops is let go of here too.
+    for revision in departed {
+        if !tasks.stopping.contains_key(&revision.deployment) {
+            let of = Arc::clone(control);
+            tasks.set.spawn(async move { drain(&of, &revision).await });
+        }
+    }
     Ok(())
 }
 
-/// After a start of this process: routes what is active and takes up the jobs that ran.
-async fn resume(control: &Arc<Control>, tasks: &mut Tasks) -> Result<(), micro_db::Error> {
-    recompile(control).await?;
-    for unservable in control.route().await? {
-        tracing::error!(deployment = unservable.deployment, error = %unservable.error, "A service cannot be loaded any more");
-        // Where nodes share artifacts another one may have it in memory, and the bucket may be back soon.
-        if control.config.artifacts.remote().is_some() {
+/// Makes what waits, and the jobs that ran on a node which is gone, this node's, and begins it. Without a lease nothing
+/// can be.
+async fn take_up(
+    control: &Arc<Control>,
+    tasks: &mut Tasks,
+    waiting: Vec<Record>,
+    jobs: Vec<Record>,
+) -> Result<(), micro_db::Error> {
+    let Some(lease) = control.lease.number() else { return Ok(()) };
+    for record in waiting.into_iter().chain(jobs) {
+        let id = record.deployment.id.clone();
+        // A job that was just started here is one of `starting`.
+        if tasks.starting.contains_key(&id) || tasks.jobs.contains_key(&id) {
             continue;
         }
-        if let Some(record) = control.db.deployment_by_id(&unservable.deployment).await? {
-            settle(control.db.failed(&record, unservable.error).await).await;
-        }
-    }
-    for row in control.db.active().await?.into_iter().filter(|row| row.job) {
-        if let Some(record) = control.db.deployment_by_id(&row.deployment).await? {
-            let handle = tasks.set.spawn(job::resume(Arc::clone(control), record));
-            tasks.jobs.insert(row.deployment, handle);
+        let Some(record) = control.db.take(&record, &control.config.node_id).await? else { continue };
+        let of = Arc::clone(control);
+        if record.deployment.state == DeploymentState::Running {
+            let task = async move {
+                of.lease.hold(lease, job::resume(&of, record)).await;
+            };
+            tasks.jobs.insert(id, tasks.set.spawn(task));
+        } else {
+            let starts = Arc::clone(&tasks.starts);
+            let revision = revision_of(&record);
+            let task = async move {
+                if !of.lease.hold(lease, start(&of, record, starts)).await
+                    && let Some(revision) = revision
+                {
+                    let_go(&of, &revision).await;
+                }
+            };
+            tasks.starting.insert(id, tasks.set.spawn(task));
         }
     }
     Ok(())
+}
+
+/// What was cut short while it was brought up: routes are what the rows say, and what is not routed is let go of.
+async fn let_go(control: &Control, revision: &ActiveRevision) {
+    if let Err(error) = control.route().await {
+        tracing::warn!(error = chain(&error), "What serves cannot be read");
+    }
+    let is_routed = control.routed.lock().await.contains_key(&revision.deployment);
+    if !is_routed {
+        drain(control, revision).await;
+    }
+}
+
+/// After a start of this process: routes what is active.
+async fn resume(control: &Control) -> Result<(), micro_db::Error> {
+    recompile(control).await?;
+    let unservable = control.route().await?;
+    for one in &unservable {
+        tracing::error!(deployment = one.deployment, error = %one.error, "A service cannot be loaded any more");
+    }
+    lost::judge(control, unservable, true).await
 }
 
 /// What was compiled for an engine that this node has no more goes to a builder before anything is routed or started:
@@ -145,7 +198,7 @@ async fn recompile(control: &Control) -> Result<(), micro_db::Error> {
     for row in control.db.active().await? {
         wanted.extend(row.revision.parse().ok().map(|digest| (row.deployment, digest)));
     }
-    for record in control.db.work().await?.start {
+    for record in control.db.work(&control.config.node_id).await?.start {
         wanted.extend(revision_of(&record).map(|revision| (revision.deployment, revision.revision)));
     }
     for deployment in foreign(control, wanted).await {
@@ -158,7 +211,11 @@ async fn recompile(control: &Control) -> Result<(), micro_db::Error> {
             }
             // What is under way brings code of its own.
             Ok(None) => {}
-            Err(error @ (micro_db::Error::Illegal { .. } | micro_db::Error::NoDeployment)) => {
+            Err(
+                error @ (micro_db::Error::Illegal { .. }
+                | micro_db::Error::Elsewhere { .. }
+                | micro_db::Error::NoDeployment),
+            ) => {
                 tracing::debug!(error = chain(&error), "A deployment moved on meanwhile");
             }
             Err(error) => return Err(error),
@@ -186,7 +243,7 @@ async fn foreign(control: &Control, wanted: Vec<(String, Digest)>) -> Vec<String
 async fn unroute(control: &Control, stopping: &[Record]) -> Result<(), micro_db::Error> {
     let routed = {
         let routed = control.routed.lock().await;
-        stopping.iter().any(|record| routed.contains(&record.deployment.id))
+        stopping.iter().any(|record| routed.contains_key(&record.deployment.id))
     };
     if routed {
         control.route().await?;
@@ -195,13 +252,13 @@ async fn unroute(control: &Control, stopping: &[Record]) -> Result<(), micro_db:
 }
 
 /// `built` or `starting` → `running` or `failed`.
-async fn start(control: Arc<Control>, record: Record, starts: Arc<Semaphore>) {
+async fn start(control: &Control, record: Record, starts: Arc<Semaphore>) {
     let Some(revision) = revision_of(&record) else {
         let error = micro_api::Error::internal("runtime", "the build left no revision");
         return settle(control.db.failed(&record, error).await).await;
     };
     let permit = starts.acquire_owned().await;
-    let facts = match facts(&control, &revision).await {
+    let facts = match facts(control, &revision).await {
         Ok(facts) => facts,
         Err(error) => {
             tracing::error!(revision = %revision.revision, error = chain(&error), "A revision cannot be read");
@@ -218,11 +275,11 @@ async fn start(control: Arc<Control>, record: Record, starts: Arc<Semaphore>) {
         drop(permit);
         if let Some(record) = settled(control.db.running(&record, true).await).await {
             control.poke();
-            job::run(&control, record).await;
+            job::run(control, record).await;
         }
         return control.poke();
     }
-    bring_up(&control, record, revision, facts.public).await;
+    bring_up(control, record, revision, facts.public).await;
     control.poke();
 }
 
@@ -280,13 +337,17 @@ async fn attempt(control: &Control, record: &Record, revision: &ActiveRevision, 
 
 /// `stopping` → `stopped` or `superseded`.
 async fn finish(control: Arc<Control>, record: Record) {
-    if let Some(revision) = revision_of(&record)
-        && tokio::time::timeout(control.config.drain_timeout, control.node.drain(&revision)).await.is_err()
-    {
-        tracing::warn!(deployment = record.deployment.id, "Calls outlived the drain of their service");
+    if let Some(revision) = revision_of(&record) {
+        drain(&control, &revision).await;
     }
     settle(control.db.stopped(&record).await).await;
     control.poke();
+}
+
+async fn drain(control: &Control, revision: &ActiveRevision) {
+    if tokio::time::timeout(control.config.drain_timeout, control.node.drain(revision)).await.is_err() {
+        tracing::warn!(deployment = revision.deployment, "Calls outlived the drain of their service");
+    }
 }
 
 /// What the reconciler wants to know of a manifest.
@@ -323,7 +384,7 @@ pub(super) fn backoff(control: &Control, starts: i64) -> Duration {
 pub(super) async fn settled<T>(result: Result<T, micro_db::Error>) -> Option<T> {
     match result {
         Ok(done) => Some(done),
-        Err(error @ micro_db::Error::Illegal { .. }) => {
+        Err(error @ (micro_db::Error::Illegal { .. } | micro_db::Error::Elsewhere { .. })) => {
             tracing::debug!(error = chain(&error), "A deployment moved on meanwhile");
             None
         }

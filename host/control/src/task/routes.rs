@@ -1,17 +1,21 @@
 //! Bringing together what the node routes to and what the rows say is active.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use micro_api::deployment::DeploymentState;
 use micro_db::deployments::Record;
 use micro_db::reconcile::Active;
 
+use super::lost;
 use crate::node::Unservable;
 use crate::{ActiveRevision, Control};
 
 /// What another node started and this one could not, it tries again after so long.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// What is routed to, by deployment.
+type Routed = HashMap<String, ActiveRevision>;
 
 /// What the reconciler knows of a revision, in the node's words. `None` for a row that names none, or a malformed one.
 pub(crate) fn revision_of(record: &Record) -> Option<ActiveRevision> {
@@ -58,21 +62,31 @@ impl Control {
         }
         let active = self.db.active().await?.into_iter().filter(|row| !row.job).map(|row| row.deployment);
         let mut again = None;
-        if active.collect::<HashSet<_>>() != *routed {
-            for one in self.route_locked(&mut routed).await? {
+        let mut unservable = Vec::new();
+        if active.collect::<HashSet<_>>() != routed.keys().cloned().collect() {
+            unservable = self.route_locked(&mut routed).await?;
+            for one in &unservable {
                 tracing::warn!(deployment = one.deployment, error = %one.error, "A service of another node is not served here yet");
                 again = Some(Instant::now() + AGAIN);
             }
         }
         *followed = Some((revision, again));
-        Ok(())
+        drop((routed, followed));
+        lost::judge(self, unservable, false).await
     }
 
-    async fn route_locked(&self, routed: &mut HashSet<String>) -> Result<Vec<Unservable>, micro_db::Error> {
+    async fn route_locked(&self, routed: &mut Routed) -> Result<Vec<Unservable>, micro_db::Error> {
         let rows = self.db.active().await?;
         let list: Vec<_> = rows.into_iter().filter(|row| !row.job).filter_map(active).collect();
-        *routed = list.iter().map(|revision| revision.deployment.clone()).collect();
+        let now = list.iter().map(|revision| (revision.deployment.clone(), revision.clone())).collect();
+        let before = std::mem::replace(routed, now);
+        let departed: Vec<_> =
+            before.into_values().filter(|revision| !routed.contains_key(&revision.deployment)).collect();
         let unservable = self.node.publish(list).await;
+        if !departed.is_empty() {
+            self.departed.lock().extend(departed);
+            self.changed();
+        }
         for one in &unservable {
             routed.remove(&one.deployment);
         }
@@ -119,7 +133,7 @@ impl Control {
             self.route_locked(&mut routed).await.map_err(SwitchError::Db)?;
             return Err(SwitchError::Db(error));
         }
-        routed.insert(revision.deployment.clone());
+        routed.insert(revision.deployment.clone(), revision.clone());
         Ok(())
     }
 }

@@ -18,8 +18,8 @@ const DEPLOYMENT_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Longer than any build, so that no artifact goes before its revision's row is there.
 const ARTIFACT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a node elsewhere that was not registered again is kept, unseen.
-const EXTERNAL_AGE: Duration = Duration::from_secs(60 * 60);
+/// How long a node that is gone is remembered.
+const NODE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long runs of schedules can be looked at, of services that are gone too.
 const RUN_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a key that has ended can still be explained.
@@ -50,8 +50,12 @@ pub(crate) async fn sweep(control: &Control) {
     if let Err(error) = artifacts(control).await {
         failed("artifacts")(error);
     }
-    if let Err(error) = control.db.sweep_externals(before(EXTERNAL_AGE)).await {
+    if let Err(error) = control.registrations.sweep().await {
         failed("services elsewhere")(chain(&error));
+    }
+    let age = i64::try_from(NODE_AGE.as_millis()).unwrap_or(i64::MAX);
+    if let Err(error) = control.db.sweep_nodes(age).await {
+        failed("nodes")(chain(&error));
     }
     if let Err(error) = people(control).await {
         failed("people")(chain(&error));

@@ -275,3 +275,50 @@ async fn the_server_says_what_it_was_asked() {
         ]
     );
 }
+
+#[tokio::test]
+async fn what_another_node_starts_is_left_to_it() {
+    let fixture = Fixture::without_tasks().await;
+    fixture.db.beat_node("elsewhere", "process", 600_000).await.unwrap();
+    let theirs = fixture.run("theirs").await;
+    fixture.build_service().await;
+    let record = fixture.db.work("elsewhere").await.unwrap().start.remove(0);
+    let record = fixture.db.take(&record, "elsewhere").await.unwrap().expect("it is free");
+    let record = fixture.db.starting(&record).await.unwrap();
+
+    let Fixture { folder, .. } = fixture;
+    let fixture = Fixture::open(folder, Arc::new(FakeNode::default()), true).await;
+    let ours = fixture.bring_up("ours").await;
+    let start = format!("start {}", theirs.id);
+    assert!(!fixture.node.state().calls.contains(&start), "the other node starts it");
+    fixture.db.running(&record, false).await.unwrap();
+    let both = |state: &node::State| state.routed.contains(&theirs.id) && state.routed.contains(&ours.id);
+    fixture.node.until("this node routes to it too", both).await;
+    assert!(!fixture.node.state().calls.contains(&start));
+    // Its own node drains what is killed here, and writes down that it has stopped.
+    fixture.send("DELETE", "/v1/services/theirs", None).await;
+    assert!(!fixture.node.state().routed.contains(&theirs.id));
+    let drained = format!("drain {}", theirs.id);
+    fixture.node.until("drained here too", |state| state.calls.contains(&drained)).await;
+    let stopping = fixture.db.deployment_by_id(&theirs.id).await.unwrap().unwrap();
+    assert_eq!(stopping.deployment.state, DeploymentState::Stopping);
+    fixture.db.release_node("elsewhere", "process").await.unwrap();
+    fixture.until(&theirs.id, DeploymentState::Stopped).await;
+}
+
+#[tokio::test]
+async fn a_service_that_another_node_may_serve_has_not_failed() {
+    let fixture = Fixture::new().await;
+    fixture.db.beat_node("elsewhere", "process", 600_000).await.unwrap();
+    let bad = fixture.bring_up("bad").await;
+    let Fixture { folder, .. } = fixture;
+    let node = Arc::new(FakeNode::default());
+    node.set(|state| state.unservable.extend([bad.id.clone()]));
+    let fixture = Fixture::open(folder, node, true).await;
+    fixture.bring_up("good").await;
+    let record = fixture.db.deployment_by_id(&bad.id).await.unwrap().unwrap();
+    assert_eq!(record.deployment.state, DeploymentState::Running);
+    // It is tried again.
+    fixture.node.set(|state| state.unservable.clear());
+    fixture.node.until("it serves here too", |state| state.routed.contains(&bad.id)).await;
+}

@@ -97,3 +97,67 @@ async fn a_job_runs_again_after_a_restart_as_often_as_it_may() {
     };
     assert!(failed.error.unwrap().detail.contains("its retries are used up"));
 }
+
+/// How often a node was asked to run a job.
+fn job_runs(state: &node::State) -> usize {
+    state.calls.iter().filter(|call| call.starts_with("job")).count()
+}
+
+/// Makes a job that waits, or runs, the one of a node that only writes rows.
+async fn give_to(fixture: &Fixture, other: &str) {
+    let work = fixture.db.work(other).await.unwrap();
+    for record in work.start {
+        let record = fixture.db.take(&record, other).await.unwrap().expect("it is free");
+        let record = fixture.db.starting(&record).await.unwrap();
+        fixture.db.running(&record, true).await.unwrap();
+    }
+    for record in work.jobs {
+        fixture.db.take(&record, other).await.unwrap().expect("it is free");
+    }
+}
+
+#[tokio::test]
+async fn a_job_of_another_node_is_taken_over_when_that_node_is_gone() {
+    let fixture = Fixture::without_tasks().await;
+    fixture.db.beat_node("elsewhere", "process", 600_000).await.unwrap();
+    let deployment = run_job(&fixture).await;
+    give_to(&fixture, "elsewhere").await;
+
+    let Fixture { folder, .. } = fixture;
+    let fixture = Fixture::open(folder, Arc::new(FakeNode::default()), true).await;
+    // Whatever else there is to do it does.
+    fixture.bring_up("helloworld").await;
+    assert_eq!(job_runs(&fixture.node.state()), 0, "the other node runs it");
+    fixture.db.release_node("elsewhere", "process").await.unwrap();
+    fixture.node.until("the job runs here", |state| job_runs(state) == 1).await;
+    let record = fixture.db.deployment_by_id(&deployment.id).await.unwrap().unwrap();
+    let run = (record.node.as_deref(), record.starts);
+    assert_eq!(run, (Some("node"), 2), "the run that was cut short counts");
+}
+
+#[tokio::test]
+async fn a_node_ends_its_jobs_when_its_lease_has_run_out() {
+    let fixture = Fixture::new().await;
+    let deployment = run_job(&fixture).await;
+    fixture.node.until("the job runs", |state| job_runs(state) == 1).await;
+    // As if this process had stood still, and another node had looked meanwhile.
+    fixture.db.beat_node("elsewhere", "process", 600_000).await.unwrap();
+    fixture.db.beat_node("node", "before", 0).await.unwrap();
+    give_to(&fixture, "elsewhere").await;
+    fixture.node.until("the job ended here", |state| state.dropped == [deployment.id.clone()]).await;
+    fixture.bring_up("helloworld").await;
+    assert_eq!(job_runs(&fixture.node.state()), 1, "it is the other's now");
+    let record = fixture.db.deployment_by_id(&deployment.id).await.unwrap().unwrap();
+    assert_eq!(record.node.as_deref(), Some("elsewhere"));
+    assert_eq!(record.deployment.state, DeploymentState::Running);
+}
+
+#[tokio::test]
+async fn a_node_that_only_stood_still_takes_its_jobs_up_again() {
+    let fixture = Fixture::new().await;
+    let deployment = run_job(&fixture).await;
+    fixture.node.until("the job runs", |state| job_runs(state) == 1).await;
+    fixture.db.beat_node("node", "before", 0).await.unwrap();
+    let again = |state: &node::State| job_runs(state) == 2 && state.dropped == [deployment.id.clone()];
+    fixture.node.until("it was ended and taken up", again).await;
+}

@@ -132,7 +132,7 @@ async fn a_kill_while_starting_is_not_undone() {
     for fixture in each().await {
         let deployment = fixture.run("helloworld").await;
         fixture.build().await;
-        let record = fixture.db.work().await.unwrap().start.remove(0);
+        let record = fixture.db.work("node").await.unwrap().start.remove(0);
         let record = fixture.db.starting(&record).await.unwrap();
         assert_eq!((record.starts, record.started_ms > 0), (1, true));
         fixture.db.kill(&namespace(), "helloworld", "latest").await.unwrap();
@@ -152,7 +152,7 @@ async fn a_job_ends_in_one_of_two_ways() {
         {
             let deployment = fixture.run(name).await;
             fixture.build().await;
-            let record = fixture.db.work().await.unwrap().start.remove(0);
+            let record = fixture.db.work("node").await.unwrap().start.remove(0);
             let record = fixture.db.starting(&record).await.unwrap();
             let record = fixture.db.running(&record, true).await.unwrap();
             assert!(fixture.db.active().await.unwrap().iter().all(|active| active.job));

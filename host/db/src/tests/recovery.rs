@@ -25,11 +25,11 @@ async fn until(fixture: &Fixture, steps: usize) -> (Deployment, Deployment) {
             5 => db.stage(job, DeploymentState::Precompiling, report(Stage::Precompile)).await.unwrap(),
             6 => db.complete(job, &revision(&second.id)).await.unwrap(),
             7 | 8 => {
-                let record = db.work().await.unwrap().start.remove(0);
+                let record = db.work("node").await.unwrap().start.remove(0);
                 db.starting(&record).await.unwrap();
             }
             9 => {
-                let record = db.work().await.unwrap().start.remove(0);
+                let record = db.work("node").await.unwrap().start.remove(0);
                 db.running(&record, false).await.unwrap();
             }
             _ => fixture.reconcile().await,

@@ -21,10 +21,10 @@ pub(crate) async fn handler(
 ) -> Result<StatusCode, Error> {
     let (name, version, nodes) = which.check().map_err(|wrong| micro_api::Error::bad_request(ID, wrong))?;
     let removed =
-        control.db.deregister_external(&caller.namespace, &name.to_string(), &version, &nodes).await;
-    if removed.map_err(Error::db(ID))? == 0 {
+        control.registrations.deregister(&caller.namespace, &name.to_string(), &version, &nodes).await?;
+    if removed == 0 {
         return Err(not_found(&control, &caller.namespace, ID, &name).await);
     }
-    control.follow_registry().await.map_err(Error::db(ID))?;
+    control.follow_registry().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,7 @@
 //! `POST /v1/registry/services`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -20,8 +21,8 @@ pub(crate) async fn handler(
     extract::Json(registration): extract::Json<Registration>,
 ) -> Result<StatusCode, Error> {
     let (service, ttl_ms) = registration.check().map_err(|wrong| micro_api::Error::bad_request(ID, wrong))?;
-    let db = &control.db;
-    db.register_external(&caller.namespace, &service, ttl_ms).await.map_err(Error::db(ID))?;
-    control.follow_registry().await.map_err(Error::db(ID))?;
+    let ttl = ttl_ms.map(|ttl| Duration::from_millis(u64::try_from(ttl).unwrap_or_default()));
+    control.registrations.register(&caller.namespace, &service, ttl).await?;
+    control.follow_registry().await?;
     Ok(StatusCode::NO_CONTENT)
 }

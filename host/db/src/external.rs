@@ -64,9 +64,10 @@ impl Db {
         let mut tx = self.begin(namespace.as_str()).await?;
         let now = tx.clock_ms().await?;
         let before = nodes_of(&mut tx, namespace, service, now).await?;
+        let ends = ttl_ms.map(|ttl| now.saturating_add(ttl));
+        let earliest = earliest_end(&mut tx, namespace, service, now).await?;
         for node in &service.nodes {
-            write(&mut tx, namespace, service, node, &shared, ttl_ms.map(|ttl| now.saturating_add(ttl)))
-                .await?;
+            write(&mut tx, namespace, service, node, &shared, ends).await?;
         }
         query(
             "external_nodes.share",
@@ -86,8 +87,9 @@ impl Db {
         if count.is_some_and(|(count,)| count > NODES_MAX) {
             return Err(Error::TooMany { what: "nodes of services elsewhere", max: NODES_MAX });
         }
-        // A heartbeat that only moves the end is nobody's news: who knows the old end reads again when it comes.
-        if before != nodes_of(&mut tx, namespace, service, now).await? {
+        // A heartbeat that only puts the end off is nobody's news: who knows the old end reads again when it comes.
+        let is_earlier = ends.is_some_and(|ends| earliest.is_none_or(|earliest| ends < earliest));
+        if is_earlier || before != nodes_of(&mut tx, namespace, service, now).await? {
             bump(&mut tx).await?;
         }
         tx.commit().await
@@ -221,6 +223,22 @@ async fn nodes_of(
          ORDER BY node",
     );
     nodes.bind(namespace).bind(&service.name).bind(&service.version).bind(now).all(tx).await
+}
+
+/// When the first of a version's nodes ends; none: never.
+async fn earliest_end(
+    tx: &mut Tx,
+    namespace: &Namespace,
+    service: &Service,
+    now: i64,
+) -> Result<Option<i64>, Error> {
+    let first = query(
+        "external_nodes.earliest",
+        "SELECT expires_ms FROM external_nodes WHERE namespace = $1 AND service = $2 AND version = $3 AND expires_ms > $4
+         ORDER BY expires_ms LIMIT 1",
+    );
+    let first = first.bind(namespace).bind(&service.name).bind(&service.version).bind(now);
+    Ok(first.first::<(i64,)>(tx).await?.map(|(ends,)| ends))
 }
 
 /// Tells every node to read them again, once the transaction commits.

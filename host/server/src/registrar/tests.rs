@@ -194,6 +194,10 @@ fn only_news_is_told() {
         // A heartbeat.
         one.register(&space("a"), &legacy, Some(Duration::from_secs(600))).await.unwrap();
         assert_eq!(other.since(Some(first.revision)).await.unwrap(), None);
+        // One that ends earlier than was said has to be known.
+        one.register(&space("a"), &legacy, Some(Duration::from_secs(30))).await.unwrap();
+        let first = other.since(Some(first.revision)).await.unwrap().expect("it is news");
+        assert!(first.externals[0].left_ms.is_some_and(|left| left <= 30_000), "{first:?}");
         one.register(&space("b"), &legacy, None).await.unwrap();
         let second = other.since(Some(first.revision)).await.unwrap().expect("it is news");
         assert_eq!((second.externals.len(), second.revision > first.revision), (2, true));

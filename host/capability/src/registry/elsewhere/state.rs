@@ -10,6 +10,9 @@ use tokio::time::Instant;
 
 use super::{All, ElsewhereError, Found, Own, Row, Shared};
 
+/// One moment, read twice, is no further apart.
+const APART: Duration = Duration::from_millis(500);
+
 /// What is known.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -94,16 +97,28 @@ impl State {
         let mut next: Vec<Known> = next.into_values().collect();
         next.iter_mut().for_each(|known| known.service.nodes.sort_by(|a, b| a.id.cmp(&b.id)));
         let services = |all: &[Known]| all.iter().map(|known| known.service.clone()).collect::<Vec<_>>();
-        let before = self.known.get(namespace).map(|all| services(all)).unwrap_or_default();
-        // Who was told an end that moved has to be told the new one.
-        let moved = self.ended().contains(namespace);
-        self.revision += u64::from(moved || before != services(&next));
+        let known = self.known.get(namespace).map_or(&[][..], Vec::as_slice);
+        // Who was told an end that came, or that comes earlier, has to be told the new one.
+        let moved = known
+            .iter()
+            .zip(&next)
+            .any(|(old, new)| old.ends.is_some_and(|ends| ends <= now) || is_earlier(new.ends, old.ends));
+        self.revision += u64::from(moved || services(known) != services(&next));
         if next.is_empty() {
             self.known.remove(namespace);
         } else {
             self.known.insert(namespace.clone(), next);
         }
         Ok(())
+    }
+}
+
+/// By more than the way to the server and back makes of one moment.
+fn is_earlier(new: Option<Instant>, old: Option<Instant>) -> bool {
+    match (new, old) {
+        (Some(new), Some(old)) => new + APART < old,
+        (new, None) => new.is_some(),
+        (None, Some(_)) => false,
     }
 }
 

@@ -31,6 +31,18 @@ pub(crate) fn ran(capability: &str, backend: &str) {
     file.write_all(line.as_bytes()).unwrap();
 }
 
+/// Before this nothing that ought to happen may be given up. What tests hold or lease for long outlasts it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until it is so; `what` says what was waited for.
+pub(crate) async fn eventually(what: &str, check: impl AsyncFn() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !check().await {
+        assert!(Instant::now() < until, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// How many records and events the suites of grown tables and topics make: `MICRO_SOAK_RECORDS`, else 10 000.
 pub(crate) fn records() -> usize {
     std::env::var("MICRO_SOAK_RECORDS").map_or(10_000, |count| count.parse().unwrap())

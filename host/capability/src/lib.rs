@@ -26,6 +26,7 @@ mod postgres;
 mod redis;
 pub mod registry;
 mod scope;
+mod sqlite;
 pub mod store;
 pub mod sync;
 mod tally;

@@ -7,38 +7,23 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::bells::Row;
 use crate::redis::{Heard, Hearing, Redis as Server};
 
 /// Groups share them, so that their number is bounded: a wrong ring costs its hearer one look.
 pub(super) const BELLS: usize = 1_024;
 
-#[derive(Debug)]
-pub(super) struct Bells(Vec<watch::Sender<u64>>);
-
-impl Default for Bells {
-    fn default() -> Self {
-        Self((0..BELLS).map(|_| watch::Sender::new(0)).collect())
-    }
-}
+#[derive(Debug, Default)]
+pub(super) struct Bells(Row<BELLS>);
 
 impl Bells {
     pub(super) fn of(&self, bell: usize) -> watch::Receiver<u64> {
-        // There is always one: the number is less than theirs.
-        self.0.get(bell).map_or_else(|| watch::Sender::new(0).subscribe(), watch::Sender::subscribe)
+        self.0.of(bell)
     }
 
     /// Those that a message names, by their numbers with spaces between.
     fn ring(&self, numbers: &str) {
-        let numbers = numbers.split(' ').filter_map(|number| number.parse::<usize>().ok());
-        for bell in numbers.filter_map(|number| self.0.get(number)) {
-            bell.send_modify(|rings| *rings = rings.wrapping_add(1));
-        }
-    }
-
-    fn ring_all(&self) {
-        for bell in &self.0 {
-            bell.send_modify(|rings| *rings = rings.wrapping_add(1));
-        }
+        numbers.split(' ').filter_map(|number| number.parse().ok()).for_each(|bell| self.0.ring(bell));
     }
 
     /// Rings as the scripts say.
@@ -48,7 +33,7 @@ impl Bells {
             // What is no text names no bell.
             Heard::Message(numbers) => bells.ring(std::str::from_utf8(numbers).unwrap_or_default()),
             // Whatever was rung while nobody heard it.
-            Heard::Begins => bells.ring_all(),
+            Heard::Begins => bells.0.ring_all(),
         })
     }
 }
@@ -73,7 +58,7 @@ mod tests {
         assert_eq!(rang(), [3, 1023]);
         bells.ring("");
         assert!(rang().is_empty());
-        bells.ring_all();
+        bells.0.ring_all();
         assert_eq!(rang().len(), BELLS);
     }
 }

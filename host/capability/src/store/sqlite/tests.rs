@@ -1,6 +1,7 @@
 //! What only files can do wrong.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::store::BATCH_RECORDS_MAX;

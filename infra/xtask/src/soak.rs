@@ -8,7 +8,6 @@ use anyhow::{Result, bail};
 
 use crate::postgres::Postgres;
 use crate::redis::Redis;
-use crate::s3::S3;
 use crate::setup::{self, Level};
 use crate::{guests, paths, process};
 
@@ -56,7 +55,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     guests::build(&toolchain)?;
     let postgres = Postgres::start()?;
     let redis = Redis::start()?;
-    let s3 = S3::start()?;
     let seed = options.seed.unwrap_or_else(clock);
     println!("soak: seed {seed}");
     let wanted = |suite: &Suite| options.only.as_deref().is_none_or(|only| suite.name.contains(only));
@@ -67,7 +65,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         test.args(["nextest", "run", "--locked", "--workspace", "--profile", "soak", "--no-capture"]);
         test.args(["--filterset", suite.filter]);
         test.env("MICRO_TEST_POSTGRES", &postgres.url).env("MICRO_TEST_REDIS", &redis.url);
-        test.env("MICRO_TEST_S3", &s3.url);
         test.env("MICRO_SOAK_KILLS", options.kills.to_string());
         test.env("MICRO_SOAK_RECORDS", options.records.to_string());
         test.env("MICRO_SOAK_LOAD_S", options.load_s.to_string());

@@ -9,6 +9,7 @@
 mod blobs;
 mod broker;
 mod compare;
+mod delivery;
 mod events;
 mod floor;
 mod grown;

@@ -1,4 +1,6 @@
-//! `broker.publish` to a topic with one group, whose bounds are far away.
+//! `broker.publish` to a topic with one group, whose bounds are far away; and messages in Redis that call a guest.
+
+mod delivery;
 
 use std::sync::Arc;
 
@@ -22,10 +24,12 @@ const CLOCK: &str = include_str!("../../../../host/capability/src/broker/redis/c
 const COMMON: &str = include_str!("../../../../host/capability/src/broker/redis/common.lua");
 const PUBLISH: &str = include_str!("../../../../host/capability/src/broker/redis/publish.lua");
 const PREFIX: &str = "bench-broker";
+/// The floor's process, as the scripts know it.
+const PROCESS: u64 = 60_000;
 /// More messages and bytes than a run publishes: nobody has to empty the group meanwhile.
 const MESSAGES_MAX: usize = 10_000_000;
 const BYTES_MAX: usize = 8 << 30;
-/// What a message costs beside its headers and body, as our broker counts; this row needs no more than about so much.
+/// About what our broker counts for a message.
 const MESSAGE_BYTES: usize = 512;
 
 pub(super) async fn measure(effort: Effort) -> Result<Vec<Row>> {
@@ -36,9 +40,12 @@ pub(super) async fn measure(effort: Effort) -> Result<Vec<Row>> {
     PREFIX.clone_into(&mut config.server.prefix);
     let backend = broker::Redis::open(&config).await?;
     let server = servers::Redis::connect(&url, PREFIX).await?;
-    let measured = on("Redis", backend, script(server.clone()), 500, Judge::Throughput, effort).await;
+    let own: Arc<dyn broker::Backend> = backend.clone();
+    let published = on("Redis", own, script(server.clone()), 500, Judge::Throughput, effort).await;
+    let delivered = delivery::measure(backend, &server, effort).await;
     server.remove().await?;
-    rows.extend(measured.context("messages in Redis")?);
+    rows.extend(published.context("messages in Redis")?);
+    rows.extend(delivered.context("deliveries from Redis")?);
     Ok(rows)
 }
 
@@ -112,12 +119,8 @@ fn script(server: servers::Redis) -> Floor {
                 "id": id, "headers": [["content-type", "application/json"]], "is_json": true,
                 "from": "looper", "traceparent": "", "published_ms": 1_700_000_000_000_u64,
             });
-            let mut call = script.prepare_invoke();
-            let space = ["{default}:groups", "{default}:recent"];
-            for name in ["all", "spaces", "nodes", "fans"].iter().chain(&space) {
-                call.key(format!("{PREFIX}:broker:{name}"));
-            }
-            call.arg(format!("{PREFIX}:broker:")).arg(NAMESPACE).arg(65_535).arg(TOPIC).arg(id);
+            let mut call = call(&script);
+            call.arg(TOPIC).arg(id);
             call.arg(MESSAGE_BYTES).arg(head.to_string()).arg(body);
             call.arg(MESSAGES_MAX).arg(BYTES_MAX).arg(BYTES_MAX).arg(BYTES_MAX).arg(60_000).arg(10_000);
             let mut connection = server.connection(number)?;
@@ -126,4 +129,14 @@ fn script(server: servers::Redis) -> Floor {
             Ok(())
         }
     })
+}
+
+/// A script about the namespace, of a process with a number of its own.
+fn call(script: &redis::Script) -> redis::ScriptInvocation<'_> {
+    let mut call = script.prepare_invoke();
+    for name in ["all", "spaces", "nodes", "fans", "{default}:groups", "{default}:recent"] {
+        call.key(format!("{PREFIX}:broker:{name}"));
+    }
+    call.arg(format!("{PREFIX}:broker:")).arg(NAMESPACE).arg(PROCESS);
+    call
 }

@@ -11,30 +11,27 @@ mod sqlite;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
-use bytes::Bytes;
 use micro_api::name::Namespace;
 use micro_capability::Capabilities;
-use micro_capability::broker::{Call, Deliver, Target};
+use micro_capability::broker::Deliver;
 use micro_capability::events::{
     Backend, Consumer, Consumers, From as Place, GroupKey, New, Plans, Postgres, PostgresConfig, Redis,
     RedisEventsConfig, Retention, Sqlite, SqliteConfig, TopicKey,
 };
 use micro_capability::log::{Logs, LogsConfig};
 use tempfile::TempDir;
-use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use self::native::{ACK_WAIT_MS, GROUP, KEPT_BYTES, Native, Terms};
+use self::native::{GROUP, KEPT_BYTES, Native, Terms};
 use super::compare::{CONCURRENCIES, Case, Judge, compare, count};
+use super::delivery::{DELIVERED, Heard, Source, delivered, target};
 use super::floor::Floor;
 use super::grown::{Measured, Sizes, slower};
-use super::looper::{Looper, Operation, object, scope};
+use super::looper::{Looper, Operation, object};
 use super::servers;
 use super::{KEYS, TOPIC, VALUE_BYTES};
 use crate::Effort;
@@ -42,9 +39,6 @@ use crate::table::{Goal, Pairs, Row};
 
 const PUBLISH: Operation = Operation { name: "events.publish", keys: KEYS, bytes: VALUE_BYTES };
 const READ: Operation = Operation { name: "events.read", ..PUBLISH };
-const ACK_WAIT: Duration = Duration::from_millis(ACK_WAIT_MS);
-/// Events that are delivered in a turn.
-const DELIVERED: u64 = 300;
 
 /// Where events are.
 #[derive(Debug, Clone, Copy)]
@@ -265,7 +259,7 @@ async fn group(log: &Log, events: u64) -> Result<(String, u64)> {
     let topics = log.backend.topics(&Namespace::default()).await?;
     let last = topics.iter().find(|info| info.topic == TOPIC).context("the topic is missing")?.last;
     ensure!(last >= events, "the topic has {last} events");
-    Ok((format!("{GROUP}-{}", Uuid::new_v4().simple()), last - events))
+    Ok((format!("{GROUP}{}", Uuid::new_v4().simple()), last - events))
 }
 
 /// Seconds of an event that is delivered by us.
@@ -273,71 +267,41 @@ async fn pushed(log: &Log, events: u64, concurrency: u64) -> Result<f64> {
     let (name, after) = group(log, events).await?;
     let folder = tempfile::tempdir().context("make a folder")?;
     let logs = Logs::open(LogsConfig::new(folder.path().to_owned()))?;
-    let heard = Heard { left: AtomicU64::new(events), all: Notify::new(), looper: Arc::clone(&log.looper) };
-    let heard = Arc::new(heard);
+    let heard = Heard::new(&log.looper, events);
     let consumers = Consumers::new(Arc::clone(&log.backend), Arc::clone(&heard) as Arc<dyn Deliver>, logs);
-    let target = Target {
-        scope: scope()?,
-        endpoint: "Looper.Hear".to_owned(),
-        concurrency: usize::try_from(concurrency)?,
-        retries: 0,
-        ack_wait: ACK_WAIT,
-        delay: Duration::ZERO,
-    };
+    let target = target(concurrency)?;
     let (group, start) = (GroupKey::named(topic()?, &name)?, Place::After(after));
     let since = Instant::now();
     consumers.follow(HashSet::from([Consumer { deployment: "bench".to_owned(), group, start, target }]));
-    tokio::time::timeout(ACK_WAIT, heard.all.notified()).await.context("an event did not come")?;
+    heard.all().await?;
     let took = since.elapsed();
     consumers.follow(HashSet::new());
     Ok(took.as_secs_f64() / events as f64)
 }
 
-/// Calls the guest, as the gateway would, and counts.
-struct Heard {
-    left: AtomicU64,
-    all: Notify,
-    looper: Arc<Looper>,
+/// The same without us.
+async fn taken(log: &Log, events: u64, concurrency: u64) -> Result<f64> {
+    let (group, after) = group(log, events).await?;
+    let terms = Terms { group, after, max: usize::try_from(concurrency)? };
+    let source = Arc::new(OfLog { native: Arc::clone(&log.native), terms });
+    delivered(source, &log.looper, events).await
+}
+
+/// A group of a log, as the floor sees it.
+struct OfLog {
+    native: Arc<dyn Native>,
+    terms: Terms,
 }
 
 #[async_trait]
-impl Deliver for Heard {
-    async fn deliver(&self, _call: Call) -> Result<Bytes, micro_api::Error> {
-        let heard = self.looper.hear().await;
-        heard.map_err(|error| micro_api::Error::internal("bench", format!("{error:#}")))?;
-        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.all.notify_one();
-        }
-        Ok(Bytes::new())
-    }
-}
+impl Source for OfLog {
+    type Token = Uuid;
 
-/// The same without us: as many events as may be under way are taken at once, which costs the fewest calls.
-async fn taken(log: &Log, events: u64, concurrency: u64) -> Result<f64> {
-    let (group, after) = group(log, events).await?;
-    let max = usize::try_from(concurrency)?;
-    let (native, looper) = (Arc::clone(&log.native), Arc::clone(&log.looper));
-    // In a task of its own, as ours.
-    let all = tokio::spawn(async move {
-        let since = Instant::now();
-        let (terms, mut left) = (Terms { group, after, max }, events);
-        while left > 0 {
-            let some = native.take(&terms).await?;
-            ensure!(!some.is_empty(), "{left} events did not come");
-            left = left.saturating_sub(some.len() as u64);
-            let mut calls = JoinSet::new();
-            for id in some {
-                let (native, looper, group) = (Arc::clone(&native), Arc::clone(&looper), terms.group.clone());
-                calls.spawn(async move {
-                    looper.hear().await?;
-                    native.ack(&group, id).await
-                });
-            }
-            while let Some(done) = calls.join_next().await {
-                done.context("a delivery ended")??;
-            }
-        }
-        Ok(since.elapsed())
-    });
-    Ok(all.await.context("the deliveries ended")??.as_secs_f64() / events as f64)
+    async fn take(&self) -> Result<Vec<Uuid>> {
+        self.native.take(&self.terms).await
+    }
+
+    async fn ack(&self, token: Uuid) -> Result<()> {
+        self.native.ack(&self.terms.group, token).await
+    }
 }

@@ -59,8 +59,20 @@ impl File {
         })
     }
 
+    /// Does what writes much with more memory than is usual, which it has no longer afterwards.
+    pub(super) fn in_bulk<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.with(|file| file.execute_batch("PRAGMA cache_size = -65536"))?;
+        let done = work();
+        self.with(|file| file.execute_batch("PRAGMA cache_size = -512"))?;
+        done
+    }
+
     /// Writes all keys in one transaction.
     pub(super) fn fill(&self, keys: u64, bytes: u64) -> Result<()> {
+        self.in_bulk(|| self.fill_now(keys, bytes)).context("fill the table")
+    }
+
+    fn fill_now(&self, keys: u64, bytes: u64) -> Result<()> {
         let value = value(bytes);
         self.with(|file| {
             let all = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -73,6 +85,5 @@ impl File {
             drop(insert);
             all.commit()
         })
-        .context("fill the table")
     }
 }

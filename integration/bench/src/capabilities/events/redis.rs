@@ -22,11 +22,25 @@ const APPEND: &str = include_str!("../../../../../host/capability/src/events/red
 const READ: &str = include_str!("../../../../../host/capability/src/events/redis/read.lua");
 const TAKE: &str = include_str!("../../../../../host/capability/src/events/redis/take.lua");
 const ACK: &str = include_str!("../../../../../host/capability/src/events/redis/ack.lua");
-/// Appends events with the numbers from one to another.
+/// What `append` leaves for events with the positions from one to another, in far fewer calls.
 const FILL: &str = "
-for number = tonumber(ARGV[3]), tonumber(ARGV[4]) do
-    append(ARGV[2], string.format('%032x', number), ARGV[5], ARGV[6], ARGV[7])
+local topic, from, to, metadata, payload, size = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
+local at = text(now)
+for first = from, to, 500 do
+    local ids, places = {}, {}
+    for number = first, math.min(first + 499, to) do
+        local position, id = text(number), string.format('%032x', number)
+        redis.call('XADD', of('log', topic), position .. '-0', 'i', id, 't', at, 's', size, 'm', metadata, 'p', payload)
+        table.insert(ids, id)
+        table.insert(ids, position .. ' ' .. at)
+        table.insert(places, table.concat({ topic, position, id, size, at }, ' '))
+    end
+    redis.call('HSET', of('ids', topic), unpack(ids))
+    redis.call('RPUSH', order, unpack(places))
 end
+redis.call('HSET', base .. 'last', topic, text(to))
+redis.call('HINCRBY', state, 'held', text((to - from + 1) * tonumber(size)))
+redis.call('HSET', state, 'newest', at)
 return 0
 ";
 /// Events of one such call.

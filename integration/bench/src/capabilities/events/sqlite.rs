@@ -86,29 +86,33 @@ impl Native for Log {
     }
 
     async fn fill(&self, events: u64) -> Result<()> {
-        let payload = object(VALUE_BYTES);
-        let mut first = 2;
-        while first <= events {
-            let last = events.min(first + TOGETHER - 1);
-            self.0.with(|file| {
-                let all = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let now = newest(&all)?;
-                let mut insert = all.prepare_cached(INSERT)?;
-                for position in first..=last {
-                    // In order, else the index of ids would be written all over again and again.
-                    let id = u128::from(position).to_be_bytes();
-                    let values = params![TOPIC, to_sql(position), id, now, to_sql(size()), METADATA, payload];
-                    insert.execute(values)?;
-                }
-                drop(insert);
-                let sql = "UPDATE topics SET last = ?2 WHERE topic = ?1";
-                all.prepare_cached(sql)?.execute(params![TOPIC, to_sql(last)])?;
-                all.commit()
-            })?;
-            first = last + 1;
-        }
-        Ok(())
+        self.0.in_bulk(|| {
+            let mut first = 2;
+            while first <= events {
+                let last = events.min(first + TOGETHER - 1);
+                self.0.with(|file| fill(file, first, last))?;
+                first = last + 1;
+            }
+            Ok(())
+        })
     }
+}
+
+/// Appends events with the positions from one to another.
+fn fill(file: &mut Connection, first: u64, last: u64) -> rusqlite::Result<()> {
+    let (all, payload) =
+        (file.transaction_with_behavior(TransactionBehavior::Immediate)?, object(VALUE_BYTES));
+    let now = newest(&all)?;
+    let mut insert = all.prepare_cached(INSERT)?;
+    for position in first..=last {
+        // In order, else the index of ids would be written all over again and again.
+        let id = u128::from(position).to_be_bytes();
+        insert.execute(params![TOPIC, to_sql(position), id, now, to_sql(size()), METADATA, payload])?;
+    }
+    drop(insert);
+    let sql = "UPDATE topics SET last = ?2 WHERE topic = ?1";
+    all.prepare_cached(sql)?.execute(params![TOPIC, to_sql(last)])?;
+    all.commit()
 }
 
 fn add(file: &Connection, payload: &[u8]) -> rusqlite::Result<()> {

@@ -30,7 +30,8 @@ impl Container {
     }
 }
 
-/// A listing that is being read. It keeps no names, only its place: what is put or deleted meanwhile may be in it or not.
+/// A listing that is being read. It keeps no names, only its place: what is put or deleted meanwhile may be in it, or
+/// not.
 #[derive(Debug)]
 pub struct Names {
     at: Position,
@@ -52,8 +53,8 @@ fn seconds(unix_ms: u64) -> u64 {
 }
 
 impl Handle {
-    /// Goes on in a listing by at most `wanted` objects, and says how many there were. One row more than wanted is asked
-    /// for, to know whether it was the last.
+    /// Goes on in a listing by at most `wanted` objects, and says how many there were. One row more than wanted is
+    /// asked for, to know whether it was the last.
     async fn names_next(
         &self,
         at: &mut Position,

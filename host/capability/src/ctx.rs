@@ -28,6 +28,8 @@ pub struct Ctx {
     /// Compare-and-swap handles of `wasi:keyvalue`.
     pub(crate) swaps: crate::store::wasi::Swaps,
     pub(crate) blobs: Arc<Handles>,
+    /// Bounds the resources of `wasi:blobstore`.
+    pub(crate) blobstore: crate::blob::wasi::Places,
 }
 
 /// Outbound HTTP of one instance.
@@ -64,8 +66,8 @@ impl Ctx {
         let tap = Tap::new(Arc::clone(&guest));
         let permits = Arc::new(Semaphore::new(guest.outbound_instance_max));
         let outbound = Arc::new(Outbound { permits, said: AtomicBool::new(false) });
-        let (swaps, blobs) = (Default::default(), Arc::default());
-        Self { guest, calls: Vec::new(), next: 0, tap, outbound, swaps, blobs }
+        let (swaps, blobs, blobstore) = (Default::default(), Arc::default(), Default::default());
+        Self { guest, calls: Vec::new(), next: 0, tap, outbound, swaps, blobs, blobstore }
     }
 
     /// A call starts: host calls from now on are made in its name and end by its deadline. Log budgets start anew.

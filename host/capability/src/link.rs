@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use wasmtime::component::{HasData, Linker};
+use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::bindings::platform::micro::platform as wit;
 use crate::bindings::platform_sync::micro::platform_sync as wit_sync;
@@ -13,6 +13,9 @@ use crate::{Ctx, Granted};
 pub trait View: Send + 'static {
     /// The capabilities' part.
     fn capability(&mut self) -> &mut Ctx;
+
+    /// The same, and the table of the instance's resources, the streams of `wasi:io` among them.
+    fn with_table(&mut self) -> (&mut Ctx, &mut ResourceTable);
 }
 
 /// Names what the bindings borrow from the state: a [`Ctx`].
@@ -45,6 +48,7 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
     crate::log::wasi::add_to_linker(linker)?;
     if granted.blob {
         wit_sync::blob::add_to_linker::<T, HasCapability>(linker, get)?;
+        crate::blob::wasi::add_to_linker(linker)?;
     }
     if granted.broker {
         wit_sync::broker::add_to_linker::<T, HasCapability>(linker, get)?;

@@ -22,4 +22,5 @@ mod transfer;
 mod two_servers;
 mod two_servers_broker;
 mod update;
+mod wasi_blobstore;
 mod wasi_http;

@@ -18,6 +18,7 @@ pub mod events;
 mod grant;
 mod guest;
 pub mod http;
+mod keeping;
 #[cfg(test)]
 mod line;
 mod link;

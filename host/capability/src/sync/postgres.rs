@@ -75,6 +75,7 @@ impl From<ServerError> for Error {
         match error {
             ServerError::Busy => Self::Busy,
             ServerError::Away(why) | ServerError::Unknown(why) => Self::Away(why),
+            ServerError::Full => Self::Memory,
             ServerError::Backend(why) => Self::Backend(why),
             other => Self::Backend(other.to_string()),
         }

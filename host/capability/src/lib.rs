@@ -10,6 +10,8 @@
 mod bindings;
 pub mod blob;
 pub mod broker;
+#[cfg(test)]
+mod certificates;
 pub mod client;
 pub mod config;
 mod context;
@@ -19,6 +21,8 @@ mod grant;
 mod guest;
 pub mod http;
 mod keeping;
+#[cfg(test)]
+mod killed;
 #[cfg(test)]
 mod line;
 mod link;

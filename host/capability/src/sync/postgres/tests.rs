@@ -116,7 +116,7 @@ fn many_who_wait_ask_as_often_as_few() {
 }
 
 async fn of(process: &Process) -> Arc<Postgres> {
-    let (acquire_timeout, call_timeout) = (Duration::from_millis(700), Duration::from_secs(5));
+    let (acquire_timeout, call_timeout) = (Duration::from_secs(1), Duration::from_secs(5));
     let config = PostgresConfig { acquire_timeout, call_timeout, ..PostgresConfig::new(process.url()) };
     Postgres::open(&config).await.unwrap()
 }

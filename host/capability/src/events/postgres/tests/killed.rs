@@ -9,7 +9,7 @@ use crate::postgres::server::Server as Process;
 const BYTES: usize = 256 << 10;
 
 fn config(process: &Process) -> PostgresConfig {
-    let (acquire_timeout, call_timeout) = (Duration::from_millis(700), Duration::from_secs(5));
+    let (acquire_timeout, call_timeout) = (Duration::from_secs(1), Duration::from_secs(5));
     PostgresConfig { acquire_timeout, call_timeout, ..PostgresConfig::new(process.url()) }
 }
 

@@ -159,11 +159,15 @@ pub(crate) async fn nothing_acknowledged_is_lost(process: &mut impl Mortal, log:
         assert_eq!(places.len(), found.len(), "all that was acknowledged is there");
     }
     // What is left is delivered, and no more than that.
+    let (own, many) = (group(), Lease { max: 64, in_flight: 64, ..lease() });
     eventually("all is consumed", async || {
-        for delivery in log.next(&group(), lease()).await.unwrap() {
+        let taken = unless_busy(is_busy, || log.next(&own, many)).await.unwrap();
+        let acks = taken.iter().map(|delivery| {
             assert!(!done.contains(&delivery.event.position), "{} again", delivery.event.position);
-            log.ack(&group(), delivery.event.id).await.unwrap();
-        }
+            let (log, own, id) = (&log, &own, delivery.event.id);
+            unless_busy(is_busy, move || log.ack(own, id))
+        });
+        futures::future::try_join_all(acks).await.unwrap();
         let group = log.groups(&topic()).await.unwrap().remove(0);
         (group.pending, group.behind) == (0, 0)
     })

@@ -11,6 +11,8 @@ mod bells;
 mod bindings;
 pub mod blob;
 pub mod broker;
+#[cfg(test)]
+mod certificates;
 pub mod client;
 pub mod config;
 mod context;
@@ -19,6 +21,9 @@ pub mod events;
 mod grant;
 mod guest;
 pub mod http;
+mod keeping;
+#[cfg(test)]
+mod killed;
 #[cfg(test)]
 mod line;
 mod link;

@@ -9,6 +9,8 @@ mod hear;
 #[cfg(test)]
 pub(crate) mod server;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -133,7 +135,13 @@ impl Redis {
             acquire_timeout: config.acquire_timeout,
             call_timeout: config.call_timeout,
         });
-        settings::check(&redis).await?;
+        settings::check(&redis).await.map_err(|failure| match failure {
+            // A server without it says nothing, or what is no TLS.
+            Failure::Away(reason) if config.url.starts_with("rediss:") => {
+                Failure::Away(format!("{reason} (rediss:// asks for TLS: does the server speak it?)"))
+            }
+            other => other,
+        })?;
         Ok(redis)
     }
 

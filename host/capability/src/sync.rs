@@ -7,6 +7,8 @@
 mod backend;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod faults;
 mod host;
 mod key;
 mod memory;

@@ -12,6 +12,7 @@ mod git_servers;
 mod hand_over;
 mod limiter;
 mod oidc;
+mod outage;
 mod parity;
 mod portal;
 mod registry;

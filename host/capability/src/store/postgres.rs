@@ -12,7 +12,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::ops::Bound;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +27,7 @@ use super::transaction::{Change, Check};
 use super::writes::{Writes, note};
 use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
+use crate::keeping::keep_clean;
 use crate::postgres::{Server, ServerConfig};
 
 /// Records that one sweep removes.
@@ -109,7 +110,12 @@ impl Postgres {
             books: Arc::clone(&config.books),
             writes: Writes::default(),
         });
-        tokio::spawn(keep_clean(Arc::downgrade(&store), config.sweep_every));
+        keep_clean(
+            &store,
+            config.sweep_every,
+            "Expired records of the store cannot be removed",
+            |store| async move { store.clean().await },
+        );
         Ok(store)
     }
 
@@ -330,24 +336,6 @@ impl Backend for Postgres {
 
     async fn check(&self) -> Result<(), Error> {
         self.retried(|| async { sqlx::query("SELECT 1").execute(&self.pool).await.map(drop) }).await
-    }
-}
-
-/// Ends with the store.
-async fn keep_clean(store: Weak<Postgres>, every: Duration) {
-    let mut failing = false;
-    loop {
-        tokio::time::sleep(every).await;
-        let Some(store) = store.upgrade() else { return };
-        match store.clean().await {
-            Ok(()) => failing = false,
-            Err(error) => {
-                if !failing {
-                    tracing::warn!(%error, "Expired records of the store cannot be removed");
-                }
-                failing = true;
-            }
-        }
     }
 }
 

@@ -12,7 +12,7 @@ mod tests;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::future::Future;
 use std::ops::Bound;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +26,7 @@ use super::transaction::{self, Change, Check};
 use super::writes::{Writes, note};
 use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
+use crate::keeping::keep_clean;
 use crate::redis::{Call, Failure, Redis as Server, RedisConfig, Script};
 use names::Names;
 use scripts::Scripts;
@@ -91,7 +92,12 @@ impl Redis {
             books: Arc::clone(&config.books),
             writes: Writes::default(),
         });
-        tokio::spawn(keep_clean(Arc::downgrade(&store), config.sweep_every));
+        keep_clean(
+            &store,
+            config.sweep_every,
+            "Expired records of the store cannot be removed",
+            |store| async move { store.clean().await },
+        );
         Ok(store)
     }
 
@@ -299,24 +305,6 @@ impl Backend for Redis {
 
     async fn check(&self) -> Result<(), Error> {
         Ok(self.server.check().await?)
-    }
-}
-
-/// Ends with the store.
-async fn keep_clean(store: Weak<Redis>, every: Duration) {
-    let mut failing = false;
-    loop {
-        tokio::time::sleep(every).await;
-        let Some(store) = store.upgrade() else { return };
-        match store.clean().await {
-            Ok(()) => failing = false,
-            Err(error) => {
-                if !failing {
-                    tracing::warn!(%error, "Expired records of the store cannot be removed");
-                }
-                failing = true;
-            }
-        }
     }
 }
 

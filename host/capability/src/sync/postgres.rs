@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,6 +17,7 @@ use super::backend::new_token;
 use super::taking::{LockServer, TRIES_MAX, Tried, try_to_take};
 use super::waiters::Waiters;
 use super::{Backend, Claim, Error, HELD_MAX, Lock, LockKey};
+use crate::keeping::keep_clean;
 use crate::postgres::{Server, ServerConfig};
 use crate::store::Error as ServerError;
 
@@ -73,6 +74,7 @@ impl From<ServerError> for Error {
         match error {
             ServerError::Busy => Self::Busy,
             ServerError::Away(why) | ServerError::Unknown(why) => Self::Away(why),
+            ServerError::Full => Self::Memory,
             ServerError::Backend(why) => Self::Backend(why),
             other => Self::Backend(other.to_string()),
         }
@@ -103,7 +105,9 @@ impl Postgres {
             call_timeout: config.call_timeout,
         };
         let server = Arc::new(Server::open(&server).await?);
-        tokio::spawn(keep_clean(Arc::downgrade(&server), config.sweep_every));
+        keep_clean(&server, config.sweep_every, "Expired locks cannot be removed", |server| async move {
+            clean(&server).await
+        });
         Ok(Arc::new(Self { server, waiters: Arc::default(), tries: Arc::new(Semaphore::new(TRIES_MAX)) }))
     }
 }
@@ -235,24 +239,6 @@ async fn clean(server: &Server) -> Result<(), Error> {
         });
         if swept.await?.rows_affected() < SWEEP.unsigned_abs() {
             return Ok(());
-        }
-    }
-}
-
-/// Ends with the locks.
-async fn keep_clean(server: Weak<Server>, every: Duration) {
-    let mut failing = false;
-    loop {
-        tokio::time::sleep(every).await;
-        let Some(server) = server.upgrade() else { return };
-        match clean(&server).await {
-            Ok(()) => failing = false,
-            Err(error) => {
-                if !failing {
-                    tracing::warn!(%error, "Expired locks cannot be removed");
-                }
-                failing = true;
-            }
         }
     }
 }

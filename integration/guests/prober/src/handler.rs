@@ -94,6 +94,13 @@ impl ProberHandler for Prober {
         };
         Ok(Response { said })
     }
+
+    async fn tick(&self, ctx: &Context, _request: Request) -> Result<Response, Error> {
+        let header = |name| ctx.metadata(name).unwrap_or_default();
+        let key = format!("tick/{}/{}", header("Micro-Schedule"), header("Micro-Tick"));
+        let times = store::increment(&key, 1).await?;
+        Ok(Response { said: times.to_string() })
+    }
 }
 
 /// An upload that ends, and leaves nothing. When it was is not told, as that is never the same twice.

@@ -1,5 +1,6 @@
 //! What goes wrong between the log and its server, with a real one behind a connection that can be cut and stalled.
 
+mod killed;
 mod nodes;
 
 use std::collections::BTreeMap;

@@ -147,10 +147,8 @@ async fn send(objects: &dyn ObjectStore, at: &Name, mut file: File, size: u64) -
     };
     let sent: object_store::Result<()> = sent.await;
     if sent.is_err() {
-        // What was sent would be kept, and paid for.
-        if let Err(error) = upload.abort().await {
-            return Err(error);
-        }
+        // What was sent would be kept, and paid for. If that fails too, the first error says why.
+        upload.abort().await.ok();
     }
     sent
 }

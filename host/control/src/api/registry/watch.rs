@@ -41,7 +41,7 @@ pub(crate) async fn handler(
     let service = named.map(|name| service_name(ID, name)).transpose()?;
     let after = which.after.filter(|after| !after.is_empty() && after.len() <= AFTER_BYTES_MAX);
     let revoked = caller.revoked(&control);
-    let follow = Follow { control, namespace: caller.namespace.clone(), service, after };
+    let follow = Follow { control, namespace: caller.namespace, service, after };
     let pages = stream::unfold(follow, |mut follow| async move { Some((follow.next().await, follow)) });
     let lines = pages.map(stream::iter).flatten().take_until(revoked).map(|change| line(&change));
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())

@@ -98,7 +98,7 @@ impl Destination {
             Place::Standard => Self::Standard,
             Place::File(path) => {
                 let folder =
-                    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+                    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or_else(|| Path::new("."));
                 let temporary =
                     NamedTempFile::new_in(folder).with_context(|| format!("cannot write {place}"))?;
                 Self::File { temporary, path: path.clone() }

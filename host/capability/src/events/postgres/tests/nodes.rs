@@ -245,7 +245,7 @@ async fn appends_groups_and_retention_go_together() {
                 ack_wait_ms: 1 + 50 * task as u64,
                 ..lease()
             };
-            let group = GroupKey::named(own.clone(), if task % 2 == 0 { "g" } else { "" }).unwrap();
+            let group = GroupKey::named(own.clone(), if task.is_multiple_of(2) { "g" } else { "" }).unwrap();
             for round in 0..40 {
                 node.append(&own, (0..3).map(|_| new("some payload")).collect()).await.unwrap();
                 for delivery in node.next(&group, lease).await.unwrap() {

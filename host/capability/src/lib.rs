@@ -27,6 +27,7 @@ mod redis;
 pub mod registry;
 mod scope;
 pub mod store;
+pub mod streaming;
 pub mod sync;
 mod tally;
 #[cfg(test)]

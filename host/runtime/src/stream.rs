@@ -318,6 +318,9 @@ impl Live {
     }
 
     fn end(&mut self, answer: Result<Vec<u8>, Ended>) -> Poll<Option<Result<Bytes, Fault>>> {
+        if self.far.is_over() {
+            return self.fail(Fault::ResponseLimit, false);
+        }
         let bytes = match answer {
             Ok(bytes) => bytes,
             Err(Ended { fault, is_logged }) => return self.fail(fault, is_logged),

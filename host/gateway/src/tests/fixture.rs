@@ -55,9 +55,10 @@ impl Server {
         Self::with(&[service(), ("web", web(), Manifest::default())], change).await
     }
 
-    /// With a service `feed` beside `svc`, whose endpoints stream; their paths are below `/stream/`.
+    /// With a service `feed` beside `svc`, whose endpoints stream; their paths are below `/stream/`. `proto` is the same
+    /// with a schema instead of registered endpoints, and in protobuf.
     pub(super) async fn with_streams(change: impl FnOnce(&mut Config)) -> Self {
-        Self::with(&[service(), feed()], change).await
+        Self::with(&[service(), feed(), ("proto", feed().1, Manifest::default())], change).await
     }
 
     /// Services `svc` and `web` of two namespaces, `default` and `acme`; the latter has an api service `svc2` too.
@@ -324,7 +325,8 @@ fn revision(runtime: &Runtime, folder: &Path, name: &str, wasm: &[u8], settings:
     let manifest = RevisionManifest {
         namespace: namespace.parse().unwrap(),
         exports: found.exports,
-        codecs: vec![Codec::Json],
+        codecs: vec![if name == "proto" { Codec::Protobuf } else { Codec::Json }],
+        descriptors: (name == "proto").then(|| artifacts.put(&super::streams::descriptors()).unwrap()),
         endpoints: if name == "feed" { FEED.iter().map(endpoint).collect() } else { Vec::new() },
         ..RevisionManifest::new(name.parse().unwrap(), code, settings)
     };

@@ -9,7 +9,49 @@ use micro_api::Error;
 use micro_capability::client::{CallOptions, CallOrigin, Caller, Codec, Conversation, Selector};
 use micro_capability::{Context, Scope};
 
+use prost::Message as _;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{
+    DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto,
+    ServiceDescriptorProto,
+};
+
 use super::fixture::{Server, get, post, until};
+
+/// The schema of `proto`: a message with a text `a`, and `echo.Call`, which streams both ways.
+pub(super) fn descriptors() -> Vec<u8> {
+    let field = FieldDescriptorProto {
+        name: Some("a".to_owned()),
+        number: Some(1),
+        label: Some(Label::Optional.into()),
+        r#type: Some(Type::String.into()),
+        ..FieldDescriptorProto::default()
+    };
+    let method = MethodDescriptorProto {
+        name: Some("Call".to_owned()),
+        input_type: Some(".test.Text".to_owned()),
+        output_type: Some(".test.Text".to_owned()),
+        client_streaming: Some(true),
+        server_streaming: Some(true),
+        ..MethodDescriptorProto::default()
+    };
+    let service = ServiceDescriptorProto {
+        name: Some("echo".to_owned()),
+        method: vec![method],
+        ..ServiceDescriptorProto::default()
+    };
+    let text =
+        DescriptorProto { name: Some("Text".to_owned()), field: vec![field], ..DescriptorProto::default() };
+    let file = FileDescriptorProto {
+        name: Some("test.proto".to_owned()),
+        package: Some("test".to_owned()),
+        message_type: vec![text],
+        service: vec![service],
+        syntax: Some("proto3".to_owned()),
+        ..FileDescriptorProto::default()
+    };
+    FileDescriptorSet { file: vec![file] }.encode_to_vec()
+}
 
 /// A POST of a content type; its body is the envelopes of `messages`.
 fn connect(path: &str, content_type: &str, messages: &[&str]) -> String {
@@ -173,6 +215,28 @@ async fn services_open_streams_of_others() {
     let replies = open(&server, "fail", Some("x")).await.unwrap().replies;
     let all: Vec<_> = replies.map(|reply| reply.map_err(|error| error.code)).collect().await;
     assert_eq!(all, [Ok(Bytes::from("x")), Err(409)]);
+}
+
+#[tokio::test]
+async fn messages_are_translated_by_the_schema_one_by_one() {
+    let server = Server::with_streams(|_| ()).await;
+    let open = || {
+        let (service, endpoint) = ("proto".parse().unwrap(), "echo.Call".to_owned());
+        server.dispatcher.open(origin(), service, endpoint, Codec::Json, None, options(&[]))
+    };
+    let Conversation { requests, mut replies } = open().await.unwrap();
+    let requests = requests.unwrap();
+    for (sent, wanted) in [("{\"a\": \"one\"}", "{\"a\":\"one\"}"), ("{}", ""), ("", "")] {
+        requests.send(Bytes::from(sent)).await.unwrap();
+        assert_eq!(replies.next().await.unwrap().unwrap(), wanted);
+    }
+    requests.send(Bytes::from("{\"b\": 1}")).await.unwrap();
+    let error = replies.next().await.unwrap().unwrap_err();
+    assert!(error.code == 400 && error.detail.contains("'b'"), "{error}");
+    assert!(replies.next().await.is_none());
+    let (service, endpoint) = ("proto".parse().unwrap(), "echo.Call".to_owned());
+    let call = server.dispatcher.call(origin(), service, endpoint, Codec::Json, Bytes::new(), options(&[]));
+    assert_eq!(call.await.unwrap_err().detail, "endpoint `echo.Call` streams: use open");
 }
 
 #[tokio::test]

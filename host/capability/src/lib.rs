@@ -34,6 +34,7 @@ pub mod registry;
 mod scope;
 mod sqlite;
 pub mod store;
+pub mod streaming;
 pub mod sync;
 mod tally;
 #[cfg(test)]

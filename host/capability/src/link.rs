@@ -35,7 +35,7 @@ pub enum Kind {
     Platform,
 }
 
-/// Links the `micro:*` interfaces that `granted` opens; `log` and `wasi:logging` always.
+/// Links the `micro:*` interfaces that `granted` opens; `log`, `streaming` and `wasi:logging` always.
 ///
 /// # Errors
 /// When one of them is in the linker already, or `kind` needs concurrency support that the linker's engine lacks.
@@ -45,6 +45,7 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
     wit::log::add_to_linker::<T, HasCapability>(linker, get)?;
     wit_sync::types::add_to_linker::<T, HasCapability>(linker, get)?;
     wit_sync::log::add_to_linker::<T, HasCapability>(linker, get)?;
+    wit_sync::streaming::add_to_linker::<T, HasCapability>(linker, get)?;
     crate::log::wasi::add_to_linker(linker)?;
     if granted.blob {
         wit_sync::blob::add_to_linker::<T, HasCapability>(linker, get)?;
@@ -76,6 +77,7 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
     if kind == Kind::PlatformSync {
         return Ok(());
     }
+    wit::streaming::add_to_linker::<T, HasCapability>(linker, get)?;
     if granted.blob {
         wit::blob::add_to_linker::<T, HasCapability>(linker, get)?;
     }

@@ -108,7 +108,7 @@ impl Offer {
             return Self::Unknown;
         }
         match micro {
-            Some("types" | "log") => Self::Always,
+            Some("types" | "log" | "streaming") => Self::Always,
             Some("blob") => Self::Grant { key: "blob", line: "blob = true" },
             Some("broker") => Self::Grant { key: "broker", line: "broker = { publish = [\"*\"] }" },
             Some("events") => {

@@ -113,4 +113,16 @@ impl Caller for Nobody {
     ) -> Result<Bytes, micro_api::Error> {
         Err(micro_api::Error::not_found(service.to_string(), "service not found"))
     }
+
+    async fn open(
+        &self,
+        _origin: CallOrigin,
+        service: ServiceName,
+        _endpoint: String,
+        _codec: micro_capability::client::Codec,
+        _request: Option<Bytes>,
+        _options: CallOptions,
+    ) -> Result<micro_capability::client::Conversation, micro_api::Error> {
+        Err(micro_api::Error::not_found(service.to_string(), "service not found"))
+    }
 }

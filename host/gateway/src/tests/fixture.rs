@@ -54,6 +54,12 @@ impl Server {
         Self::with(&[service(), ("web", web(), Manifest::default())], change).await
     }
 
+    /// With a service `feed` beside `svc`, whose endpoints stream; their paths are below `/stream/`. `proto` is the same
+    /// with a schema instead of registered endpoints, and in protobuf.
+    pub(super) async fn with_streams(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with(&[service(), feed(), ("proto", feed().1, Manifest::default())], change).await
+    }
+
     /// Services `svc` and `web` of two namespaces, `default` and `acme`; the latter has an api service `svc2` too.
     pub(super) async fn with_tenants(change: impl FnOnce(&mut Config)) -> Self {
         let (_, wasm, settings) = service();
@@ -307,7 +313,9 @@ fn revision(runtime: &Runtime, folder: &Path, name: &str, wasm: &[u8], settings:
     let manifest = RevisionManifest {
         namespace: namespace.parse().unwrap(),
         exports: found.exports,
-        codecs: vec![Codec::Json],
+        codecs: vec![if name == "proto" { Codec::Protobuf } else { Codec::Json }],
+        descriptors: (name == "proto").then(|| artifacts.put(&super::streams::descriptors()).unwrap()),
+        endpoints: if name == "feed" { FEED.iter().map(endpoint).collect() } else { Vec::new() },
         ..RevisionManifest::new(name.parse().unwrap(), code, settings)
     };
     let digest = publish(&artifacts, &key, &manifest).unwrap();
@@ -318,14 +326,8 @@ fn revision(runtime: &Runtime, folder: &Path, name: &str, wasm: &[u8], settings:
 fn service() -> (&'static str, &'static [u8], Manifest) {
     static WASM: OnceLock<Vec<u8>> = OnceLock::new();
     let wasm = WASM.get_or_init(|| {
-        let mut resolve = Resolve::default();
-        resolve.push_path(root().join("wit/sync")).unwrap();
         let wit = "package test:guest; world guest { export micro:platform-sync/handler@0.1.0; }";
-        let package = resolve.push_str("guest.wit", wit).unwrap();
-        let world = resolve.select_world(&[package], Some("guest")).unwrap();
-        let mut module = wat::parse_str(include_str!("service.wat")).unwrap();
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-        ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+        component(wit, include_str!("service.wat"))
     });
     let route_of = |(endpoint, handler): (&str, &str)| Route {
         endpoint: endpoint.to_owned(),
@@ -338,6 +340,56 @@ fn service() -> (&'static str, &'static [u8], Manifest) {
     let rpc = ["big", "error", "metadata", "id"].map(|endpoint| (endpoint, "rpc"));
     let route = api.into_iter().chain(rpc).map(route_of).collect();
     ("svc", wasm, Manifest { route, ..Manifest::default() })
+}
+
+/// The endpoints of `feed`, and in which directions they stream.
+const FEED: [(&str, &[&str]); 8] = [
+    ("send", &["replies"]),
+    ("early", &["replies"]),
+    ("fail", &["replies"]),
+    ("big", &["replies"]),
+    ("loop", &["replies"]),
+    ("count", &["requests"]),
+    ("echo", &["requests", "replies"]),
+    ("unary", &[]),
+];
+
+fn endpoint((name, directions): &(&str, &[&str])) -> micro_api::registry::Endpoint {
+    let metadata = directions.iter().map(|direction| ((*direction).to_owned(), "stream".to_owned()));
+    micro_api::registry::Endpoint {
+        name: (*name).to_owned(),
+        metadata: metadata.collect(),
+        ..Default::default()
+    }
+}
+
+/// `feed`: the guest of the runtime's tests.
+fn feed() -> (&'static str, &'static [u8], Manifest) {
+    static WASM: OnceLock<Vec<u8>> = OnceLock::new();
+    let wasm = WASM.get_or_init(|| {
+        let wit = "package test:guest; world guest { import micro:platform-sync/streaming@0.1.0;
+            export micro:platform-sync/handler@0.1.0; }";
+        component(wit, include_str!("../../../runtime/src/tests/streaming.wat"))
+    });
+    let route = FEED.iter().map(|(endpoint, _)| Route {
+        endpoint: (*endpoint).to_owned(),
+        handler: Some("rpc".to_owned()),
+        method: vec!["GET".to_owned(), "POST".to_owned()],
+        path: vec![format!("/stream/{endpoint}")],
+        ..Route::default()
+    });
+    ("feed", wasm, Manifest { route: route.collect(), ..Manifest::default() })
+}
+
+/// Makes a component of a core module; the WIT package has its world, `guest`.
+fn component(wit: &str, module: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    resolve.push_path(root().join("wit/sync")).unwrap();
+    let package = resolve.push_str("guest.wit", wit).unwrap();
+    let world = resolve.select_world(&[package], Some("guest")).unwrap();
+    let mut module = wat::parse_str(module).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
 }
 
 /// A component of `integration/guests`; built here where `cargo xtask` has not done so.

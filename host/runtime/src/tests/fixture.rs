@@ -162,6 +162,16 @@ pub(super) fn hostile() -> &'static [u8] {
     })
 }
 
+/// The component of `streaming.wat`.
+pub(super) fn streaming() -> &'static [u8] {
+    static WASM: OnceLock<Vec<u8>> = OnceLock::new();
+    WASM.get_or_init(|| {
+        let wit = "package test:guest; world guest { import micro:platform-sync/streaming@0.1.0;
+            export micro:platform-sync/handler@0.1.0; }";
+        component(&[wit], include_str!("streaming.wat"))
+    })
+}
+
 /// Makes a component of a core module; the last of the WIT packages has its world, `guest`.
 pub(super) fn component(wit: &[&str], module: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
@@ -209,6 +219,18 @@ impl Caller for Nobody {
         _request: Bytes,
         _options: CallOptions,
     ) -> Result<Bytes, micro_api::Error> {
+        Err(micro_api::Error::not_found(service.to_string(), "service not found"))
+    }
+
+    async fn open(
+        &self,
+        _origin: CallOrigin,
+        service: ServiceName,
+        _endpoint: String,
+        _codec: micro_capability::client::Codec,
+        _request: Option<Bytes>,
+        _options: CallOptions,
+    ) -> Result<micro_capability::client::Conversation, micro_api::Error> {
         Err(micro_api::Error::not_found(service.to_string(), "service not found"))
     }
 }

@@ -68,6 +68,51 @@ fn a_service_gets_handler_server_and_client() {
     );
 }
 
+const TICKER: &str = r#"
+syntax = "proto3";
+package ticker;
+message Tick { int64 count = 1; }
+service Ticker {
+  rpc Call(Tick) returns (Tick);
+  // Counts.
+  rpc Stream(Tick) returns (stream Tick);
+  rpc Sum(stream Tick) returns (Tick);
+  rpc PingPong(stream Tick) returns (stream Tick);
+}
+"#;
+
+#[test]
+fn streaming_methods_have_streams_on_both_sides() {
+    let fixture = Fixture::new(&[TICKER, GREETER], &[]);
+    generate(&fixture.options).unwrap();
+    let ticker = fixture.text("ticker.rs");
+    for part in [
+        "/// Counts.",
+        "fn stream(&self, ctx: &::micro_sdk::Context, request: Tick, replies: ::micro_sdk::streaming::Replies<Tick>) -> \
+         impl ::core::future::Future<Output = ::core::result::Result<(), ::micro_sdk::Error>>;",
+        "fn sum(&self, ctx: &::micro_sdk::Context, requests: ::micro_sdk::streaming::Requests<Tick>) -> \
+         impl ::core::future::Future<Output = ::core::result::Result<Tick, ::micro_sdk::Error>>;",
+        "fn ping_pong(&self, ctx: &::micro_sdk::Context, requests: ::micro_sdk::streaming::Requests<Tick>, \
+         replies: ::micro_sdk::streaming::Replies<Tick>) -> \
+         impl ::core::future::Future<Output = ::core::result::Result<(), ::micro_sdk::Error>>;",
+        "\"Ticker.Stream\" => ::micro_sdk::streaming::Streams { requests: false, replies: true },",
+        "\"Ticker.Sum\" => ::micro_sdk::streaming::Streams { requests: true, replies: false },",
+        "\"Ticker.PingPong\" => ::micro_sdk::streaming::Streams { requests: true, replies: true },",
+        "pub async fn stream(&self, request: Tick) -> \
+         ::core::result::Result<::micro_sdk::streaming::Receiving<Tick>, ::micro_sdk::Error> {",
+        "pub async fn sum(&self) -> \
+         ::core::result::Result<::micro_sdk::streaming::Sending<Tick, Tick>, ::micro_sdk::Error> {",
+        "pub async fn ping_pong(&self) -> \
+         ::core::result::Result<::micro_sdk::streaming::Conversation<Tick, Tick>, ::micro_sdk::Error> {",
+        "self.client.receiving(\"Ticker.Stream\", &request).await",
+        "self.client.sending(\"Ticker.Sum\").await",
+        "self.client.converse(\"Ticker.PingPong\").await",
+    ] {
+        assert!(ticker.contains(part), "{part} in {ticker}");
+    }
+    assert!(!fixture.text("greeter.rs").contains("streaming"), "only where a method streams");
+}
+
 #[test]
 fn descriptors_hold_all_messages_and_only_own_services() {
     let fixture = Fixture::new(&[GREETER], &[OTHER]);
@@ -93,11 +138,9 @@ fn the_same_input_touches_no_file() {
 
 #[test]
 fn what_cannot_work_is_named() {
-    let stream = GREETER.replace("rpc Hello(go", "rpc Hello(stream go");
     let without_package = GREETER.replace("package greeter;", "");
     let twice = OTHER.replace("package other", "package again");
     for (files, text) in [
-        (vec![stream.as_str()], "Say.Hello streams"),
         (vec![without_package.as_str()], "own0.proto: add a `package` line"),
         (vec![OTHER, twice.as_str()], "two services are called Other"),
         (vec!["syntax = \"proto3\"; package x; message {"], "own0.proto"),

@@ -1,11 +1,11 @@
 //! What a service can do with streams.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::{Either, select};
-use futures::poll;
 use micro_sdk::streaming::Replies;
 use micro_sdk::{Error, time};
 
@@ -25,7 +25,7 @@ pub async fn torrent(patience: Duration, replies: &Replies<Response>) -> Result<
     let mut sent = 0u64;
     loop {
         let mut sending = pin!(replies.send(&part));
-        let result = match poll!(sending.as_mut()) {
+        let result = match poll_fn(|context| Poll::Ready(sending.as_mut().poll(context))).await {
             Poll::Ready(result) => result,
             Poll::Pending => match select(sending, pin!(time::sleep(patience))).await {
                 Either::Left((result, _)) => result,

@@ -77,7 +77,7 @@ impl<H: {name}Handler> ::micro_sdk::Endpoints for {name}Server<H> {{
         &'a self,
         context: &'a ::micro_sdk::Context,
         endpoint: &'a str,
-        body: ::std::vec::Vec<u8>,
+        {body}: ::std::vec::Vec<u8>,
     ) -> ::micro_sdk::LocalFuture<'a, {RESULT}<::std::vec::Vec<u8>, {ERROR}>> {{
         ::std::boxed::Box::pin(async move {{
             match endpoint {{
@@ -89,6 +89,8 @@ impl<H: {name}Handler> ::micro_sdk::Endpoints for {name}Server<H> {{
 ",
         proto = service.proto_name,
         names = endpoints.join(", "),
+        // Nobody reads it where every endpoint takes a stream.
+        body = if service.methods.iter().all(|method| method.client_streaming) { "_body" } else { "body" },
         streams = streams(service),
     );
     line(out, &source);

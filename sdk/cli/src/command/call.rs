@@ -41,24 +41,8 @@ const USAGE: &str = r#"require service and endpoint e.g micro call greeeter Say.
 
 pub(crate) async fn run(args: Args, selection: &Selection) -> Result<()> {
     let (client, call) = args.asked.prepare(USAGE, selection).await?;
-    let reply = client.call(&call).await.map_err(|error| {
-        let failed = failed(&call, &error, selection);
-        match error.api() {
-            Some(error) if is_about_streams(error) => anyhow::anyhow!(
-                "{failed}\nto read its replies, use `micro stream {} {}`",
-                call.service,
-                call.endpoint
-            ),
-            _ => failed,
-        }
-    });
-    args.asked.print(&reply?)
-}
-
-/// Whether the platform refused a plain call of an endpoint that streams, and has not said what to do.
-fn is_about_streams(error: &micro_api::Error) -> bool {
-    let detail = &error.detail;
-    matches!(error.code, 400 | 406 | 415) && detail.contains(" stream") && !detail.contains("micro stream")
+    let reply = client.call(&call).await.map_err(|error| failed(&call, &error, selection))?;
+    args.asked.print(&reply)
 }
 
 impl Asked {

@@ -338,7 +338,7 @@ async fn store(
 fn ticks(count: u64) -> Response {
     let envelope = |flags: u8, message: Value| {
         let message = message.to_string();
-        [&[flags], u32::try_from(message.len()).unwrap().to_be_bytes().as_slice(), message.as_bytes()]
+        [&[flags][..], u32::try_from(message.len()).unwrap().to_be_bytes().as_slice(), message.as_bytes()]
             .concat()
     };
     let mut body: Vec<u8> = (1..=count).flat_map(|tick| envelope(0, json!({ "count": tick }))).collect();

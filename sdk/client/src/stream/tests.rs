@@ -11,7 +11,7 @@ use super::*;
 
 fn envelope(flags: u8, message: &str) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
-    [&[flags], length.as_slice(), message.as_bytes()].concat()
+    [&[flags][..], length.as_slice(), message.as_bytes()].concat()
 }
 
 /// What the client makes of a body that comes in chunks of seven bytes.

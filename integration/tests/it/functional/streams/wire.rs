@@ -20,7 +20,7 @@ pub(super) fn lines(text: &str) -> Result<Vec<Value>> {
 /// A message, or with flag 2 the end.
 pub(super) fn envelope(flags: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
-    [&[flags], length.as_slice(), message].concat()
+    [&[flags][..], length.as_slice(), message].concat()
 }
 
 /// Flags and bytes of each envelope of a whole body.

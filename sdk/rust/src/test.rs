@@ -52,12 +52,15 @@ pub use streaming::Streamed;
 type HttpAnswer = Rc<dyn Fn(crate::http::Request) -> Result<crate::http::Response, Error>>;
 type Answer = LocalFuture<'static, Result<Vec<u8>, Error>>;
 
+/// Which sides of an endpoint are streams.
+type Describe = dyn Fn(&str) -> Option<Streams>;
+
 /// A service that clients can call.
 #[derive(Clone)]
 pub(crate) struct Callee {
     pub(crate) answer: Rc<dyn Fn(Request) -> Answer>,
-    /// Which sides of an endpoint are streams; none where it streams as the caller likes.
-    pub(crate) streams: Rc<dyn Fn(&str) -> Option<Streams>>,
+    /// None where it streams as the caller likes.
+    pub(crate) streams: Rc<Describe>,
 }
 
 /// What the stand-in for the platform knows on this thread.

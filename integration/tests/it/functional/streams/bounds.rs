@@ -1,14 +1,17 @@
 //! What holds streams: callers that leave, readers that do not read, and services that do not stop.
 
 use std::fs;
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt as _;
 use micro_integration::guest::Guest;
+use micro_integration::platform::signal;
 use micro_integration::tenant::Tenant;
 use micro_integration::{Micro, Options, Platform, eventually, http};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 
 use super::wire::{WITHIN, lines};
 use super::{deploy, ticker};
@@ -113,6 +116,21 @@ async fn a_service_hears_that_its_caller_left() -> Result<()> {
         single.is_free("/ticker/call?name=Jane").await?;
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_the_command_and_the_stream() -> Result<()> {
+    let platform = ticker().await?;
+    let words = ["stream", "-o", "raw", "ticker", "Ticker.Stream", r#"{"interval_ms": 1}"#];
+    let mut command = Command::from(platform.micro().command(&words));
+    let mut child = command.kill_on_drop(true).stdout(Stdio::piped()).spawn().context("start micro")?;
+    let printed = child.stdout.take().context("its output")?;
+    let mut printed = BufReader::new(printed).lines();
+    let first = tokio::time::timeout(WITHIN, printed.next_line()).await.context("nothing is printed")??;
+    ensure!(first.as_deref() == Some("{\"count\":\"1\"}"), "{first:?}");
+    signal(child.id().context("it ended")?, "INT")?;
+    tokio::time::timeout(WITHIN, child.wait()).await.context("it goes on")??;
+    logged(&platform, "ticker", ", then 499").await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,3 +89,18 @@ async fn a_stream_of_requests_has_one_reply() -> Result<()> {
     ensure!(flags == 2);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_its_time_is_over() -> Result<()> {
+    let platform = ticker().await?;
+    let request = http::client()?.post(platform.url("/ticker/stream")).header("content-type", JSON);
+    let request = request.header("connect-timeout-ms", "300").body(envelope(0, br#"{"interval_ms": 1}"#));
+    let response = request.send().await?;
+    let mut all = envelopes(&response.bytes().await?)?;
+    let (flags, end) = all.pop().unwrap_or_default();
+    let end = json_of(&end)?;
+    ensure!(flags == 2 && end["error"]["code"] == "deadline_exceeded", "{end}");
+    ensure!(end["error"]["micro"]["code"] == 408, "{end}");
+    ensure!(!all.is_empty(), "it replied before that");
+    Ok(())
+}

@@ -183,7 +183,8 @@ impl<Req: Message, Rsp: Message + Default> Sending<Req, Rsp> {
         // A service that takes no more may have replied: its answer is the one that counts.
         let finished = self.0.finish().await;
         match self.0.next().await? {
-            Some(reply) => Ok(reply),
+            // A reply counts once the call has ended well.
+            Some(reply) => self.0.next().await.map(|_| reply),
             None => Err(finished.err().unwrap_or_else(|| {
                 Error::internal_server_error("go.micro.client", format!("{} sent no reply", self.0.endpoint))
             })),

@@ -18,6 +18,7 @@ mod portal;
 mod registry;
 mod schedules;
 mod sources;
+mod streams;
 mod transcripts;
 mod transfer;
 mod two_servers;

@@ -26,6 +26,7 @@ const CASES: &[(&str, &str, &[&str])] = &[
     ("sleep", "{}", &["limit: wall"]),
     ("block", "{}", &["limit: wall"]),
     ("huge", "{}", &["limit: response", "limit: memory"]),
+    ("overflow", "{}", &["limit: response", "limit: memory"]),
     ("outbound", "{}", &["limit: outbound"]),
     ("calls", "{}", &[]),
     ("tables", "{}", &["limit: table"]),

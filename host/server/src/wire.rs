@@ -88,7 +88,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
             .context("set up outbound TLS")?;
     let broker = backends::broker(&options).await?;
     let sync = backends::locks(&options).await?;
-    let events = backends::events(&options, &data).await?;
+    let events = backends::events(&options, &data, &meters).await?;
     let configs =
         Configs::open(db.clone(), Arc::clone(&sealer)).await.context("read the configuration's counter")?;
     let urls = blobs::urls(&gateway_url(&options, &addresses), &options.domain, &sealer);

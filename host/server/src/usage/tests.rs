@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
+use micro_capability::events::Retention;
 use micro_db::calendar::{month_of, month_start_ms};
 use micro_db::now_ms;
 use micro_db::usage::Budget;
@@ -319,8 +320,10 @@ async fn what_is_gone_is_forgotten_and_counts_anew_when_it_comes_back() {
 
 #[tokio::test]
 async fn plans_become_what_a_node_holds_namespaces_to() {
-    let plans =
-        Plans::parse("[plan.small]\nrequests_per_month = 3\ninstances = 2\nstore_bytes = 50\n").unwrap();
+    let plans = Plans::parse(
+        "[plan.small]\nrequests_per_month = 3\ninstances = 2\nstore_bytes = 50\nevent_bytes = 60\n",
+    )
+    .unwrap();
     let meters = Meters::new();
     let tenant = |plan: &str| Tenant { plan: plan.to_owned(), ..Tenant::default() };
     let tenants =
@@ -329,6 +332,9 @@ async fn plans_become_what_a_node_holds_namespaces_to() {
     let admit = |name: &Namespace| meters.budgets.admit(name, &service()).is_ok();
     assert_eq!((0..5).filter(|_| admit(&namespace())).count(), 3);
     assert_eq!((0..5).filter(|_| admit(&"free".parse().unwrap())).count(), 5);
+    let kept = |name: &str| meters.events.of(&name.parse().unwrap());
+    let wanted = |bytes| Retention { bytes, ..Retention::default() };
+    assert_eq!((kept("tenant"), kept("free")), (wanted(60), wanted(256 << 20)));
     let space = meters.tallies.space(&namespace()).unwrap();
     space.enter();
     assert!(space.has_room());
@@ -336,6 +342,15 @@ async fn plans_become_what_a_node_holds_namespaces_to() {
     assert!(!space.has_room());
     meters.follow(&HashMap::new(), &plans);
     assert!(space.has_room() && admit(&namespace()));
+    assert_eq!(kept("tenant"), Retention::default());
+}
+
+#[test]
+fn no_plan_keeps_events_longer_than_can_be_counted() {
+    let text = format!("[plan.a]\nevent_days = {}\n[plan.b]\nevent_days = 0\nevent_bytes = 0\n", i64::MAX);
+    let plans = Plans::parse(&text).unwrap();
+    assert_eq!(retention(plans.of("a").unwrap()).age_ms, 365_000 * 86_400_000);
+    assert_eq!(retention(plans.of("b").unwrap()), Retention { age_ms: 0, bytes: 0 });
 }
 
 /// The budget check is on every request's way.

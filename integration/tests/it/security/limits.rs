@@ -34,6 +34,10 @@ store_bytes = "10KiB"
 build_minutes = 0
 [plan.log]
 log_days = 1
+[plan.events]
+event_bytes = "4KiB"
+[plan.moment]
+event_days = 0
 [plan.instances]
 instances = 1
 [plan.memory]
@@ -271,5 +275,45 @@ async fn lines_older_than_the_days_of_the_plan_are_not_shown() -> Result<()> {
     })
     .await?;
     ensure!(log.used("log_days").await? == (0, 1, None), "nothing of it is used up");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_events_make_room_as_the_plan_says() -> Result<()> {
+    let platform = platform().await?;
+    let events = Limited::sign_up(&platform, "events").await?;
+    let text = json!({"text": "x".repeat(1_000)}).to_string();
+    let publish = || events.tenant.micro.ok(&["events", "publish", "audit", &text]);
+    let positions = async || -> Result<Vec<u64>> {
+        let read = events.tenant.micro.ok(&["events", "read", "audit", "--json"]).await?;
+        let read: Value = serde_json::from_str(&read).context("no JSON")?;
+        let read = read.as_array().context("a list")?;
+        read.iter().map(|event| event["position"].as_u64().context("a position")).collect()
+    };
+    for _ in 0..5 {
+        publish().await?;
+    }
+    ensure!(positions().await? == [1, 2, 3, 4, 5], "all are kept");
+    ensure!(events.used("event_bytes").await?.1 == 256 << 20, "unless the plan says another");
+    events.begin().await?;
+    let last = eventually("the oldest are gone", KNOWN_WITHIN, async || {
+        // The next one makes room for itself.
+        publish().await?;
+        let kept = positions().await?;
+        ensure!((1..=3).contains(&kept.len()), "{kept:?}");
+        kept.last().copied().context("the newest is kept")
+    })
+    .await?;
+    ensure!(last >= 6, "the newest is {last}");
+    ensure!(events.used("event_bytes").await? == (0, 4_096, None), "nothing of it is used up");
+
+    platform.micro().ok(&["operator", "plan", &events.tenant.namespace, "moment"]).await?;
+    eventually("none is young enough", KNOWN_WITHIN, async || {
+        let kept = positions().await?;
+        ensure!(kept.is_empty(), "{kept:?}");
+        Ok(())
+    })
+    .await?;
+    ensure!(events.used("event_days").await? == (0, 0, None), "the plan's own number");
     Ok(())
 }

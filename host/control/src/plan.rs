@@ -28,9 +28,9 @@ pub const OPERATOR: &str = "operator";
 pub const FREE: &str = "free";
 /// Days that events are kept where a plan does not say: a log without an end would fill its disk, and then nothing could
 /// be published.
-pub const EVENT_DAYS: i64 = 7;
+pub(crate) const EVENT_DAYS: i64 = 7;
 /// Bytes of events that are kept where a plan does not say.
-pub const EVENT_BYTES: i64 = 256 << 20;
+pub(crate) const EVENT_BYTES: i64 = 256 << 20;
 
 /// All plans of a platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub struct Maxima {
     pub store_bytes: Option<i64>,
     /// Bytes of blobs.
     pub blob_bytes: Option<i64>,
-    /// Bytes of events that are kept; `None`: [`EVENT_BYTES`].
+    /// Bytes of events that are kept; `None`: 256 MiB.
     pub event_bytes: Option<i64>,
     /// Bytes sent out in a month: answers, and outbound HTTP in both directions.
     pub egress_bytes: Option<i64>,
@@ -76,7 +76,7 @@ pub struct Maxima {
     pub build_minutes: Option<i64>,
     /// Days that lines of a log are kept.
     pub log_days: Option<i64>,
-    /// Days that events are kept; `None`: [`EVENT_DAYS`].
+    /// Days that events are kept; `None`: 7.
     pub event_days: Option<i64>,
     /// People in the namespace.
     pub members: Option<i64>,

@@ -18,7 +18,9 @@ use micro_api::{
 use micro_artifact::{Key, Store};
 use micro_capability::store::Admin;
 use micro_capability::{Scope, blob, broker, events, log};
-use micro_control::{ActiveRevision, Chunks, Load, LogQuery, Plans, Scheduled, ScheduledCall, Unservable};
+use micro_control::{
+    ActiveRevision, Chunks, Load, LogQuery, NotRun, Plans, Scheduled, ScheduledCall, Unservable,
+};
 use micro_gateway::{Entry, Snapshot};
 use micro_runtime::{Revision, Runtime};
 use tokio::sync::{Mutex, Notify, watch};
@@ -295,18 +297,20 @@ impl micro_control::Node for Node {
         due.flat_map(|known| known.schedules.iter().map(Arc::clone)).collect()
     }
 
-    async fn run_schedule(&self, call: ScheduledCall) -> Result<(), Error> {
+    async fn run_schedule(&self, call: ScheduledCall) -> Result<(), NotRun> {
         if !call.endpoint.is_empty() {
-            return self.parts.caller.deliver(schedules::call(call)).await.map(drop);
+            let delivered = self.parts.caller.deliver(schedules::call(call)).await;
+            return delivered.map(drop).map_err(schedules::not_run);
         }
         let service = call.service.to_string();
         let tenant = self.parts.snapshot.borrow().tenant(&call.namespace);
         tenant.check_open(&call.namespace)?;
         let known = self.job(&call).await;
         let known = known.ok_or_else(|| Error::new(&service, 503, format!("{service} does not run")))?;
+        schedules::charge(&*self.parts.meters.budgets, &call)?;
         match jobs::run(&self.parts.runtime, &known.revision, call.metadata, call.request_id).await? {
             0 => Ok(()),
-            code => Err(Error::internal(service, format!("the job ended with exit code {code}"))),
+            code => Err(Error::internal(service, format!("the job ended with exit code {code}")).into()),
         }
     }
 

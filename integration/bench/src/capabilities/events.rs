@@ -10,13 +10,13 @@ use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use bytes::Bytes;
 use micro_api::name::Namespace;
-use micro_capability::Capabilities;
-use micro_capability::broker::{Call, Deliver, Target};
+use micro_capability::broker::{Call, Deliver, Target, Undelivered};
 use micro_capability::events::{
     APPEND_EVENTS_MAX, Backend, Consumer, Consumers, From as Place, GroupKey, Lease, New, Plans, Retention,
     Sqlite, SqliteConfig, TopicKey,
 };
 use micro_capability::log::{Logs, LogsConfig};
+use micro_capability::{Capabilities, Scope};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -214,7 +214,11 @@ struct Heard {
 
 #[async_trait]
 impl Deliver for Heard {
-    async fn deliver(&self, _call: Call) -> Result<Bytes, micro_api::Error> {
+    fn ready(&self, _scope: &Scope) -> Result<(), micro_api::Error> {
+        Ok(())
+    }
+
+    async fn deliver(&self, _call: Call) -> Result<Bytes, Undelivered> {
         if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.all.notify_one();
         }

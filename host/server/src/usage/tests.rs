@@ -300,6 +300,27 @@ async fn all_that_is_used_is_in_the_books() {
     assert!(exact >= 2, "64 MiB for 40 ms");
 }
 
+/// Whoever has something to deliver asks each second for as long as a month.
+#[tokio::test]
+async fn asking_spends_nothing_and_wants_no_lease_when_the_month_is_used_up() {
+    let world = World::new().await;
+    let mut node = world.node("a", &[(Budget::Requests, 3)]);
+    let check = |node: &Node| node.meters.budgets.check(&namespace()).map_err(|over| over.limit);
+    assert!((0..9).all(|_| check(&node).is_ok()));
+    assert_eq!(node.send(9), 3);
+    assert_eq!(check(&node), Err("requests_per_month"));
+    node.flush().await;
+    node.flush().await;
+    assert_eq!(check(&node), Err("requests_per_month"));
+    assert!(node.meters.budgets.wishes(world.now(), false).is_empty());
+    assert_eq!(world.counted().await, 3);
+    world.now_ms.store(month_start_ms(month_of(world.now()) + 1), Relaxed);
+    node.flush().await;
+    assert_eq!(check(&node), Ok(()), "the next month has its own");
+    let other = node.meters.budgets.check(&"other".parse().unwrap());
+    assert!(other.is_ok(), "no plan, no budget");
+}
+
 #[tokio::test]
 async fn what_is_gone_is_forgotten_and_counts_anew_when_it_comes_back() {
     let world = World::new().await;

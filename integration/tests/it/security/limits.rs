@@ -285,7 +285,7 @@ async fn the_oldest_events_make_room_as_the_plan_says() -> Result<()> {
     let platform = platform().await?;
     let events = Limited::sign_up(&platform, "events").await?;
     let text = json!({"text": "x".repeat(1_000)}).to_string();
-    let publish = || events.tenant.micro.ok(&["events", "publish", "audit", &text]);
+    let publish = async || events.tenant.micro.ok(&["events", "publish", "audit", &text]).await.map(drop);
     let positions = async || -> Result<Vec<u64>> {
         let read = events.tenant.micro.ok(&["events", "read", "audit", "--json"]).await?;
         let read: Value = serde_json::from_str(&read).context("no JSON")?;

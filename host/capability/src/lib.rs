@@ -7,6 +7,7 @@
 //! binding turns its arguments into a call on [`Handle`], which owns all it needs and so outlives no borrow of the
 //! instance's store.
 
+mod bells;
 mod bindings;
 pub mod blob;
 pub mod broker;
@@ -26,6 +27,7 @@ mod postgres;
 mod redis;
 pub mod registry;
 mod scope;
+mod sqlite;
 pub mod store;
 pub mod sync;
 mod tally;

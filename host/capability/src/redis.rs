@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ::redis::aio::{MultiplexedConnection, PubSubStream};
+use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisResult};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
@@ -170,18 +170,6 @@ impl Redis {
             Lost::Broken(reason) => Failure::Unknown(reason),
             Lost::Silent => Failure::Unknown(self.silent().to_string()),
         })
-    }
-
-    /// What is published on a channel from now on, over a connection of its own; it ends with that. The messages are held
-    /// until they are taken, without a bound: take them as they come.
-    pub(crate) async fn listen(&self, channel: &str) -> Result<PubSubStream, Failure> {
-        let listen = async {
-            let mut connection = self.client.get_async_pubsub().await?;
-            connection.subscribe(channel).await?;
-            Ok(connection.into_on_message())
-        };
-        let listen = tokio::time::timeout(self.acquire_timeout, listen).await;
-        listen.map_err(|_| self.no_entry())?.map_err(|error| failed(&error))
     }
 
     /// Makes a call on one connection. The outer error: it was not done.

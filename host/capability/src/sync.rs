@@ -14,6 +14,7 @@ mod memory;
 mod model;
 mod postgres;
 mod redis;
+mod taking;
 mod waiters;
 
 pub use self::redis::{Redis, RedisSyncConfig};

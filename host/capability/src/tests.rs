@@ -18,8 +18,7 @@ use crate::client::{CallOptions, CallOrigin, Caller, Codec, Request};
 use crate::http::{Connector, Egress, EgressConfig, Io, Resolver};
 use crate::log::{Logs, LogsConfig};
 use crate::registry::Directory;
-use crate::store::Memory;
-use crate::{Capabilities, Context, Guest, Handle, Scope, blob, broker, config, events, sync};
+use crate::{Capabilities, Context, Guest, Handle, Scope};
 
 /// Notes that this test ran on a backend, for the matrix that `cargo xtask test` prints.
 pub(crate) fn ran(capability: &str, backend: &str) {
@@ -29,6 +28,18 @@ pub(crate) fn ran(capability: &str, backend: &str) {
     let line = format!("{capability}\t{backend}\t{}\n", thread.name().unwrap_or_default());
     let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
     file.write_all(line.as_bytes()).unwrap();
+}
+
+/// Before this nothing that ought to happen may be given up. What tests hold or lease for long outlasts it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until it is so; `what` says what was waited for.
+pub(crate) async fn eventually(what: &str, check: impl AsyncFn() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !check().await {
+        assert!(Instant::now() < until, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// How many records and events the suites of grown tables and topics make: `MICRO_SOAK_RECORDS`, else 10 000.
@@ -72,19 +83,10 @@ impl World {
     pub(crate) fn with(egress: Arc<Egress>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let calls = Arc::default();
-        let capabilities = Capabilities {
-            blobs: Arc::new(blob::Blobs::memory()),
-            broker: Arc::new(broker::Memory::new(broker::MemoryConfig::default())),
-            tallies: Arc::default(),
-            store: Arc::new(Memory::new(1 << 20)),
-            logs: Logs::open(LogsConfig::new(folder.path().to_owned())).unwrap(),
-            client: Arc::new(Echo { calls: Arc::clone(&calls) }),
-            config: Arc::<config::Memory>::default(),
-            events: events::Sqlite::open(&events::SqliteConfig::memory()).unwrap(),
-            registry: Arc::new(OneService),
-            sync: Arc::<sync::Memory>::default(),
-            egress,
-        };
+        let logs = Logs::open(LogsConfig::new(folder.path().to_owned())).unwrap();
+        let capabilities =
+            Capabilities::in_memory(logs, Arc::new(Echo { calls: Arc::clone(&calls) }), egress).unwrap();
+        let capabilities = Capabilities { registry: Arc::new(OneService), ..capabilities };
         Self { capabilities: Arc::new(capabilities), calls, _folder: folder }
     }
 

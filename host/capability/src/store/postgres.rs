@@ -24,7 +24,7 @@ use super::backend::check_key;
 use super::books::Books;
 use super::page::{Glimpse, WINDOW, Windows, walk};
 use super::transaction::{Change, Check};
-use super::writes::Writes;
+use super::writes::{Writes, note};
 use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
 use crate::postgres::{Server, ServerConfig};
@@ -126,19 +126,7 @@ impl Postgres {
         table: &TableKey,
         write: impl Future<Output = Result<(T, i64), Error>>,
     ) -> Result<T, Error> {
-        let under_way = self.writes.begin(table);
-        let written = write.await;
-        if under_way.is_alone() {
-            if let Ok((_, bytes @ 0..)) = written {
-                self.note(table, bytes);
-            }
-        } else if under_way.is_last_of_several() {
-            let bytes = self.size(table).await?;
-            if under_way.is_alone() {
-                self.note(table, bytes);
-            }
-        }
-        written.map(|(done, _)| done)
+        self.writes.counted(&self.books, table, write, self.size(table)).await
     }
 
     async fn size(&self, table: &TableKey) -> Result<i64, Error> {
@@ -151,11 +139,6 @@ impl Postgres {
             })
             .await?;
         Ok(bytes)
-    }
-
-    fn note(&self, table: &TableKey, bytes: i64) {
-        let bytes = u64::try_from(bytes).unwrap_or(0);
-        self.books.note(table.namespace(), table.table().to_owned(), bytes);
     }
 
     /// Removes what has expired, and reads the sizes of tables that this changed, or that are written to without a pause.
@@ -179,7 +162,7 @@ impl Postgres {
         }
         for table in changed {
             let bytes = self.size(&table).await?;
-            self.note(&table, bytes);
+            note(&self.books, &table, bytes);
         }
         Ok(())
     }

@@ -12,10 +12,9 @@ use micro_api::manifest::{Manifest, Route};
 use micro_api::{Namespace, ServiceName};
 use micro_artifact::{Code, Codec, Key, RevisionManifest, Store, publish, verify};
 use micro_auth::{Authenticator, Credential, Identity, Refused, RuleSet};
+use micro_capability::Capabilities;
 use micro_capability::http::{Egress, EgressConfig};
 use micro_capability::log::{Logs, LogsConfig};
-use micro_capability::registry::Directory;
-use micro_capability::{Capabilities, store};
 use micro_runtime::{Revision, Runtime};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -76,20 +75,9 @@ impl Server {
         let (sender, receiver) = watch::channel(Arc::default());
         let (known, budget) = (Arc::<Known>::default(), Arc::<Budget>::default());
         let dispatcher = Dispatcher::new(receiver.clone(), budget.clone());
-        let capabilities = Arc::new(Capabilities {
-            broker: Arc::new(micro_capability::broker::Memory::new(Default::default())),
-            events: micro_capability::events::Sqlite::open(&micro_capability::events::SqliteConfig::memory())
-                .unwrap(),
-            tallies: Arc::default(),
-            store: Arc::new(store::Memory::new(1 << 20)),
-            logs: Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap(),
-            client: dispatcher.clone(),
-            blobs: Arc::new(micro_capability::blob::Blobs::memory()),
-            config: Arc::<micro_capability::config::Memory>::default(),
-            registry: Arc::new(Nothing),
-            sync: Arc::<micro_capability::sync::Memory>::default(),
-            egress: Egress::new(EgressConfig::default()).unwrap(),
-        });
+        let logs = Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap();
+        let egress = Egress::new(EgressConfig::default()).unwrap();
+        let capabilities = Arc::new(Capabilities::in_memory(logs, dispatcher.clone(), egress).unwrap());
         let mut limits = micro_runtime::Config { memory_budget_bytes: Some(1 << 30), ..Default::default() };
         limits.engine.slots = 32;
         let runtime = Runtime::new(limits, capabilities).unwrap();
@@ -379,33 +367,4 @@ fn web() -> &'static [u8] {
 
 fn root() -> PathBuf {
     Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../..")
-}
-
-/// A registry without services.
-struct Nothing;
-
-#[async_trait::async_trait]
-impl Directory for Nothing {
-    async fn get(
-        &self,
-        _namespace: &Namespace,
-        _service: &micro_api::ServiceName,
-    ) -> Vec<micro_api::registry::Service> {
-        Vec::new()
-    }
-
-    async fn list(&self, _namespace: &Namespace) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn watch(
-        &self,
-        _: &Namespace,
-        _: Option<&micro_api::ServiceName>,
-        after: Option<String>,
-        _: std::time::Duration,
-    ) -> micro_api::registry::Changes {
-        let revision = after.unwrap_or_default();
-        micro_api::registry::Changes { ready: true, revision, ..Default::default() }
-    }
 }

@@ -13,10 +13,8 @@ use super::*;
 use crate::events::{Event, Retention};
 use crate::line::Line;
 use crate::redis::server::{self, Server as Process};
-use crate::tests::ran;
+use crate::tests::{PATIENCE, eventually, ran};
 
-/// Before this nothing that ought to happen may be given up.
-const PATIENCE: Duration = Duration::from_secs(20);
 const LONG_MS: u64 = 60_000;
 /// The time that stands in a key, so that it passes when a test says so.
 const SET_CLOCK: &str = "local now = tonumber(redis.call('GET', KEYS[1] .. 'clock'))\n";
@@ -47,19 +45,9 @@ fn places(taken: &[Delivery]) -> Vec<(u64, u32)> {
     taken.iter().map(|one| (one.event.position, one.attempt)).collect()
 }
 
-async fn eventually(what: &str, check: impl AsyncFn() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !check().await {
-        assert!(Instant::now() < until, "{what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 impl Redis {
     async fn ask<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut call = ::redis::cmd(words[0]);
-        call.arg(&words[1..]);
-        self.log.server.retried(&Call::plain(call)).await.unwrap()
+        self.log.server.ask(words).await
     }
 
     fn base(&self) -> String {

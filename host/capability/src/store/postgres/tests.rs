@@ -11,10 +11,8 @@ use std::time::Instant;
 /// A store of its own schema at the end of a line; none without a server.
 async fn at_the_end_of_a_line(adjust: impl FnOnce(&mut PostgresConfig)) -> Option<(Line, Arc<Postgres>)> {
     let url = std::env::var("MICRO_TEST_POSTGRES").ok()?;
-    let (before, rest) = url.split_once('@').unwrap();
-    let (server, database) = rest.split_once('/').unwrap();
-    let line = Line::to(server.to_owned()).await;
-    let mut config = PostgresConfig::new(format!("{before}@{}/{database}", line.address));
+    let (line, url) = Line::to_postgres(&url).await;
+    let mut config = PostgresConfig::new(url);
     config.schema = format!("store_{}", uuid::Uuid::new_v4().simple());
     config.connections_max = 4;
     config.call_timeout = Duration::from_millis(700);

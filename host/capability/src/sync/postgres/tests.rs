@@ -3,18 +3,15 @@
 use super::super::contract::{claim, key};
 use super::*;
 use crate::line::Line;
+use crate::tests::{PATIENCE, eventually};
 
 const LONG: Duration = Duration::from_secs(60);
-/// Before this nothing that ought to happen may be given up; shorter than what is held.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Locks of a schema of their own at the end of a line; none without a server.
 async fn at_the_end_of_a_line(call_timeout: Duration) -> Option<(Line, Arc<Postgres>)> {
     let url = std::env::var("MICRO_TEST_POSTGRES").ok()?;
-    let (before, rest) = url.split_once('@').unwrap();
-    let (server, database) = rest.split_once('/').unwrap();
-    let line = Line::to(server.to_owned()).await;
-    let mut config = PostgresConfig::new(format!("{before}@{}/{database}", line.address));
+    let (line, url) = Line::to_postgres(&url).await;
+    let mut config = PostgresConfig::new(url);
     config.schema = format!("locks_{}", uuid::Uuid::new_v4().simple());
     config.call_timeout = call_timeout;
     config.sweep_every = Duration::from_millis(50);
@@ -24,14 +21,6 @@ async fn at_the_end_of_a_line(call_timeout: Duration) -> Option<(Line, Arc<Postg
 async fn rows(locks: &Postgres) -> i64 {
     let count = sqlx::query_as::<_, (i64,)>("SELECT count(*) FROM locks");
     count.fetch_one(&locks.server.pool).await.unwrap().0
-}
-
-async fn eventually(what: &str, check: impl AsyncFn() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !check().await {
-        assert!(Instant::now() < until, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

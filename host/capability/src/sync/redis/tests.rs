@@ -5,11 +5,10 @@ use super::super::model::Timed;
 use super::*;
 use crate::line::Line;
 use crate::redis::server::Server as Process;
+use crate::tests::{PATIENCE, eventually};
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(1);
-/// Before this nothing that ought to happen may be given up; shorter than what is held.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// A poll that no test sees: what happens before it was not the poll's work.
 const NEVER: Duration = Duration::from_secs(3_600);
 
@@ -24,19 +23,9 @@ async fn open(process: &Process, poll: Duration) -> Arc<Redis> {
     Redis::open(&config).await.unwrap()
 }
 
-async fn eventually(what: &str, check: impl AsyncFn() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !check().await {
-        assert!(Instant::now() < until, "{what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 impl Redis {
     async fn ask<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut call = ::redis::cmd(words[0]);
-        call.arg(&words[1..]);
-        self.locks.server.retried(&Call::plain(call)).await.unwrap()
+        self.locks.server.ask(words).await
     }
 
     fn names(&self) -> [String; 3] {

@@ -33,7 +33,7 @@ pub use clock::Clock;
 pub use config::Config;
 pub use control::Control;
 pub use mail::{Full, MailConfig, MailError, Mailer, Message, Outbox, Pace, SmtpConfig, SmtpLogin, SmtpTls};
-pub use node::{ActiveRevision, Chunks, LogQuery, Node, Scheduled, ScheduledCall, Unservable};
+pub use node::{ActiveRevision, Chunks, LogQuery, Node, NotRun, Scheduled, ScheduledCall, Unservable};
 pub use oidc::{Oidc, OidcConfig, OidcError};
 pub use people::PeopleConfig;
 pub use plan::{

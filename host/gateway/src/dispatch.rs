@@ -18,6 +18,7 @@ use tokio::sync::watch;
 pub(crate) use self::stream::{Incoming, stream};
 use crate::authenticate;
 use crate::authorize::Authorized;
+use crate::quota::Quota;
 use crate::snapshot::{Entry, Snapshot, Target, did_you_mean};
 use crate::transcode;
 
@@ -183,12 +184,14 @@ fn from_guest(entry: &Entry, endpoint: &str, reply: Message, wanted: Codec) -> R
 pub struct Dispatcher {
     runtime: OnceLock<Weak<Runtime>>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// Counts what the platform delivers; calls between services do not count.
+    pub(crate) quota: Arc<dyn Quota>,
 }
 
 impl Dispatcher {
     /// A dispatcher over the newest value of `snapshot`; it answers 503 until [`Self::bind`].
-    pub fn new(snapshot: watch::Receiver<Arc<Snapshot>>) -> Arc<Self> {
-        Arc::new(Self { runtime: OnceLock::new(), snapshot })
+    pub fn new(snapshot: watch::Receiver<Arc<Snapshot>>, quota: Arc<dyn Quota>) -> Arc<Self> {
+        Arc::new(Self { runtime: OnceLock::new(), snapshot, quota })
     }
 
     /// Gives it the runtime to call; only the first counts.

@@ -74,19 +74,24 @@ pub(crate) async fn locks(options: &Options) -> Result<Arc<dyn sync::Backend>> {
 }
 
 /// Events.
-pub(crate) async fn events(options: &Options, data: &Path) -> Result<Arc<dyn events::Backend>> {
+pub(crate) async fn events(
+    options: &Options,
+    data: &Path,
+    meters: &Meters,
+) -> Result<Arc<dyn events::Backend>> {
+    let plans = Arc::clone(&meters.events);
     let config = match (options.events.events.as_str(), options.events.url(options.db())) {
-        ("memory", _) => events::SqliteConfig::memory(),
+        ("memory", _) => events::SqliteConfig { plans, ..events::SqliteConfig::memory() },
         ("postgres", Some(url)) => {
-            let opened = events::Postgres::open(&events::PostgresConfig::new(url)).await;
-            return Ok(opened.context("open the events")?);
+            let config = events::PostgresConfig { plans, ..events::PostgresConfig::new(url) };
+            return Ok(events::Postgres::open(&config).await.context("open the events")?);
         }
         ("redis", Some(url)) => {
-            let mut config = events::RedisEventsConfig::new(url);
+            let mut config = events::RedisEventsConfig { plans, ..events::RedisEventsConfig::new(url) };
             config.server.prefix.clone_from(&options.events.events_prefix);
             return Ok(events::Redis::open(&config).await.context("open the events")?);
         }
-        _ => events::SqliteConfig::new(data.join("events")),
+        _ => events::SqliteConfig { plans, ..events::SqliteConfig::new(data.join("events")) },
     };
     Ok(events::Sqlite::open(&config).context("open the events")?)
 }

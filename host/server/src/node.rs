@@ -20,7 +20,9 @@ use micro_api::{
 use micro_artifact::{Key, Store};
 use micro_capability::store::Admin;
 use micro_capability::{Scope, blob, broker, events, log};
-use micro_control::{ActiveRevision, Chunks, Load, LogQuery, Plans, Scheduled, ScheduledCall, Unservable};
+use micro_control::{
+    ActiveRevision, Chunks, Load, LogQuery, NotRun, Plans, Scheduled, ScheduledCall, Unservable,
+};
 use micro_gateway::{Entry, Snapshot};
 use micro_runtime::{Revision, Runtime};
 use tokio::sync::{Mutex, Notify, watch};
@@ -213,7 +215,7 @@ impl micro_control::Node for Node {
         self.scheduled().await
     }
 
-    async fn run_schedule(&self, call: ScheduledCall) -> Result<(), Error> {
+    async fn run_schedule(&self, call: ScheduledCall) -> Result<(), NotRun> {
         self.run_scheduled(call).await
     }
 

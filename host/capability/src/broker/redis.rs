@@ -201,6 +201,11 @@ impl Backend for Redis {
         Ok(back)
     }
 
+    async fn release(&self, key: &GroupKey, token: Token) -> Result<bool, Error> {
+        let call = self.inner.on_group(&self.inner.scripts.unheard, key).arg(token.0).arg(token.1);
+        self.settle(call).await
+    }
+
     async fn bury(&self, key: &GroupKey, token: Token, reason: &str, keep: bool) -> Result<bool, Error> {
         let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
         let bounds = &self.inner.bounds;

@@ -79,7 +79,8 @@ impl Server {
         change(&mut config);
         let folder = tempfile::tempdir().unwrap();
         let (sender, receiver) = watch::channel(Arc::default());
-        let dispatcher = Dispatcher::new(receiver.clone());
+        let (known, budget) = (Arc::<Known>::default(), Arc::<Budget>::default());
+        let dispatcher = Dispatcher::new(receiver.clone(), budget.clone());
         let logs = Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap();
         let egress = Egress::new(EgressConfig::default()).unwrap();
         let capabilities = Arc::new(Capabilities::in_memory(logs, dispatcher.clone(), egress).unwrap());
@@ -93,7 +94,6 @@ impl Server {
         });
         let tenants = [(Namespace::default(), Arc::new(tenant(&[PUBLIC])))];
         sender.send_replace(Arc::new(Snapshot::new(entries, tenants)));
-        let (known, budget) = (Arc::<Known>::default(), Arc::<Budget>::default());
         let gateway = Gateway::new(config, runtime, receiver, known.clone(), budget.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -277,6 +277,10 @@ impl Quota for Budget {
         }
         self.counted.lock().push(format!("{namespace}/{service}"));
         Ok(())
+    }
+
+    fn check(&self, _: &Namespace) -> Result<(), Exceeded> {
+        self.used_up.lock().clone().map_or(Ok(()), Err)
     }
 }
 

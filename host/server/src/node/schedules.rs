@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use micro_api::Error;
-use micro_control::{Scheduled, ScheduledCall};
+use micro_control::{NotRun, Scheduled, ScheduledCall};
 
 use super::{Known, Node, jobs};
 use crate::schedules;
@@ -20,18 +20,20 @@ impl Node {
     }
 
     /// Calls the endpoint of a schedule, or runs its job.
-    pub(super) async fn run_scheduled(&self, call: ScheduledCall) -> Result<(), Error> {
+    pub(super) async fn run_scheduled(&self, call: ScheduledCall) -> Result<(), NotRun> {
         if !call.endpoint.is_empty() {
-            return self.parts.caller.deliver(schedules::call(call)).await.map(drop);
+            let delivered = self.parts.caller.deliver(schedules::call(call)).await;
+            return delivered.map(drop).map_err(schedules::not_run);
         }
         let service = call.service.to_string();
         let tenant = self.parts.snapshot.borrow().tenant(&call.namespace);
         tenant.check_open(&call.namespace)?;
         let known = self.job(&call).await;
         let known = known.ok_or_else(|| Error::new(&service, 503, format!("{service} does not run")))?;
+        schedules::charge(&*self.parts.meters.budgets, &call)?;
         match jobs::run(&self.parts.runtime, &known.revision, call.metadata, call.request_id).await? {
             0 => Ok(()),
-            code => Err(Error::internal(service, format!("the job ended with exit code {code}"))),
+            code => Err(Error::internal(service, format!("the job ended with exit code {code}")).into()),
         }
     }
 

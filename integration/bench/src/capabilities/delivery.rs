@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use bytes::Bytes;
-use micro_capability::broker::{Call, Deliver, Target};
+use micro_capability::Scope;
+use micro_capability::broker::{Call, Deliver, Target, Undelivered};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -52,7 +53,11 @@ impl Heard {
 
 #[async_trait]
 impl Deliver for Heard {
-    async fn deliver(&self, _call: Call) -> Result<Bytes, micro_api::Error> {
+    fn ready(&self, _scope: &Scope) -> Result<(), micro_api::Error> {
+        Ok(())
+    }
+
+    async fn deliver(&self, _call: Call) -> Result<Bytes, Undelivered> {
         let heard = self.looper.hear().await;
         heard.map_err(|error| micro_api::Error::internal("bench", format!("{error:#}")))?;
         if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {

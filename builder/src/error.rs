@@ -77,6 +77,11 @@ impl Error {
                 507,
                 format!("{prefix}: the builder's disk is full: ask the operator"),
             ),
+            Self::Platform(error) if is_away(error) => micro_api::Error::new(
+                ID,
+                503,
+                format!("{prefix}: the platform's bucket cannot be reached: try again"),
+            ),
             Self::Platform(_) => {
                 micro_api::Error::internal(ID, format!("{prefix}: the builder failed; its own log says why"))
             }
@@ -102,5 +107,12 @@ fn is_full(error: &anyhow::Error) -> bool {
         matches!(io, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded))
             || matches!(cause.downcast_ref(), Some(crate::sandbox::Error::Full))
             || cause.downcast_ref::<micro_artifact::Error>().is_some_and(micro_artifact::Error::is_full)
+    })
+}
+
+/// Of the bucket that nodes share.
+fn is_away(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<micro_artifact::Error>().is_some_and(micro_artifact::Error::is_away)
     })
 }

@@ -1,5 +1,6 @@
 //! Buckets for platforms that keep their blobs on S3.
 
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail};
 const SERVER: &str = "MICRO_TEST_S3";
 
 /// An empty bucket. It goes with the server.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Bucket {
     address: String,
     name: String,
@@ -48,6 +49,21 @@ impl Bucket {
             bail!("make the bucket {}: {}", bucket.name, String::from_utf8_lossy(&made.stderr));
         }
         Ok(Some(bucket))
+    }
+
+    /// Its name, which no other has.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `host:port` of the server.
+    pub fn host(&self) -> &str {
+        self.address.trim_start_matches("http://")
+    }
+
+    /// The same bucket by another address.
+    pub fn by(&self, address: SocketAddr) -> Self {
+        Self { address: format!("http://{address}"), ..self.clone() }
     }
 
     /// The flags of a server that keeps blobs here.

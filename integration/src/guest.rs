@@ -14,6 +14,8 @@ pub const ALL_GRANTS: &str = "blob = true\nbroker = { publish = [\"*\"] }\ncall 
 /// The components that the tests use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guest {
+    /// `wasi:blobstore`, every call by path.
+    Blobstore,
     /// `wasi:http` 0.2, every scenario by path.
     HttpP2,
     /// `wasi:http` 0.3, every scenario by path.
@@ -34,6 +36,7 @@ impl Guest {
     /// The file that holds the component.
     pub fn path(self) -> PathBuf {
         let file = match self {
+            Self::Blobstore => "wasm32-wasip2/release/blobstore.wasm".to_owned(),
             Self::HttpP2 => "wasm32-wasip2/release/http_p2.wasm".to_owned(),
             Self::HttpP3 => "wasm32-wasip2/release/http_p3.wasm".to_owned(),
             Self::JsService => "js/hello.wasm".to_owned(),

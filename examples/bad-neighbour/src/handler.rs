@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use micro_sdk::streaming::Replies;
 use micro_sdk::{Context, Error};
 
-use crate::{BadNeighbourHandler, Request, Response, host, memory};
+use crate::{BadNeighbourHandler, Request, Response, host, memory, stream};
 
 /// What [`BadNeighbour::huge`] answers with: 100 MB.
 const HUGE: usize = 100_000_000;
@@ -67,6 +68,33 @@ impl BadNeighbourHandler for BadNeighbour {
     async fn calls(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {
         let failed = host::calls().await;
         Ok(Response { failed, ..Response::default() })
+    }
+
+    async fn torrent(
+        &self,
+        _ctx: &Context,
+        request: Request,
+        replies: Replies<Response>,
+    ) -> Result<(), Error> {
+        stream::torrent(time(&request).unwrap_or(Duration::from_millis(500)), &replies).await
+    }
+
+    async fn deaf(&self, _ctx: &Context, _request: Request, replies: Replies<Response>) -> Result<(), Error> {
+        stream::deaf(&replies).await
+    }
+
+    async fn overflow(
+        &self,
+        _ctx: &Context,
+        _request: Request,
+        replies: Replies<Response>,
+    ) -> Result<(), Error> {
+        replies.send(&Response::default()).await?;
+        replies.send(&Response { body: vec![7; HUGE], failed: 0 }).await
+    }
+
+    async fn streams(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {
+        Ok(Response { failed: stream::open().await, ..Response::default() })
     }
 
     async fn tables(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {

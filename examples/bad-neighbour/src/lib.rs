@@ -4,6 +4,7 @@
 mod handler;
 mod host;
 mod memory;
+mod stream;
 
 use micro_sdk::Service;
 

@@ -1,5 +1,5 @@
-//! The service `go.micro.service.caller`: it calls another service, with a wrapper around its handler and one around
-//! its client.
+//! The service `go.micro.service.caller`: it calls other services, with a wrapper around its handler and one around
+//! its clients.
 
 mod handler;
 mod wrapper;
@@ -9,6 +9,11 @@ use micro_sdk::Service;
 /// Messages and client of the service `helloworld`.
 pub mod helloworld {
     micro_sdk::include_proto!("helloworld");
+}
+
+/// Messages and client of the service `ticker`.
+pub mod ticker {
+    micro_sdk::include_proto!("ticker");
 }
 
 micro_sdk::include_proto!("caller");

@@ -35,7 +35,9 @@ pub fn collect(store: &Store, key: &Key, live: &HashSet<Digest>, age: Duration) 
         store.remove(&digest)?;
         collected.removed += 1;
     }
-    store.collect_shared(&keep, age)?;
+    if store.is_to_collect_shared()? {
+        store.collect_shared(&keep, age)?;
+    }
     Ok(collected)
 }
 

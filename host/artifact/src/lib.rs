@@ -62,6 +62,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The bucket that nodes share refused, or cannot be reached.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Remote { .. })
+    }
+
     /// The disk is full, or the quota of it.
     pub fn is_full(&self) -> bool {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};

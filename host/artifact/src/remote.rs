@@ -51,7 +51,7 @@ impl Remote {
     pub fn open(place: &Place) -> Result<Self, Error> {
         let wrong = |reason| Error::Remote { doing: "open", name: place.bucket.clone(), reason };
         let remote = Self::over(Arc::new(place.connect().map_err(wrong)?), &place.prefix)?;
-        remote.list("artifacts")?;
+        remote.look("artifacts")?;
         Ok(remote)
     }
 
@@ -105,6 +105,29 @@ impl Remote {
             }
         };
         self.thread.wait(removed).map_err(failed("remove", name))
+    }
+
+    /// Whether this node is the first that asks for a turn within a time. The turn is an empty file: who finds that it was
+    /// written longer ago than `every` writes it again. Two that ask at once may both have it.
+    pub fn turn(&self, name: &str, every: Duration) -> Result<bool, Error> {
+        let (objects, at) = (Arc::clone(&self.objects), self.at(name));
+        let asked = async move {
+            match objects.head(&at).await {
+                Ok(found) if !is_older(found.last_modified.into(), every) => return Ok(false),
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            objects.put(&at, PutPayload::new()).await.map(|_| true)
+        };
+        self.thread.wait(asked).map_err(failed("take a turn at", name))
+    }
+
+    /// Asks for the first of a folder's files, be there one or not: whether that is allowed.
+    fn look(&self, folder: &str) -> Result<(), Error> {
+        let (objects, at) = (Arc::clone(&self.objects), self.at(folder));
+        // The stream asks for a page at a time, so what comes after the first is not asked for.
+        let looked = async move { objects.list(Some(&at)).try_next().await.map(drop) };
+        self.thread.wait(looked).map_err(failed("list", folder))
     }
 
     /// The files of a folder.
@@ -239,6 +262,18 @@ pub(crate) mod tests {
         remote.remove("artifacts/5", Duration::ZERO).unwrap();
         remote.remove("artifacts/5", Duration::ZERO).unwrap();
         assert_eq!(remote.list("artifacts").unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_turn_is_one_nodes_until_its_time_is_over() {
+        let remote = bucket();
+        let hour = Duration::from_secs(3_600);
+        assert!(remote.turn("turns/a", hour).unwrap());
+        assert!(!remote.turn("turns/a", hour).unwrap());
+        assert!(remote.turn("turns/b", hour).unwrap());
+        assert!(remote.turn("turns/a", Duration::ZERO).unwrap());
+        assert_eq!(remote.list("artifacts").unwrap(), []);
+        remote.look("artifacts").unwrap();
     }
 
     /// On a real server, if the tests have one.

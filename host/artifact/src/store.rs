@@ -15,6 +15,9 @@ use filesystem::Filesystem;
 
 /// Where artifacts lie in a bucket.
 const ARTIFACTS: &str = "artifacts";
+/// What says when a node last looked for those that nobody needs, and how often one does: all of them are listed then.
+const COLLECTED: &str = "turns/collect";
+const COLLECT_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Which store, as the operator chose it.
 #[derive(Debug, Clone)]
@@ -133,6 +136,11 @@ impl Store {
     /// Artifacts of this machine that are older than `age`, and leftovers of writers that died are removed on the way.
     pub(crate) fn older_than(&self, age: Duration) -> Result<Vec<Digest>, Error> {
         self.0.files.older_than(age)
+    }
+
+    /// Whether it is this node that looks through the bucket now. One of all nodes does so each hour.
+    pub(crate) fn is_to_collect_shared(&self) -> Result<bool, Error> {
+        self.0.remote.as_ref().map_or(Ok(false), |remote| remote.turn(COLLECTED, COLLECT_EVERY))
     }
 
     /// Removes from the bucket what was written longer than `age` ago and is not one of `keep`; how many.

@@ -23,6 +23,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod urls;
+pub mod wasi;
 mod writing;
 
 pub use admin::{Admin, Body};

@@ -27,5 +27,5 @@ pub use backend::{
 pub use follow::{Broker, Subscription};
 pub use key::{Group, GroupKey, TopicKey, Topics};
 pub use memory::{Memory, MemoryConfig};
-pub use pump::{Call, Deliver, Delivery, Pump, Source, Target};
+pub use pump::{Call, Deliver, Delivery, Pump, Source, Target, Undelivered};
 pub use redis::{Redis, RedisBrokerConfig};

@@ -1,7 +1,11 @@
 //! Calls to other services of the namespace.
 
+mod handles;
 mod host;
+#[cfg(test)]
+mod tests;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,9 +14,13 @@ use bytes::Bytes;
 use micro_api::Error;
 use micro_api::name::ServiceName;
 
+pub use handles::HANDLES_MAX;
 #[cfg(test)]
-pub(crate) use host::Request;
+pub(crate) use host::{Options, Request};
 
+pub(crate) use handles::Conversations;
+
+use crate::streaming::Sender;
 use crate::{Context, Scope};
 
 /// How a message is encoded.
@@ -33,6 +41,16 @@ pub struct CallOrigin {
     pub context: Arc<Context>,
 }
 
+/// How one of several nodes of a service is chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Selector {
+    /// Of two drawn at random the one with fewer calls.
+    #[default]
+    Random,
+    /// One after the other.
+    RoundRobin,
+}
+
 /// One outbound call, checked and completed by the platform.
 #[derive(Debug, Clone)]
 pub struct CallOptions {
@@ -42,6 +60,29 @@ pub struct CallOptions {
     pub deadline: Instant,
     /// Only this version.
     pub version: Option<String>,
+    /// Only nodes whose metadata has all of these.
+    pub labels: Vec<(String, String)>,
+    /// Which of them.
+    pub selector: Selector,
+}
+
+/// What a service replies to a call that streams, message by message. An error is the last item. Dropping it cancels the
+/// call.
+pub type Replies = Pin<Box<dyn futures::Stream<Item = Result<Bytes, Error>> + Send>>;
+
+/// A call that streams.
+pub struct Conversation {
+    /// Where messages go; dropping it, and what was cloned of it, says that the last one was sent. None where the
+    /// endpoint takes no stream.
+    pub requests: Option<Sender>,
+    /// What comes back; one message where the endpoint replies with no stream.
+    pub replies: Replies,
+}
+
+impl std::fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conversation").field("requests", &self.requests).finish_non_exhaustive()
+    }
 }
 
 /// Delivers calls; implemented by the gateway's dispatcher.
@@ -61,4 +102,21 @@ pub trait Caller: Send + Sync + 'static {
         request: Bytes,
         options: CallOptions,
     ) -> Result<Bytes, Error>;
+
+    /// Begins a call of an endpoint that streams, in the same codec both ways. `request` is the one message of an
+    /// endpoint that takes no stream. It runs whether or not its replies are read, as far as queues allow, and is never
+    /// repeated. The deadline of `options` bounds all of it.
+    ///
+    /// # Errors
+    /// As for a call, and 400 where the endpoint does not stream or `request` does not fit. Later errors are the last
+    /// item of the replies.
+    async fn open(
+        &self,
+        origin: CallOrigin,
+        service: ServiceName,
+        endpoint: String,
+        codec: Codec,
+        request: Option<Bytes>,
+        options: CallOptions,
+    ) -> Result<Conversation, Error>;
 }

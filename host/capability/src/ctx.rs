@@ -11,7 +11,9 @@ use wasmtime::AsContextMut;
 use wasmtime::component::{Access, GuestTaskId};
 
 use crate::blob::Handles;
+use crate::client::Conversations;
 use crate::log::{Output, Stream, Tap};
+use crate::streaming::{Near, Streamed};
 use crate::{Context, Guest, HasCapability, View};
 
 /// Time that host calls get while no call runs: code that a component runs as it is instantiated.
@@ -28,6 +30,9 @@ pub struct Ctx {
     /// Compare-and-swap handles of `wasi:keyvalue`.
     pub(crate) swaps: crate::store::wasi::Swaps,
     pub(crate) blobs: Arc<Handles>,
+    /// Bounds the resources of `wasi:blobstore`.
+    pub(crate) blobstore: crate::blob::wasi::Places,
+    pub(crate) conversations: Arc<Conversations>,
 }
 
 /// Outbound HTTP of one instance.
@@ -43,6 +48,7 @@ struct Active {
     id: CallId,
     task: Option<GuestTaskId>,
     context: Arc<Context>,
+    stream: Option<Arc<Near>>,
 }
 
 /// Names a call within its instance.
@@ -64,8 +70,17 @@ impl Ctx {
         let tap = Tap::new(Arc::clone(&guest));
         let permits = Arc::new(Semaphore::new(guest.outbound_instance_max));
         let outbound = Arc::new(Outbound { permits, said: AtomicBool::new(false) });
-        let (swaps, blobs) = (Default::default(), Arc::default());
-        Self { guest, calls: Vec::new(), next: 0, tap, outbound, swaps, blobs }
+        Self {
+            guest,
+            calls: Vec::new(),
+            next: 0,
+            tap,
+            outbound,
+            swaps: Default::default(),
+            blobs: Arc::default(),
+            blobstore: Default::default(),
+            conversations: Arc::default(),
+        }
     }
 
     /// A call starts: host calls from now on are made in its name and end by its deadline. Log budgets start anew.
@@ -74,7 +89,7 @@ impl Ctx {
         self.next = self.next.wrapping_add(1);
         self.tap.begin(&context, self.calls.is_empty());
         self.outbound.said.store(false, Ordering::Relaxed);
-        self.calls.push(Active { id, task: None, context });
+        self.calls.push(Active { id, task: None, context, stream: None });
         id
     }
 
@@ -86,13 +101,21 @@ impl Ctx {
         }
     }
 
-    /// The call is over. What it wrote to stdout without a newline is logged as a line; blobs that it left open are closed,
-    /// unless another call runs that may be the one who opened them.
+    /// The call streams: `near` is its end of the messages.
+    pub fn attach(&mut self, call: CallId, near: Arc<Near>) {
+        if let Some(active) = self.calls.iter_mut().find(|active| active.id == call) {
+            active.stream = Some(near);
+        }
+    }
+
+    /// The call is over. What it wrote to stdout without a newline is logged as a line; blobs and streams that it left
+    /// open are closed, unless another call runs that may be the one who opened them.
     pub fn end(&mut self, call: CallId) {
         self.calls.retain(|active| active.id != call);
         if self.calls.is_empty() {
             self.tap.flush();
             self.blobs.clear();
+            self.conversations.clear();
         }
     }
 
@@ -117,24 +140,44 @@ impl Ctx {
 
     /// What a host call needs, whoever of the running calls makes it.
     pub(crate) fn handle(&self) -> Handle {
-        let context = match self.calls.as_slice() {
-            [only] => Arc::clone(&only.context),
-            calls => Arc::new(nobodys(calls)),
-        };
-        self.handle_in(context)
+        match self.calls.as_slice() {
+            [only] => self.handle_in(only),
+            calls => {
+                let stream = if calls.is_empty() { Streamed::No } else { Streamed::Unclear };
+                self.handle_with(Arc::new(nobodys(calls)), stream)
+            }
+        }
     }
 
-    fn handle_in(&self, context: Arc<Context>) -> Handle {
-        Handle { guest: Arc::clone(&self.guest), context, blobs: Arc::clone(&self.blobs) }
+    fn handle_in(&self, active: &Active) -> Handle {
+        let stream = active.stream.as_ref().map_or(Streamed::No, |near| Streamed::Yes(Arc::clone(near)));
+        self.handle_with(Arc::clone(&active.context), stream)
+    }
+
+    fn handle_with(&self, context: Arc<Context>, stream: Streamed) -> Handle {
+        let (guest, blobs) = (Arc::clone(&self.guest), Arc::clone(&self.blobs));
+        Handle { guest, context, blobs, conversations: Arc::clone(&self.conversations), stream }
     }
 
     fn handle_of(&self, stack: impl Iterator<Item = GuestTaskId>) -> Handle {
         for task in stack {
             if let Some(active) = self.calls.iter().find(|active| active.task == Some(task)) {
-                return self.handle_in(Arc::clone(&active.context));
+                return self.handle_in(active);
             }
         }
         self.handle()
+    }
+
+    /// The handle of a host call whose tasks are `stack`, for the messages of its call: a task that outlived its own call
+    /// must not find those of the only call that runs now, which may be another person's.
+    fn streaming_handle_of(&self, stack: &[GuestTaskId]) -> Handle {
+        let mut handle = self.handle_of(stack.iter().copied());
+        let known = self.calls.iter().filter_map(|active| active.task).any(|task| stack.contains(&task));
+        let is_bound = self.calls.iter().any(|active| active.task.is_some());
+        if is_bound && !known && !stack.is_empty() {
+            handle.stream = Streamed::Unclear;
+        }
+        handle
     }
 }
 
@@ -160,18 +203,27 @@ pub(crate) fn handle<T: View>(access: &mut Access<'_, T, HasCapability>) -> Hand
     access.get().handle_of(stack.into_iter())
 }
 
+/// The same for the messages of a call, which are never taken for another call's.
+pub(crate) fn streaming_handle<T: View>(access: &mut Access<'_, T, HasCapability>) -> Handle {
+    let stack: Vec<_> = access.as_context_mut().async_call_stack().into_iter().flatten().collect();
+    access.get().streaming_handle_of(&stack)
+}
+
 /// What a host call needs: the revision and the call it is made for. Borrows nothing, so it lives through an await.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(crate) guest: Arc<Guest>,
     pub(crate) context: Arc<Context>,
     pub(crate) blobs: Arc<Handles>,
+    pub(crate) conversations: Arc<Conversations>,
+    pub(crate) stream: Streamed,
 }
 
 impl Handle {
     /// A handle for a call that no instance makes, as tests and the platform's own services need it.
     pub fn new(guest: Arc<Guest>, context: Arc<Context>) -> Self {
-        Self { guest, context, blobs: Arc::default() }
+        let (blobs, conversations) = (Arc::default(), Arc::default());
+        Self { guest, context, blobs, conversations, stream: Streamed::No }
     }
 
     /// Runs one host call no longer than its caller waits.

@@ -11,6 +11,8 @@ mod consume;
 mod consume_tests;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod faults;
 mod host;
 mod key;
 mod postgres;

@@ -22,7 +22,7 @@ pub struct GrantError {
 /// set. `log` and `types` are always there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Granted {
-    /// The service's own blobs.
+    /// The service's own blobs. `wasi:blobstore` too.
     pub blob: bool,
     /// Publishing; to which topics is checked at each call.
     pub broker: bool,

@@ -46,6 +46,32 @@ impl std::fmt::Debug for Capabilities {
     }
 }
 
+impl Capabilities {
+    /// All in memory, with an empty registry and a store of 1 MiB a namespace: what tests and measurements begin with.
+    ///
+    /// # Errors
+    /// When SQLite makes no log of events in memory.
+    pub fn in_memory(
+        logs: Arc<log::Logs>,
+        client: Arc<dyn client::Caller>,
+        egress: Arc<http::Egress>,
+    ) -> Result<Self, events::Error> {
+        Ok(Self {
+            blobs: Arc::new(blob::Blobs::memory()),
+            broker: Arc::new(broker::Memory::new(broker::MemoryConfig::default())),
+            store: Arc::new(store::Memory::new(1 << 20)),
+            logs,
+            client,
+            config: Arc::<config::Memory>::default(),
+            events: events::Sqlite::open(&events::SqliteConfig::memory())?,
+            registry: Arc::new(registry::Empty),
+            sync: Arc::<sync::Memory>::default(),
+            egress,
+            tallies: Arc::default(),
+        })
+    }
+}
+
 /// One revision as the capabilities see it: whose it is and what it was granted. Made once when the revision is
 /// configured, shared by all its instances.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ mod counted;
 mod hooks;
 mod post;
 mod send;
+mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use tokio::sync::Semaphore;
 pub use allow::AllowedHosts;
 pub use connect::{Connector, Io, Resolver};
 pub use post::{Post, PostError, Posted};
+pub use talk::{Answering, Dial, Dialed, Outgoing};
 
 /// Bounds of outbound HTTP.
 #[derive(Debug, Clone)]

@@ -7,9 +7,12 @@
 //! binding turns its arguments into a call on [`Handle`], which owns all it needs and so outlives no borrow of the
 //! instance's store.
 
+mod bells;
 mod bindings;
 pub mod blob;
 pub mod broker;
+#[cfg(test)]
+mod certificates;
 pub mod client;
 pub mod config;
 mod context;
@@ -18,6 +21,9 @@ pub mod events;
 mod grant;
 mod guest;
 pub mod http;
+mod keeping;
+#[cfg(test)]
+mod killed;
 #[cfg(test)]
 mod line;
 mod link;
@@ -26,7 +32,9 @@ mod postgres;
 mod redis;
 pub mod registry;
 mod scope;
+mod sqlite;
 pub mod store;
+pub mod streaming;
 pub mod sync;
 mod tally;
 #[cfg(test)]

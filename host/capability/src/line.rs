@@ -18,6 +18,15 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// To the PostgreSQL of this URL, with the URL by which it is reached.
+    pub(crate) async fn to_postgres(url: &str) -> (Self, String) {
+        let (before, rest) = url.split_once('@').unwrap();
+        let (server, database) = rest.split_once('/').unwrap();
+        let line = Self::to(server.to_owned()).await;
+        let url = format!("{before}@{}/{database}", line.address);
+        (line, url)
+    }
+
     pub(crate) async fn to(server: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

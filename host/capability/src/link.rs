@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use wasmtime::component::{HasData, Linker};
+use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::bindings::platform::micro::platform as wit;
 use crate::bindings::platform_sync::micro::platform_sync as wit_sync;
@@ -13,6 +13,9 @@ use crate::{Ctx, Granted};
 pub trait View: Send + 'static {
     /// The capabilities' part.
     fn capability(&mut self) -> &mut Ctx;
+
+    /// The same, and the table of the instance's resources, the streams of `wasi:io` among them.
+    fn with_table(&mut self) -> (&mut Ctx, &mut ResourceTable);
 }
 
 /// Names what the bindings borrow from the state: a [`Ctx`].
@@ -32,7 +35,7 @@ pub enum Kind {
     Platform,
 }
 
-/// Links the `micro:*` interfaces that `granted` opens; `log` and `wasi:logging` always.
+/// Links the `micro:*` interfaces that `granted` opens; `log`, `streaming` and `wasi:logging` always.
 ///
 /// # Errors
 /// When one of them is in the linker already, or `kind` needs concurrency support that the linker's engine lacks.
@@ -42,9 +45,11 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
     wit::log::add_to_linker::<T, HasCapability>(linker, get)?;
     wit_sync::types::add_to_linker::<T, HasCapability>(linker, get)?;
     wit_sync::log::add_to_linker::<T, HasCapability>(linker, get)?;
+    wit_sync::streaming::add_to_linker::<T, HasCapability>(linker, get)?;
     crate::log::wasi::add_to_linker(linker)?;
     if granted.blob {
         wit_sync::blob::add_to_linker::<T, HasCapability>(linker, get)?;
+        crate::blob::wasi::add_to_linker(linker)?;
     }
     if granted.broker {
         wit_sync::broker::add_to_linker::<T, HasCapability>(linker, get)?;
@@ -72,6 +77,7 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>, kind: Kind, granted: Grant
     if kind == Kind::PlatformSync {
         return Ok(());
     }
+    wit::streaming::add_to_linker::<T, HasCapability>(linker, get)?;
     if granted.blob {
         wit::blob::add_to_linker::<T, HasCapability>(linker, get)?;
     }

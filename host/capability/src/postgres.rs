@@ -6,6 +6,8 @@ mod failure;
 #[cfg(test)]
 pub(crate) mod server;
 mod setup;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::str::FromStr;

@@ -9,12 +9,14 @@ mod hear;
 #[cfg(test)]
 pub(crate) mod server;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ::redis::aio::{MultiplexedConnection, PubSubStream};
+use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisResult};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
@@ -133,7 +135,13 @@ impl Redis {
             acquire_timeout: config.acquire_timeout,
             call_timeout: config.call_timeout,
         });
-        settings::check(&redis).await?;
+        settings::check(&redis).await.map_err(|failure| match failure {
+            // A server without it says nothing, or what is no TLS.
+            Failure::Away(reason) if config.url.starts_with("rediss:") => {
+                Failure::Away(format!("{reason} (rediss:// asks for TLS: does the server speak it?)"))
+            }
+            other => other,
+        })?;
         Ok(redis)
     }
 
@@ -170,18 +178,6 @@ impl Redis {
             Lost::Broken(reason) => Failure::Unknown(reason),
             Lost::Silent => Failure::Unknown(self.silent().to_string()),
         })
-    }
-
-    /// What is published on a channel from now on, over a connection of its own; it ends with that. The messages are held
-    /// until they are taken, without a bound: take them as they come.
-    pub(crate) async fn listen(&self, channel: &str) -> Result<PubSubStream, Failure> {
-        let listen = async {
-            let mut connection = self.client.get_async_pubsub().await?;
-            connection.subscribe(channel).await?;
-            Ok(connection.into_on_message())
-        };
-        let listen = tokio::time::timeout(self.acquire_timeout, listen).await;
-        listen.map_err(|_| self.no_entry())?.map_err(|error| failed(&error))
     }
 
     /// Makes a call on one connection. The outer error: it was not done.

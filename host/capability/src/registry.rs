@@ -34,3 +34,28 @@ pub trait Directory: Send + Sync + 'static {
         wait: Duration,
     ) -> Changes;
 }
+
+/// A directory of a platform on which nothing runs.
+#[derive(Debug)]
+pub struct Empty;
+
+#[async_trait]
+impl Directory for Empty {
+    async fn get(&self, _: &Namespace, _: &ServiceName) -> Vec<Service> {
+        Vec::new()
+    }
+
+    async fn list(&self, _: &Namespace) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn watch(
+        &self,
+        _: &Namespace,
+        _: Option<&ServiceName>,
+        after: Option<String>,
+        _: Duration,
+    ) -> Changes {
+        Changes { ready: true, revision: after.unwrap_or_default(), ..Changes::default() }
+    }
+}

@@ -5,6 +5,8 @@ mod backend;
 mod books;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod faults;
 mod host;
 mod key;
 mod memory;

@@ -7,6 +7,8 @@
 mod backend;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod faults;
 mod host;
 mod key;
 mod memory;
@@ -14,6 +16,7 @@ mod memory;
 mod model;
 mod postgres;
 mod redis;
+mod taking;
 mod waiters;
 
 pub use self::redis::{Redis, RedisSyncConfig};

@@ -14,12 +14,11 @@ use micro_api::registry::Service;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use crate::client::{CallOptions, CallOrigin, Caller, Codec, Request};
+use crate::client::{CallOptions, CallOrigin, Caller, Codec, Conversation, Options, Request};
 use crate::http::{Connector, Egress, EgressConfig, Io, Resolver};
 use crate::log::{Logs, LogsConfig};
 use crate::registry::Directory;
-use crate::store::Memory;
-use crate::{Capabilities, Context, Guest, Handle, Scope, blob, broker, config, events, sync};
+use crate::{Capabilities, Context, Guest, Handle, Scope, streaming};
 
 /// Notes that this test ran on a backend, for the matrix that `cargo xtask test` prints.
 pub(crate) fn ran(capability: &str, backend: &str) {
@@ -29,6 +28,18 @@ pub(crate) fn ran(capability: &str, backend: &str) {
     let line = format!("{capability}\t{backend}\t{}\n", thread.name().unwrap_or_default());
     let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
     file.write_all(line.as_bytes()).unwrap();
+}
+
+/// Before this nothing that ought to happen may be given up. What tests hold or lease for long outlasts it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until it is so; `what` says what was waited for.
+pub(crate) async fn eventually(what: &str, check: impl AsyncFn() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !check().await {
+        assert!(Instant::now() < until, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// How many records and events the suites of grown tables and topics make: `MICRO_SOAK_RECORDS`, else 10 000.
@@ -72,19 +83,10 @@ impl World {
     pub(crate) fn with(egress: Arc<Egress>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let calls = Arc::default();
-        let capabilities = Capabilities {
-            blobs: Arc::new(blob::Blobs::memory()),
-            broker: Arc::new(broker::Memory::new(broker::MemoryConfig::default())),
-            tallies: Arc::default(),
-            store: Arc::new(Memory::new(1 << 20)),
-            logs: Logs::open(LogsConfig::new(folder.path().to_owned())).unwrap(),
-            client: Arc::new(Echo { calls: Arc::clone(&calls) }),
-            config: Arc::<config::Memory>::default(),
-            events: events::Sqlite::open(&events::SqliteConfig::memory()).unwrap(),
-            registry: Arc::new(OneService),
-            sync: Arc::<sync::Memory>::default(),
-            egress,
-        };
+        let logs = Logs::open(LogsConfig::new(folder.path().to_owned())).unwrap();
+        let capabilities =
+            Capabilities::in_memory(logs, Arc::new(Echo { calls: Arc::clone(&calls) }), egress).unwrap();
+        let capabilities = Capabilities { registry: Arc::new(OneService), ..capabilities };
         Self { capabilities: Arc::new(capabilities), calls, _folder: folder }
     }
 
@@ -111,7 +113,7 @@ impl Connector for Nowhere {
     }
 }
 
-/// Answers with the request; `slow` never answers.
+/// Answers with the request, or with each message of a stream; `slow` never answers, `broken` fails.
 struct Echo {
     calls: Arc<Mutex<Vec<CallOptions>>>,
 }
@@ -132,6 +134,31 @@ impl Caller for Echo {
         }
         self.calls.lock().push(options);
         Ok(request)
+    }
+
+    async fn open(
+        &self,
+        _: CallOrigin,
+        service: ServiceName,
+        _: String,
+        _: Codec,
+        request: Option<Bytes>,
+        options: CallOptions,
+    ) -> Result<Conversation, Error> {
+        self.calls.lock().push(options);
+        let (requests, mut receiver) = streaming::queue();
+        let alias = service.alias().to_owned();
+        let (sender, is_one) = (requests.clone(), request.is_some());
+        if let Some(request) = request {
+            sender.send(request).await.unwrap();
+        }
+        drop(sender);
+        let replies = futures::stream::poll_fn(move |cx| match alias.as_str() {
+            "slow" => std::task::Poll::Pending,
+            "broken" => std::task::Poll::Ready(Some(Err(Error::conflict("broken", "no")))),
+            _ => receiver.poll_recv(cx).map(|next| next.map(Ok)),
+        });
+        Ok(Conversation { requests: (!is_one).then_some(requests), replies: Box::pin(replies) })
     }
 }
 
@@ -167,12 +194,13 @@ fn call(service: &str) -> Request {
         endpoint: "Greeter.Hello".to_owned(),
         codec: Codec::Json,
         body: b"{}".to_vec(),
-        metadata: vec![
-            ("trace-me".to_owned(), "no".to_owned()),
-            ("micro-from-service".to_owned(), "x".to_owned()),
-        ],
-        timeout_ms: None,
-        version: None,
+        options: Options {
+            metadata: vec![
+                ("trace-me".to_owned(), "no".to_owned()),
+                ("micro-from-service".to_owned(), "x".to_owned()),
+            ],
+            ..Options::default()
+        },
     }
 }
 
@@ -186,7 +214,8 @@ async fn a_call_says_who_calls_and_never_outlives_the_inbound_one() {
     assert_eq!(options.deadline, handle.context.deadline, "5 s is more than what is left");
     let expected = [("trace-me", "no"), ("Micro-From-Service", "greeter")];
     assert_eq!(options.metadata, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
-    let soon = Request { timeout_ms: Some(20), ..call("slow") };
+    let soon = Options { timeout_ms: Some(20), ..Options::default() };
+    let soon = Request { options: soon, ..call("slow") };
     assert_eq!(handle.call(soon).await.unwrap_err().code, 408);
 }
 
@@ -210,7 +239,11 @@ async fn metadata_is_bounded() {
         context(Duration::from_secs(1)),
     );
     let metadata = vec![("k".to_owned(), "v".repeat(40 << 10))];
-    assert_eq!(handle.call(Request { metadata, ..call("other") }).await.unwrap_err().code, 400);
+    let options = Options { metadata, ..Options::default() };
+    assert_eq!(handle.call(Request { options, ..call("other") }).await.unwrap_err().code, 400);
+    let labels = vec![("k".to_owned(), "v".to_owned()); 33];
+    let options = Options { labels, ..Options::default() };
+    assert_eq!(handle.call(Request { options, ..call("other") }).await.unwrap_err().code, 400);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub use config::Config;
 pub use control::Control;
 pub use elsewhere::{Elsewhere, Registered};
 pub use mail::{Full, MailConfig, MailError, Mailer, Message, Outbox, Pace, SmtpConfig, SmtpLogin, SmtpTls};
-pub use node::{ActiveRevision, Chunks, Lead, LogQuery, Node, Scheduled, ScheduledCall, Unservable};
+pub use node::{ActiveRevision, Chunks, Lead, LogQuery, Node, NotRun, Scheduled, ScheduledCall, Unservable};
 pub use oidc::{Oidc, OidcConfig, OidcError};
 pub use people::PeopleConfig;
 pub use plan::{

@@ -92,6 +92,23 @@ pub struct Lead {
     pub gap: Duration,
 }
 
+/// Why a run of a schedule did not end well.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotRun {
+    /// It was not begun, and that is no failure: a budget of the namespace is used up.
+    #[error("{0}")]
+    Skipped(Error),
+    /// It ended with an error, or could not begin.
+    #[error("{0}")]
+    Failed(Error),
+}
+
+impl From<Error> for NotRun {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// The node, as control sees it. Errors are for clients: no text from inside the host.
 #[async_trait]
 pub trait Node: Send + Sync + 'static {
@@ -126,8 +143,8 @@ pub trait Node: Send + Sync + 'static {
 
     /// Calls the endpoint with an empty message and waits for the answer, within the service's own time limit; or starts
     /// the job and waits for its end. The call is the platform's: of no account, so no rule is asked. Dropping the future
-    /// ends it.
-    async fn run_schedule(&self, call: ScheduledCall) -> Result<(), Error>;
+    /// ends it. It counts as a request of the month.
+    async fn run_schedule(&self, call: ScheduledCall) -> Result<(), NotRun>;
 
     /// Lines of a log, oldest first. A service without a log has an empty one.
     async fn logs(&self, query: LogQuery) -> Result<BoxStream<'static, LogRecord>, Error>;

@@ -26,6 +26,11 @@ pub use price::{Line, Prices};
 pub const OPERATOR: &str = "operator";
 /// The plan of people's namespaces unless the file says another.
 pub const FREE: &str = "free";
+/// Days that events are kept where a plan does not say: a log without an end would fill its disk, and then nothing could
+/// be published.
+pub(crate) const EVENT_DAYS: i64 = 7;
+/// Bytes of events that are kept where a plan does not say.
+pub(crate) const EVENT_BYTES: i64 = 256 << 20;
 
 /// All plans of a platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +49,7 @@ pub struct Plan {
     pub prices: Prices,
 }
 
-/// The most of each thing; `None`: not limited.
+/// The most of each thing; `None`: not limited, but for events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Maxima {
     /// Services at once.
@@ -63,12 +68,16 @@ pub struct Maxima {
     pub store_bytes: Option<i64>,
     /// Bytes of blobs.
     pub blob_bytes: Option<i64>,
+    /// Bytes of events that are kept; `None`: 256 MiB.
+    pub event_bytes: Option<i64>,
     /// Bytes sent out in a month: answers, and outbound HTTP in both directions.
     pub egress_bytes: Option<i64>,
     /// Minutes of builders in a month.
     pub build_minutes: Option<i64>,
     /// Days that lines of a log are kept.
     pub log_days: Option<i64>,
+    /// Days that events are kept; `None`: 7.
+    pub event_days: Option<i64>,
     /// People in the namespace.
     pub members: Option<i64>,
 }
@@ -94,7 +103,7 @@ const fn shown(name: &'static str, unit: &'static str, monthly: bool, at_end: &'
 }
 
 /// In the order of [`Maxima`].
-const SHOWN: [Shown; 12] = [
+const SHOWN: [Shown; 14] = [
     shown("services", "count", false, "A new service is refused until one is stopped."),
     shown("instances", "count", false, "Calls wait for an instance to come free."),
     shown("memory", "bytes", false, "Calls wait until instances give memory back."),
@@ -103,9 +112,11 @@ const SHOWN: [Shown; 12] = [
     shown("requests_per_month", "count", true, "Calls are refused until the next month."),
     shown("store_bytes", "bytes", false, "Writes are refused until records are deleted."),
     shown("blob_bytes", "bytes", false, "Uploads are refused until blobs are deleted."),
+    shown("event_bytes", "bytes", false, "The oldest events are removed."),
     shown("egress_bytes", "bytes", true, "Calls are refused until the next month."),
     shown("build_minutes", "minutes", true, "Builds are refused until the next month; what runs goes on."),
     shown("log_days", "days", false, "Older lines are removed."),
+    shown("event_days", "days", false, "Older events are removed."),
     shown("members", "count", false, "An invitation cannot be accepted until somebody leaves."),
 ];
 
@@ -121,11 +132,23 @@ impl Maxima {
             self.requests_per_month,
             self.store_bytes,
             self.blob_bytes,
+            Some(self.event_bytes()),
             self.egress_bytes,
             self.build_minutes,
             self.log_days,
+            Some(self.event_days()),
             self.members,
         ]
+    }
+
+    /// Days that events are kept.
+    pub fn event_days(&self) -> i64 {
+        self.event_days.unwrap_or(EVENT_DAYS)
+    }
+
+    /// Bytes of events that are kept.
+    pub fn event_bytes(&self) -> i64 {
+        self.event_bytes.unwrap_or(EVENT_BYTES)
     }
 
     fn slot(&mut self, name: &str) -> Option<&mut Option<i64>> {
@@ -138,9 +161,11 @@ impl Maxima {
             "requests_per_month" => &mut self.requests_per_month,
             "store_bytes" => &mut self.store_bytes,
             "blob_bytes" => &mut self.blob_bytes,
+            "event_bytes" => &mut self.event_bytes,
             "egress_bytes" => &mut self.egress_bytes,
             "build_minutes" => &mut self.build_minutes,
             "log_days" => &mut self.log_days,
+            "event_days" => &mut self.event_days,
             "members" => &mut self.members,
             _ => return None,
         })
@@ -179,8 +204,10 @@ impl Plan {
             used.month.requests,
             used.store_bytes,
             used.blob_bytes,
+            0,
             used.month.egress_bytes,
             used.month.build_ms / 60_000,
+            0,
             0,
             used.members,
         ];
@@ -219,9 +246,11 @@ impl Default for Plans {
                 requests_per_month: Some(1_000_000),
                 store_bytes: Some(1 << 30),
                 blob_bytes: Some(1 << 30),
+                event_bytes: Some(EVENT_BYTES),
                 egress_bytes: Some(10 << 30),
                 build_minutes: Some(300),
                 log_days: Some(7),
+                event_days: Some(EVENT_DAYS),
                 members: Some(5),
             },
             prices: Prices::default(),
@@ -296,9 +325,11 @@ static NOTHING: Plan = Plan {
         requests_per_month: Some(0),
         store_bytes: Some(0),
         blob_bytes: Some(0),
+        event_bytes: Some(0),
         egress_bytes: Some(0),
         build_minutes: Some(0),
         log_days: Some(0),
+        event_days: Some(0),
         members: Some(0),
     },
     prices: Prices {

@@ -191,6 +191,14 @@ impl Db {
         Ok(changed > 0)
     }
 
+    /// Writes down that a run was not begun after all, and why; it is cut. False when it is not this attempt's any more.
+    pub async fn skip_run(&self, run: &HeldRun, reason: &str, now_ms: i64) -> Result<bool, Error> {
+        let mut tx = self.begin_unlocked().await?;
+        let changed = end(&mut tx, &run.id, run.attempt, RunState::Skipped, Some(reason), now_ms).await?;
+        tx.commit_quietly().await?;
+        Ok(changed > 0)
+    }
+
     /// Gives runs up whose node is about to end: others find them at once.
     pub async fn release_runs(&self, runs: &[HeldRun]) -> Result<(), Error> {
         let mut tx = self.begin_unlocked().await?;

@@ -90,6 +90,10 @@ impl Offer {
         if keyvalue.iter().any(|known| known == path) && matches!(version, "0.2.0-draft" | "0.2.0-draft2") {
             return Self::Grant { key: "store", line: "store = [\"own\"]" };
         }
+        let blobstore = ["types", "container", "blobstore"].map(|name| format!("wasi:blobstore/{name}"));
+        if blobstore.iter().any(|known| known == path) && version == "0.2.0-draft" {
+            return Self::Grant { key: "blob", line: "blob = true" };
+        }
         if let Some(path) = path.strip_prefix("wasi:") {
             let known = match version {
                 v if v.starts_with("0.2.") => WASI_P2,
@@ -104,7 +108,7 @@ impl Offer {
             return Self::Unknown;
         }
         match micro {
-            Some("types" | "log") => Self::Always,
+            Some("types" | "log" | "streaming") => Self::Always,
             Some("blob") => Self::Grant { key: "blob", line: "blob = true" },
             Some("broker") => Self::Grant { key: "broker", line: "broker = { publish = [\"*\"] }" },
             Some("events") => {

@@ -43,6 +43,23 @@ fn exports_imports_and_sections_are_found() {
 }
 
 #[test]
+fn drafts_are_offered_by_their_grants() {
+    let grant = |import: &str| match Offer::of(import) {
+        Offer::Grant { key, .. } => Some(key),
+        Offer::Always | Offer::Unknown => None,
+    };
+    for name in ["types", "container", "blobstore"] {
+        assert_eq!(grant(&format!("wasi:blobstore/{name}@0.2.0-draft")), Some("blob"));
+    }
+    assert_eq!(grant("wasi:keyvalue/batch@0.2.0-draft2"), Some("store"));
+    for unknown in
+        ["wasi:blobstore/store@0.2.0-draft", "wasi:blobstore/types", "wasi:blobstore/types@0.2.0-draft2"]
+    {
+        assert_eq!(Offer::of(unknown), Offer::Unknown, "{unknown}");
+    }
+}
+
+#[test]
 fn async_components_need_the_async_engine() {
     let found = inspect(&component(
         r#"(component

@@ -2,13 +2,16 @@
 //!
 //! A call is one HTTP/1.1 POST of the message to `/<Service>/<Method>` with the content type of its codec, as a unary call
 //! of the Connect protocol is. 200 carries the reply; anything else an error, Micro's object or Connect's. Each node has a
-//! breaker; of those it lets through, two are drawn at random and the one with fewer calls is taken.
+//! breaker; of those it lets through, two are drawn at random and the one with fewer calls is taken, or the next one,
+//! as the caller chose. `stream.rs` does the same for calls that stream.
 
 mod breaker;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -16,11 +19,12 @@ use std::time::Instant;
 use micro_api::registry::{Address, Endpoint, Service};
 use micro_api::{Error, Namespace, ServiceKey, ServiceName};
 use micro_capability::Tally;
+use micro_capability::client::Selector;
 use micro_capability::http::{Egress, Post, PostError};
 use micro_runtime::Context;
 
 use self::breaker::Breaker;
-use crate::dispatch::Message;
+use crate::dispatch::{Choice, Message};
 
 /// Longest reply, bytes: what a message of the platform may be.
 const REPLY_BYTES_MAX: usize = 4 << 20;
@@ -33,6 +37,8 @@ pub struct External {
     pub service: Service,
     key: ServiceKey,
     nodes: Vec<Node>,
+    /// Whose turn it is, for those who take one after the other.
+    next: AtomicUsize,
     egress: Arc<Egress>,
     tally: Arc<Tally>,
 }
@@ -40,6 +46,8 @@ pub struct External {
 struct Node {
     id: String,
     address: Address,
+    /// As the registry shows it.
+    metadata: BTreeMap<String, String>,
     in_flight: AtomicUsize,
     breaker: Breaker,
 }
@@ -62,9 +70,12 @@ impl External {
     ) -> Self {
         let nodes = service.nodes.iter().filter_map(|node| {
             let address = node.address.parse().ok()?;
+            let mut metadata = node.metadata.clone();
+            metadata.insert("runtime".to_owned(), "external".to_owned());
             Some(Node {
                 id: node.id.clone(),
                 address,
+                metadata,
                 in_flight: AtomicUsize::new(0),
                 breaker: Breaker::default(),
             })
@@ -72,6 +83,7 @@ impl External {
         Self {
             key: ServiceKey { namespace: namespace.clone(), name },
             nodes: nodes.collect(),
+            next: AtomicUsize::new(0),
             service,
             egress,
             tally,
@@ -93,24 +105,34 @@ impl External {
         endpoint: &str,
         message: Message,
         context: &Context,
+        choice: &Choice,
     ) -> Result<Message, Error> {
         let mut unreached = None;
         for _ in 0..TRIES.min(self.nodes.len()) {
-            let Some(node) = self.choose(unreached) else { break };
+            let Some(node) = self.choose(unreached, choice) else { break };
             match self.ask(node, endpoint, message.clone(), context).await {
                 Err(PostError::Unreached) => unreached = Some(node),
                 Ok(answer) => return answer,
                 Err(error) => return Err(self.failed(&error)),
             }
         }
+        Err(self.none_available(unreached))
+    }
+
+    fn none_available(&self, unreached: Option<&Node>) -> Error {
         match unreached {
-            Some(_) => Err(self.failed(&PostError::Unreached)),
-            None => Err(Error::new(
+            Some(_) => self.failed(&PostError::Unreached),
+            None => Error::new(
                 self.id(),
                 503,
                 format!("none available: every node of {} failed just now: try again in a moment", self.id()),
-            )),
+            ),
         }
+    }
+
+    /// Whether one of its nodes has all `labels`.
+    pub(crate) fn has_node(&self, labels: &[(String, String)]) -> bool {
+        self.nodes.iter().any(|node| node.has(labels))
     }
 
     async fn ask(
@@ -133,30 +155,26 @@ impl External {
             answer_bytes_max: REPLY_BYTES_MAX,
         };
         let posted = self.egress.post(&self.key, &self.tally, post).await;
-        let now = Instant::now();
-        match &posted {
-            // What it answered tells whether it works; what we would not send does not.
-            Ok(posted) => node.breaker.told(!matches!(posted.status.as_u16(), 502..=504), now),
-            Err(PostError::Unreached | PostError::Broken | PostError::Timeout) => {
-                node.breaker.told(false, now);
-                tracing::debug!(service = %self.key, node = node.id, "A node elsewhere failed");
-            }
-            Err(_) => {}
-        }
+        node.told(&self.key, posted.as_ref().map(|posted| posted.status));
         Ok(wire::reply(&self.id(), codec, posted?))
     }
 
-    /// A node that is due for its trial, or of two drawn at random the one with fewer calls; never `but`.
-    fn choose(&self, but: Option<&Node>) -> Option<&Node> {
+    /// A node that is due for its trial, or as the caller chose: the next one, or of two drawn at random the one with
+    /// fewer calls. Never `but`, and none without the caller's labels.
+    fn choose(&self, but: Option<&Node>, choice: &Choice) -> Option<&Node> {
         let now = Instant::now();
-        let other = |node: &&Node| but.is_none_or(|but| !std::ptr::eq(*node, but));
-        if let Some(due) = self.nodes.iter().filter(other).find(|node| node.breaker.try_again(now)) {
+        let fits = |node: &&Node| but.is_none_or(|but| !std::ptr::eq(*node, but)) && node.has(&choice.labels);
+        if let Some(due) = self.nodes.iter().filter(fits).find(|node| node.breaker.try_again(now)) {
             return Some(due);
         }
         let free: Vec<&Node> =
-            self.nodes.iter().filter(other).filter(|node| node.breaker.is_closed()).collect();
-        let first = free.get(rand::random_range(0..free.len().max(1)))?;
-        let second = free.get(rand::random_range(0..free.len()))?;
+            self.nodes.iter().filter(fits).filter(|node| node.breaker.is_closed()).collect();
+        let count = free.len().max(1);
+        if choice.selector == Selector::RoundRobin {
+            return free.get(self.next.fetch_add(1, Ordering::Relaxed) % count).copied();
+        }
+        let first = free.get(rand::random_range(0..count))?;
+        let second = free.get(rand::random_range(0..count))?;
         let load = |node: &Node| node.in_flight.load(Ordering::Relaxed);
         Some(if load(second) < load(first) { second } else { first })
     }
@@ -173,6 +191,25 @@ impl External {
             PostError::Busy | PostError::Unreached => Error::new(self.id(), 503, detail),
             PostError::Broken => Error::internal(self.id(), detail),
             PostError::TooLarge(_) => Error::new(self.id(), 502, detail),
+        }
+    }
+}
+
+impl Node {
+    fn has(&self, labels: &[(String, String)]) -> bool {
+        labels.iter().all(|(key, value)| self.metadata.get(key) == Some(value))
+    }
+
+    /// What it answered tells whether it works; what we would not send does not.
+    fn told(&self, service: &ServiceKey, answered: Result<http::StatusCode, &PostError>) {
+        let now = Instant::now();
+        match answered {
+            Ok(status) => self.breaker.told(!matches!(status.as_u16(), 502..=504), now),
+            Err(PostError::Unreached | PostError::Broken | PostError::Timeout) => {
+                self.breaker.told(false, now);
+                tracing::debug!(%service, node = self.id, "A node elsewhere failed");
+            }
+            Err(_) => {}
         }
     }
 }

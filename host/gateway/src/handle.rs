@@ -19,6 +19,7 @@ use crate::body::{Inbound, Lingering};
 use crate::client::{Client, Peer};
 use crate::dispatch::check_endpoint;
 use crate::exchanges::Exchange;
+use crate::handler::stream::{self, Asked, Form};
 use crate::handler::{api, http as http_handler, rpc, rpc_endpoint};
 use crate::place::{GATEWAY, Place, host_name};
 use crate::rate::{self, Left};
@@ -169,7 +170,13 @@ impl Gateway {
         let left = Left::tighter(arrived.left, self.rates.namespace(namespace, &tenant)?);
         let admitted = self.gate.admit(namespace, tenant.concurrency).await?;
         self.charge(&authorized)?;
-        let streams = handler == Handler::Http;
+        let streams = match &handler {
+            Handler::Http => true,
+            Handler::Rpc { .. } => {
+                stream::may_stream(&authorized.entry, &authorized.endpoint, &parts.headers)
+            }
+            Handler::Api { .. } => false,
+        };
         let call = self.call(parts, incoming, visitor, handler, (&authorized, &admitted), id);
         let mut response = call.await?;
         if let Some(left) = left {
@@ -207,6 +214,10 @@ impl Gateway {
                 .await?
             }
             Handler::Rpc { fields, .. } => {
+                if let Some(form) = Form::of(authorized, &parts)? {
+                    let asked = Asked { form, parts: &parts, fields, body: incoming };
+                    return self.stream(asked, right, id).await;
+                }
                 let bytes = self.message(incoming, &authorized.entry).await?;
                 let context = self.context(right, &parts, id, self.config.call_time_max);
                 return rpc::handle(&self.runtime, authorized, &parts, fields, bytes, context).await;
@@ -253,9 +264,16 @@ impl Gateway {
         check_endpoint(&authorized)?;
         let left = Left::tighter(arrived.left, self.rates.namespace(namespace, &tenant)?);
         self.charge(&authorized)?;
-        let time = rpc_endpoint::timeout(&parts.headers, self.config.call_time_max);
+        let streams = stream::is_streamed_rpc(&authorized, &parts.headers);
+        let time_max = if streams { self.config.http_time_max } else { self.config.call_time_max };
+        let time = rpc_endpoint::timeout(&parts.headers, time_max);
         let context = self.context((&authorized, &admitted), parts, id, time);
-        let mut response = rpc_endpoint::handle(&self.runtime, &authorized, call.request, context).await?;
+        let mut response = if streams {
+            let answer = self.stream_rpc(&authorized, call.request, &parts.headers, context).await?;
+            self.right(namespace, arrived.token).watch(answer)
+        } else {
+            rpc_endpoint::handle(&self.runtime, &authorized, call.request, context).await?
+        };
         if let Some(left) = left {
             left.tell(response.headers_mut());
         }
@@ -281,7 +299,7 @@ impl Gateway {
 
     /// The clock of a call starts here, after its body was read: a slow client costs the service nothing. No call is
     /// made without a context, and no context without the rules' word and a permit.
-    fn context(
+    pub(crate) fn context(
         &self,
         (authorized, _): (&Authorized, &Admitted),
         parts: &Parts,
@@ -298,10 +316,14 @@ impl Gateway {
     }
 
     /// A manifest lowers the limits, never raises them.
-    async fn message(&self, incoming: Inbound, entry: &crate::Entry) -> Result<Bytes, Error> {
+    pub(crate) async fn message(&self, incoming: Inbound, entry: &crate::Entry) -> Result<Bytes, Error> {
+        body::read(incoming, self.message_bytes_max(entry), self.config.message_time_max).await
+    }
+
+    /// Most bytes of one message to a service.
+    pub(crate) fn message_bytes_max(&self, entry: &crate::Entry) -> usize {
         let service = usize::try_from(entry.request_bytes_max()).unwrap_or(usize::MAX);
-        let bytes_max = service.min(self.config.message_bytes_max);
-        body::read(incoming, bytes_max, self.config.message_time_max).await
+        service.min(self.config.message_bytes_max)
     }
 }
 

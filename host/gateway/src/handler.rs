@@ -4,6 +4,7 @@ pub(crate) mod api;
 pub(crate) mod http;
 pub(crate) mod rpc;
 pub(crate) mod rpc_endpoint;
+pub(crate) mod stream;
 
 use micro_runtime::Codec;
 

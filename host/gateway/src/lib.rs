@@ -10,6 +10,7 @@
 //! 5. `authorize`: the namespace's rules (`tenant`) let the caller call it.
 //! 6. `rate`, `admit`, `quota`: the namespace's limits, and a permit that ends with the answer's body.
 //! 7. `handler/{api,rpc,http}`: body, query and headers become a call, translated by the service's schema (`transcode`).
+//!    Where the endpoint streams (`streams`), `handler/stream` does so, message by message (`envelope`).
 //! 8. `dispatch`: the call enters the runtime; calls between services start here.
 //! 9. `respond`: the reply or the error object goes out; `metrics` counts it, `access_log` tells it.
 //!
@@ -28,6 +29,7 @@ mod config;
 mod credential;
 mod deliver;
 mod dispatch;
+mod envelope;
 mod exchanges;
 mod external;
 mod handle;
@@ -42,6 +44,7 @@ mod resolve;
 mod respond;
 mod route;
 mod snapshot;
+mod streams;
 mod tenant;
 mod transcode;
 mod watched;
@@ -61,7 +64,7 @@ pub use dispatch::Dispatcher;
 pub use external::External;
 pub use quota::{Exceeded, NoQuota, Quota};
 pub use rate::Rate;
-pub use snapshot::{Entry, Snapshot};
+pub use snapshot::{Entry, Snapshot, node_metadata};
 pub use tenant::Tenant;
 
 /// The gateway; cheap to share.

@@ -1,6 +1,8 @@
 //! What a namespace may use up in a longer time than a second; somebody else counts it.
 
-use micro_api::{Namespace, ServiceName};
+use micro_api::{Error, Namespace, ServiceName};
+
+use crate::place::GATEWAY;
 
 /// A budget that is used up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,18 @@ pub struct Exceeded {
     pub what_to_do: String,
 }
 
+impl Exceeded {
+    /// 429, for people.
+    pub fn error(&self) -> Error {
+        let Self { limit, max, resets_ms, what_to_do } = self;
+        let reset = resets_ms.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+        let reset = reset.map_or_else(String::new, |at| format!(" until {at}"));
+        let detail =
+            format!("limit: {limit}: the {max} of the namespace's plan are used up{reset}: {what_to_do}");
+        Error::new(GATEWAY, 429, detail)
+    }
+}
+
 /// Counts requests against budgets.
 ///
 /// It is asked on each request, so it never waits: budgets are leased ahead, in slices, by somebody else.
@@ -24,6 +38,12 @@ pub trait Quota: Send + Sync {
     /// # Errors
     /// The budget that is used up; nothing was counted then.
     fn admit(&self, namespace: &Namespace, service: &ServiceName) -> Result<(), Exceeded>;
+
+    /// Whether a request of `namespace` would be admitted now; nothing is counted.
+    ///
+    /// # Errors
+    /// The budget that is used up.
+    fn check(&self, namespace: &Namespace) -> Result<(), Exceeded>;
 }
 
 /// No budgets at all.
@@ -32,6 +52,10 @@ pub struct NoQuota;
 
 impl Quota for NoQuota {
     fn admit(&self, _: &Namespace, _: &ServiceName) -> Result<(), Exceeded> {
+        Ok(())
+    }
+
+    fn check(&self, _: &Namespace) -> Result<(), Exceeded> {
         Ok(())
     }
 }

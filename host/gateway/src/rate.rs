@@ -189,14 +189,10 @@ fn left(
 
 /// 429 for a budget that is used up.
 pub(crate) fn exceeded(exceeded: &Exceeded, now_ms: i64) -> Refusal {
-    let Exceeded { limit, max, resets_ms, what_to_do } = exceeded;
+    let Exceeded { limit, max, resets_ms, .. } = exceeded;
     let wait =
         resets_ms.map(|at| u64::try_from(at.saturating_sub(now_ms)).unwrap_or(0).div_ceil(1000).max(1));
-    let reset = resets_ms.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-    let reset = reset.map_or_else(String::new, |at| format!(" until {at}"));
-    let detail =
-        format!("limit: {limit}: the {max} of the namespace's plan are used up{reset}: {what_to_do}");
-    let mut refusal = Refusal::from(Error::new(GATEWAY, 429, detail));
+    let mut refusal = Refusal::from(exceeded.error());
     let left = match wait {
         Some(wait) => {
             refusal = refusal.retry_after(wait);

@@ -12,6 +12,7 @@ use micro_runtime::{Codec, Revision};
 
 use crate::external::External;
 use crate::route::MetaRoute;
+use crate::streams::Streams;
 use crate::tenant::{self, Tenant};
 use crate::transcode::Schema;
 
@@ -133,6 +134,33 @@ impl Entry {
         })
     }
 
+    /// In which directions `endpoint` streams: as the schema says, and without one its registered metadata.
+    pub(crate) fn streams(&self, endpoint: &str) -> Streams {
+        // One that cannot be read is told where it is needed.
+        let schema = self.schema().ok().flatten();
+        if let Some(method) = schema.as_ref().and_then(|schema| schema.method(endpoint)) {
+            return Streams::new(method.is_client_streaming(), method.is_server_streaming());
+        }
+        let known = self.endpoints().iter().find(|known| known.name == endpoint);
+        match (known, &self.target) {
+            (Some(known), _) => Streams::of_metadata(&known.metadata),
+            (None, Target::Revision(_)) => Streams::new(false, false),
+            (None, Target::External(_)) => Streams::default(),
+        }
+    }
+
+    /// Whether one of its nodes has all `labels`: of a revision this process is the only one.
+    pub(crate) fn has_node(&self, labels: &[(String, String)]) -> bool {
+        match &self.target {
+            _ if labels.is_empty() => true,
+            Target::Revision(revision) => {
+                let metadata = node_metadata(revision);
+                labels.iter().all(|(key, value)| metadata.get(key) == Some(value))
+            }
+            Target::External(external) => external.has_node(labels),
+        }
+    }
+
     /// Whether the service has `endpoint`.
     pub(crate) fn has_endpoint(&self, endpoint: &str) -> bool {
         let endpoints = self.endpoints();
@@ -142,6 +170,20 @@ impl Entry {
         };
         answers_calls && (endpoints.is_empty() || endpoints.iter().any(|known| known.name == endpoint))
     }
+}
+
+/// What the registry says of the node that runs a revision.
+pub fn node_metadata(revision: &Revision) -> BTreeMap<String, String> {
+    let manifest = revision.manifest();
+    let mut metadata = BTreeMap::from([
+        ("registry".to_owned(), "service".to_owned()),
+        ("runtime".to_owned(), "wasm".to_owned()),
+        ("type".to_owned(), manifest.service.kind.to_string()),
+    ]);
+    if let Some(commit) = &manifest.commit {
+        metadata.insert("build".to_owned(), commit.clone());
+    }
+    metadata
 }
 
 /// All that runs, by key and version, and what holds of each namespace.

@@ -9,3 +9,4 @@ mod identity;
 mod limits;
 mod rates;
 mod rpc;
+mod streams;

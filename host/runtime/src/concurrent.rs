@@ -247,7 +247,10 @@ async fn serve_job(accessor: &Accessor<State>, bound: &Bound, mut job: Job) -> w
     let serve = async {
         match (&mut job.work, bound) {
             (Work::Rpc { request, slot }, Bound::Handler(service)) => {
-                let Some(request) = request.take() else { return Ok(()) };
+                let Some(mut request) = request.take() else { return Ok(()) };
+                if let Some(near) = request.stream.take() {
+                    accessor.with(|mut access| access.data_mut().capability().attach(call, near));
+                }
                 slot.fill(rpc::call_async(accessor, service, &context, request, call).await?);
                 Ok(())
             }

@@ -50,13 +50,13 @@ pub struct ServiceLimits {
     pub cpu: Duration,
     /// An RPC in all; an HTTP call to the head of its answer.
     pub wall: Duration,
-    /// Without progress of an HTTP body.
+    /// Without progress of an HTTP body, or without a message of a stream in either direction.
     pub http_idle: Duration,
-    /// An HTTP call in all.
+    /// An HTTP call in all, or a call that streams.
     pub http_total: Duration,
-    /// Bytes of a request.
+    /// Bytes of a request, or of each message of a stream.
     pub request_bytes: u64,
-    /// Bytes of an answer.
+    /// Bytes of an answer, or of each message of a stream.
     pub response_bytes: u64,
     /// A job in all.
     pub job_wall: Duration,

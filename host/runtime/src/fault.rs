@@ -11,6 +11,9 @@ pub enum Fault {
     /// The handler answered with an error of its own.
     #[error("{0}")]
     Guest(Error),
+    /// The messages of the caller broke off; the error is the gateway's.
+    #[error("{0}")]
+    Caller(Error),
     /// The guest trapped, or ended without an answer. The text is for the service's log.
     #[error("{0}")]
     Trap(String),
@@ -107,6 +110,7 @@ impl Fault {
                 }
                 error
             }
+            Self::Caller(error) => error.clone(),
             Self::Trap(_) => Error::internal(service, see("the service trapped; its log has the backtrace")),
             Self::CpuLimit(_) => Error::timeout(service, see("limit: cpu: the call used all its CPU time")),
             Self::WallLimit => Error::timeout(service, see("limit: wall: the call took too long")),
@@ -152,7 +156,7 @@ impl Fault {
     /// The line for the service's log; none where the service is not to blame or has answered itself.
     pub(crate) fn log_line(&self) -> Option<String> {
         match self {
-            Self::Guest(_) | Self::Load(_) | Self::Host(_) | Self::NoSuchExport(_) => None,
+            Self::Guest(_) | Self::Caller(_) | Self::Load(_) | Self::Host(_) | Self::NoSuchExport(_) => None,
             other => Some(other.to_string()),
         }
     }

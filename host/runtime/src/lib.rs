@@ -1,6 +1,6 @@
 //! Runs revisions of services: one call, one owned future, with every limit on by default.
 //!
-//! A call goes: [`Runtime::call`] or [`Runtime::http`] (`runtime.rs`) → the code is mapped if it is not
+//! A call goes: [`Runtime::call`], [`Runtime::http`] (`runtime.rs`) or [`Runtime::stream`] (`stream.rs`) → the code is mapped if it is not
 //! (`loader.rs`) → an instance that waits, or the right to make one (`lease.rs`, `gate.rs`) → the guest's future (`rpc.rs`, `http/guest.rs`,
 //! `job.rs`) on its CPU account (`meter.rs`) → polled here or on the slow threads, under the deadline (`driver.rs`,
 //! `slow.rs`) → answer, or a [`Fault`] with two texts (`fault.rs`).
@@ -29,6 +29,7 @@ mod slot;
 mod slow;
 mod state;
 mod stats;
+mod stream;
 mod sweep;
 
 pub use config::{Config, ServiceLimits};
@@ -40,6 +41,7 @@ pub use revision::Revision;
 pub use rpc::Call;
 pub use runtime::{Runtime, StartError};
 pub use stats::RevisionStats;
+pub use stream::{Replies, Requests, StreamCall};
 
 #[cfg(test)]
 mod tests;

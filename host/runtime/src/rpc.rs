@@ -6,6 +6,7 @@ use bytes::Bytes;
 use micro_artifact::Codec;
 use micro_capability::platform::micro::platform::types::Codec as WitCodec;
 use micro_capability::platform_sync::micro::platform_sync::types::Codec as WitSyncCodec;
+use micro_capability::streaming::Near;
 use micro_capability::{CallId, Context, View};
 use wasmtime::AsContextMut;
 use wasmtime::component::Accessor;
@@ -35,6 +36,8 @@ pub(crate) struct Request {
     pub(crate) endpoint: String,
     pub(crate) codec: Codec,
     pub(crate) bytes: Bytes,
+    /// Where the endpoint streams.
+    pub(crate) stream: Option<Arc<Near>>,
 }
 
 /// The handler's own answer; its error is [`Fault::Guest`].
@@ -45,13 +48,17 @@ pub(crate) async fn serve(
     revision: Arc<Revision>,
     start: Start,
     context: Arc<Context>,
-    request: Request,
+    mut request: Request,
     slot: Arc<Slot<Answer>>,
 ) -> Ended {
     let mut instance = start.instance(&revision, Export::Handler).await?;
     instance.calls += 1;
     instance.store.set_epoch_deadline(1);
-    let call = instance.store.data_mut().capability().begin(Arc::clone(&context));
+    let capability = instance.store.data_mut().capability();
+    let call = capability.begin(Arc::clone(&context));
+    if let Some(near) = request.stream.take() {
+        capability.attach(call, near);
+    }
     let called = call_handler(&mut instance, &context, request, call, &slot).await;
     instance.store.data_mut().capability().end(call);
     match called {

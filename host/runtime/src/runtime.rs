@@ -32,7 +32,7 @@ use crate::stats::RevisionStats;
 
 /// Runs revisions. One per process.
 pub struct Runtime {
-    me: Weak<Self>,
+    pub(crate) me: Weak<Self>,
     pub(crate) config: Config,
     capabilities: Arc<Capabilities>,
     pub(crate) loader: Loader,
@@ -228,7 +228,8 @@ impl Runtime {
             return Err(Fault::RequestLimit);
         }
         let context = bounded(call.context, limits.wall);
-        let request = rpc::Request { endpoint: call.endpoint, codec: call.codec, bytes: call.request };
+        let request =
+            rpc::Request { endpoint: call.endpoint, codec: call.codec, bytes: call.request, stream: None };
         let slot = Slot::new();
         let answer = if self.is_concurrent(revision, Export::Handler) {
             let work = Work::Rpc { request: Some(request), slot: Arc::clone(&slot) };
@@ -364,7 +365,7 @@ impl Runtime {
 // === How a call runs ===
 
 impl Runtime {
-    fn driver(
+    pub(crate) fn driver(
         &self,
         revision: &Arc<Revision>,
         call: DriverCall,
@@ -395,7 +396,7 @@ fn environment(context: &Context) -> Vec<(String, String)> {
 }
 
 /// The call's context, with a deadline no later than the service's limit allows.
-fn bounded(mut context: Context, wall: std::time::Duration) -> Arc<Context> {
+pub(crate) fn bounded(mut context: Context, wall: std::time::Duration) -> Arc<Context> {
     context.deadline = context.deadline.min(Instant::now() + wall);
     Arc::new(context)
 }

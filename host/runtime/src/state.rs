@@ -43,4 +43,8 @@ impl View for State {
     fn capability(&mut self) -> &mut Ctx {
         &mut self.capability
     }
+
+    fn with_table(&mut self) -> (&mut Ctx, &mut ResourceTable) {
+        (&mut self.capability, &mut self.table)
+    }
 }

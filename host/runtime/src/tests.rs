@@ -4,3 +4,4 @@ mod job;
 mod limits;
 mod reuse;
 mod rpc;
+mod stream;

@@ -20,17 +20,17 @@ const MEMORY_STORE_BYTES_MAX: u64 = 256 << 20;
 /// What services store.
 pub(crate) async fn store(options: &Options, data: &Path, meters: &Meters) -> Result<Arc<dyn Backend>> {
     let books = Arc::clone(&meters.books);
-    Ok(match (options.store.as_str(), options.store_url()) {
+    Ok(match (options.store.store.as_str(), options.store.url(options.db())) {
         ("memory", _) => Arc::new(Memory::with_books(MEMORY_STORE_BYTES_MAX, books)),
         ("postgres", Some(url)) => {
-            let connections_max = options.store_connections;
+            let connections_max = options.store.store_connections;
             let config = PostgresConfig { connections_max, books, ..PostgresConfig::new(url) };
             Postgres::open(&config).await.context("open the store")?
         }
         ("redis", Some(url)) => {
             let mut config = RedisStoreConfig { books, ..RedisStoreConfig::new(url) };
-            config.server.connections_max = usize::try_from(options.store_connections).unwrap_or(1);
-            config.server.prefix.clone_from(&options.store_prefix);
+            config.server.connections_max = usize::try_from(options.store.store_connections).unwrap_or(1);
+            config.server.prefix.clone_from(&options.store.store_prefix);
             Redis::open(&config).await.context("open the store")?
         }
         _ => {
@@ -49,10 +49,10 @@ pub(crate) async fn artifacts(options: &Options, data: &Path) -> Result<Store> {
 
 /// Messages.
 pub(crate) async fn broker(options: &Options) -> Result<Arc<dyn broker::Backend>> {
-    Ok(match (options.broker.as_str(), &options.broker_address) {
+    Ok(match (options.broker.broker.as_str(), &options.broker.broker_address) {
         ("redis", Some(url)) => {
             let mut config = broker::RedisBrokerConfig::new(url);
-            config.server.prefix.clone_from(&options.broker_prefix);
+            config.server.prefix.clone_from(&options.broker.broker_prefix);
             broker::Redis::open(&config).await.context("open the broker")?
         }
         _ => Arc::new(broker::Memory::new(broker::MemoryConfig::default())),
@@ -61,13 +61,13 @@ pub(crate) async fn broker(options: &Options) -> Result<Arc<dyn broker::Backend>
 
 /// Locks and elections.
 pub(crate) async fn locks(options: &Options) -> Result<Arc<dyn sync::Backend>> {
-    Ok(match (options.sync.as_str(), options.sync_url()) {
+    Ok(match (options.sync.sync.as_str(), options.sync.url(options.db())) {
         ("postgres", Some(url)) => {
             sync::Postgres::open(&sync::PostgresConfig::new(url)).await.context("open the locks")?
         }
         ("redis", Some(url)) => {
             let mut config = sync::RedisSyncConfig::new(url);
-            config.server.prefix.clone_from(&options.sync_prefix);
+            config.server.prefix.clone_from(&options.sync.sync_prefix);
             sync::Redis::open(&config).await.context("open the locks")?
         }
         _ => Arc::<sync::Memory>::default(),
@@ -75,19 +75,24 @@ pub(crate) async fn locks(options: &Options) -> Result<Arc<dyn sync::Backend>> {
 }
 
 /// Events.
-pub(crate) async fn events(options: &Options, data: &Path) -> Result<Arc<dyn events::Backend>> {
-    let config = match (options.events.as_str(), options.events_url()) {
-        ("memory", _) => events::SqliteConfig::memory(),
+pub(crate) async fn events(
+    options: &Options,
+    data: &Path,
+    meters: &Meters,
+) -> Result<Arc<dyn events::Backend>> {
+    let plans = Arc::clone(&meters.events);
+    let config = match (options.events.events.as_str(), options.events.url(options.db())) {
+        ("memory", _) => events::SqliteConfig { plans, ..events::SqliteConfig::memory() },
         ("postgres", Some(url)) => {
-            let opened = events::Postgres::open(&events::PostgresConfig::new(url)).await;
-            return Ok(opened.context("open the events")?);
+            let config = events::PostgresConfig { plans, ..events::PostgresConfig::new(url) };
+            return Ok(events::Postgres::open(&config).await.context("open the events")?);
         }
         ("redis", Some(url)) => {
-            let mut config = events::RedisEventsConfig::new(url);
-            config.server.prefix.clone_from(&options.events_prefix);
+            let mut config = events::RedisEventsConfig { plans, ..events::RedisEventsConfig::new(url) };
+            config.server.prefix.clone_from(&options.events.events_prefix);
             return Ok(events::Redis::open(&config).await.context("open the events")?);
         }
-        _ => events::SqliteConfig::new(data.join("events")),
+        _ => events::SqliteConfig { plans, ..events::SqliteConfig::new(data.join("events")) },
     };
     Ok(events::Sqlite::open(&config).context("open the events")?)
 }

@@ -1,13 +1,23 @@
 //! What the operator may set. The only reader of flags and environment in this process.
 
 mod blob;
+mod broker;
+mod choice;
+mod events;
 mod registry;
+mod store;
+mod sync;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+
+use broker::BrokerOptions;
+use events::EventsOptions;
+use store::StoreOptions;
+use sync::SyncOptions;
 
 pub(crate) use blob::BlobOptions;
 pub(crate) use registry::RegistryOptions;
@@ -83,73 +93,14 @@ pub(crate) struct Options {
     /// Database of the control plane. Default: `sqlite://<data>/control.db`.
     #[arg(long, env = "MICRO_DB")]
     pub(crate) db: Option<String>,
-    /// Store backend: `sqlite`, `memory`, `postgres` or `redis`.
-    #[arg(long, env = "MICRO_STORE", default_value = "sqlite")]
-    pub(crate) store: String,
-    /// Where the store's server is, `postgres://…`, `redis://…` or `rediss://…`. Default for PostgreSQL: that of `--db`.
-    #[arg(
-        long = "store_address",
-        alias = "store-address",
-        env = "MICRO_STORE_ADDRESS",
-        hide_env_values = true
-    )]
-    pub(crate) store_address: Option<String>,
-    /// Connections to the store's server.
-    #[arg(
-        long = "store_connections",
-        alias = "store-connections",
-        env = "MICRO_STORE_CONNECTIONS",
-        default_value_t = 16,
-        value_parser = clap::value_parser!(u32).range(1..=1_000)
-    )]
-    pub(crate) store_connections: u32,
-    /// What the names of the store's keys in Redis begin with: platforms that share a server have one each.
-    #[arg(
-        long = "store_prefix",
-        alias = "store-prefix",
-        env = "MICRO_STORE_PREFIX",
-        default_value = "micro"
-    )]
-    pub(crate) store_prefix: String,
-    /// Backend of messages: `memory` or `redis`.
-    #[arg(long, env = "MICRO_BROKER", default_value = "memory")]
-    pub(crate) broker: String,
-    /// Where the broker's server is, `redis://…` or `rediss://…`.
-    #[arg(
-        long = "broker_address",
-        alias = "broker-address",
-        env = "MICRO_BROKER_ADDRESS",
-        hide_env_values = true
-    )]
-    pub(crate) broker_address: Option<String>,
-    /// What the names of the broker's keys in Redis begin with: platforms that share a server have one each.
-    #[arg(
-        long = "broker_prefix",
-        alias = "broker-prefix",
-        env = "MICRO_BROKER_PREFIX",
-        default_value = "micro"
-    )]
-    pub(crate) broker_prefix: String,
-    /// Backend of locks and elections: `memory`, `postgres` or `redis`.
-    #[arg(long, env = "MICRO_SYNC", default_value = "memory")]
-    pub(crate) sync: String,
-    /// Where the locks' server is, `postgres://…`, `redis://…` or `rediss://…`. Default for PostgreSQL: that of `--db`.
-    #[arg(long = "sync_address", alias = "sync-address", env = "MICRO_SYNC_ADDRESS", hide_env_values = true)]
-    pub(crate) sync_address: Option<String>,
-    /// What the names of the locks' keys in Redis begin with: platforms that share a server have one each.
-    #[arg(long = "sync_prefix", alias = "sync-prefix", env = "MICRO_SYNC_PREFIX", default_value = "micro")]
-    pub(crate) sync_prefix: String,
-    /// Where events are kept: `sqlite`, in `<data>/events`, `postgres`, `redis`, or `memory`, where they are gone with the process.
-    #[arg(long, env = "MICRO_EVENTS", default_value = "sqlite")]
-    pub(crate) events: String,
-    /// Where the events' server is, `postgres://…`, `redis://…` or `rediss://…`. Default for PostgreSQL: that of `--db`.
-    #[arg(
-        long = "events_address",
-        alias = "events-address",
-        env = "MICRO_EVENTS_ADDRESS",
-        hide_env_values = true
-    )]
-    pub(crate) events_address: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+    #[command(flatten)]
+    pub(crate) broker: BrokerOptions,
+    #[command(flatten)]
+    pub(crate) sync: SyncOptions,
+    #[command(flatten)]
+    pub(crate) events: EventsOptions,
     /// Where artifacts and uploaded sources lie that several nodes share:
     /// `s3://bucket/prefix?endpoint=https://host&region=name`, with the key in `AWS_ACCESS_KEY_ID` and
     /// `AWS_SECRET_ACCESS_KEY`. Default: `<data>`.
@@ -159,14 +110,6 @@ pub(crate) struct Options {
     pub(crate) blob: BlobOptions,
     #[command(flatten)]
     pub(crate) registry: RegistryOptions,
-    /// What the names of the events' keys in Redis begin with: platforms that share a server have one each.
-    #[arg(
-        long = "events_prefix",
-        alias = "events-prefix",
-        env = "MICRO_EVENTS_PREFIX",
-        default_value = "micro"
-    )]
-    pub(crate) events_prefix: String,
     /// Let services with a grant reach loopback addresses. For development.
     #[arg(long = "allow_loopback", alias = "allow-loopback", env = "MICRO_ALLOW_LOOPBACK")]
     pub(crate) allow_loopback: bool,
@@ -311,112 +254,18 @@ impl Options {
                 );
             }
         }
-        self.check_sync()?;
+        self.sync.check(self.db())?;
         self.blob.check()?;
         self.registry.check()?;
-        self.check_broker()?;
-        self.check_events()?;
-        match (self.store.as_str(), &self.store_address) {
-            ("sqlite" | "memory", None) => Ok(()),
-            (embedded @ ("sqlite" | "memory"), Some(_)) => {
-                bail!(
-                    "--store_address names a server, and --store {embedded} has none: choose --store postgres or \
-                     --store redis"
-                )
-            }
-            ("postgres", _) => match self.store_url() {
-                Some(url) if is_postgres(url) => Ok(()),
-                _ => bail!("--store postgres: say where with --store_address postgres://user@host/database"),
-            },
-            ("redis", Some(url)) if is_redis(url) => Ok(()),
-            ("redis", _) => {
-                bail!("--store redis: say where with --store_address redis://user@host or rediss://user@host")
-            }
-            (other, _) => bail!("--store {other}: choose sqlite, memory, postgres or redis"),
-        }
+        self.broker.check()?;
+        self.events.check(self.db())?;
+        self.store.check(self.db())
     }
 
-    fn check_broker(&self) -> Result<()> {
-        match (self.broker.as_str(), &self.broker_address) {
-            ("memory", None) => Ok(()),
-            ("memory", Some(_)) => {
-                bail!("--broker_address names a server, and --broker memory has none: choose --broker redis")
-            }
-            ("redis", Some(url)) if is_redis(url) => Ok(()),
-            ("redis", _) => {
-                bail!(
-                    "--broker redis: say where with --broker_address redis://user@host or rediss://user@host"
-                )
-            }
-            (other, _) => bail!("--broker {other}: choose memory or redis"),
-        }
+    /// The address of the control database, where one was named: what is kept in PostgreSQL may lie there too.
+    pub(crate) fn db(&self) -> Option<&str> {
+        self.db.as_deref()
     }
-
-    fn check_sync(&self) -> Result<()> {
-        match (self.sync.as_str(), self.sync_url()) {
-            ("memory", _) if self.sync_address.is_none() => Ok(()),
-            ("memory", _) => {
-                bail!(
-                    "--sync_address names a server, and --sync memory has none: choose --sync postgres or --sync redis"
-                )
-            }
-            ("postgres", Some(url)) if is_postgres(url) => Ok(()),
-            ("postgres", _) => {
-                bail!("--sync postgres: say where with --sync_address postgres://user@host/database")
-            }
-            ("redis", Some(url)) if is_redis(url) => Ok(()),
-            ("redis", _) => {
-                bail!("--sync redis: say where with --sync_address redis://user@host or rediss://user@host")
-            }
-            (other, _) => bail!("--sync {other}: choose memory, postgres or redis"),
-        }
-    }
-
-    fn check_events(&self) -> Result<()> {
-        match (self.events.as_str(), self.events_url()) {
-            ("sqlite" | "memory", _) if self.events_address.is_none() => Ok(()),
-            (embedded @ ("sqlite" | "memory"), _) => {
-                bail!(
-                    "--events_address names a server, and --events {embedded} has none: choose --events postgres or \
-                     --events redis"
-                )
-            }
-            ("postgres", Some(url)) if is_postgres(url) => Ok(()),
-            ("postgres", _) => {
-                bail!("--events postgres: say where with --events_address postgres://user@host/database")
-            }
-            ("redis", Some(url)) if is_redis(url) => Ok(()),
-            ("redis", _) => {
-                bail!(
-                    "--events redis: say where with --events_address redis://user@host or rediss://user@host"
-                )
-            }
-            (other, _) => bail!("--events {other}: choose sqlite, memory, postgres or redis"),
-        }
-    }
-
-    /// Where the events' server is.
-    pub(crate) fn events_url(&self) -> Option<&str> {
-        self.events_address.as_deref().or(self.db.as_deref())
-    }
-
-    /// Where the locks' server is.
-    pub(crate) fn sync_url(&self) -> Option<&str> {
-        self.sync_address.as_deref().or(self.db.as_deref())
-    }
-
-    /// Where the store's server is.
-    pub(crate) fn store_url(&self) -> Option<&str> {
-        self.store_address.as_deref().or(self.db.as_deref())
-    }
-}
-
-fn is_postgres(url: &str) -> bool {
-    url.starts_with("postgres://") || url.starts_with("postgresql://")
-}
-
-fn is_redis(url: &str) -> bool {
-    url.starts_with("redis://") || url.starts_with("rediss://")
 }
 
 #[cfg(test)]
@@ -448,127 +297,5 @@ mod tests {
         assert_eq!(options(&["--loaded_max", "7"]).loaded_max, 7);
         assert_eq!(options(&["--memory-budget", "9"]).memory_budget, 9);
         assert!(options(&["--no_builder"]).no_builder);
-    }
-
-    #[test]
-    fn an_unknown_store_is_named() {
-        let error = options(&["--store", "etcd"]).check().unwrap_err();
-        assert_eq!(error.to_string(), "--store etcd: choose sqlite, memory, postgres or redis");
-        let error = options(&["--events", "kafka"]).check().unwrap_err();
-        assert_eq!(error.to_string(), "--events kafka: choose sqlite, memory, postgres or redis");
-        assert!(options(&["--events", "memory"]).check().is_ok());
-    }
-
-    #[test]
-    fn a_store_on_a_server_has_an_address() {
-        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
-        let (db, address) = ("postgres://db.example/micro", "postgres://store.example/micro");
-        assert!(check(&["--store", "postgres"]).unwrap_err().contains("say where with --store_address"));
-        assert!(check(&["--store", "postgres", "--db", "sqlite:///x.db"]).is_err());
-        assert_eq!(check(&["--store", "postgres", "--db", db]), Ok(()));
-        assert_eq!(options(&["--store", "postgres", "--db", db]).store_url(), Some(db));
-        let both = ["--store", "postgres", "--db", db, "--store_address", address];
-        assert_eq!((check(&both), options(&both).store_url()), (Ok(()), Some(address)));
-        assert!(check(&["--store_address", address]).unwrap_err().contains("choose --store postgres"));
-    }
-
-    #[test]
-    fn a_store_in_redis_has_an_address_of_its_own() {
-        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
-        for address in ["redis://cache.example", "rediss://micro:secret@cache.example:6380/1"] {
-            assert_eq!(check(&["--store", "redis", "--store_address", address]), Ok(()));
-        }
-        let elsewhere = ["--store", "redis", "--db", "postgres://db.example/micro"];
-        for wrong in [&["--store", "redis"][..], &elsewhere] {
-            assert!(check(wrong).unwrap_err().contains("say where with --store_address redis://"));
-        }
-        let error = check(&["--store", "redis", "--store_address", "http://:secret@x"]).unwrap_err();
-        assert!(!error.contains("secret"), "{error}");
-        assert_eq!(options(&[]).store_prefix, "micro");
-        assert_eq!(options(&["--store-prefix", "staging"]).store_prefix, "staging");
-    }
-
-    #[test]
-    fn a_broker_in_redis_has_an_address_of_its_own() {
-        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
-        assert_eq!((options(&[]).broker.as_str(), check(&[])), ("memory", Ok(())));
-        assert_eq!(check(&["--broker", "nats"]).unwrap_err(), "--broker nats: choose memory or redis");
-        let address = "rediss://micro:secret@queue.example:6380/1";
-        assert_eq!(check(&["--broker", "redis", "--broker-address", address]), Ok(()));
-        let unnamed = check(&["--broker_address", address]).unwrap_err();
-        assert!(unnamed.contains("choose --broker redis") && !unnamed.contains("secret"), "{unnamed}");
-        let elsewhere = ["--broker", "redis", "--store", "redis", "--store_address", address];
-        for wrong in [&["--broker", "redis"][..], &elsewhere] {
-            assert!(check(wrong).unwrap_err().contains("say where with --broker_address redis://"));
-        }
-        let error = check(&["--broker", "redis", "--broker_address", "http://:secret@x"]).unwrap_err();
-        assert!(!error.contains("secret"), "{error}");
-        assert_eq!(options(&["--broker-prefix", "staging"]).broker_prefix, "staging");
-    }
-
-    #[test]
-    fn locks_on_a_server_have_an_address() {
-        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
-        let (db, address) = ("postgres://db.example/micro", "postgres://locks.example/micro");
-        assert_eq!((options(&[]).sync.as_str(), check(&[])), ("memory", Ok(())));
-        assert_eq!(check(&["--sync", "etcd"]).unwrap_err(), "--sync etcd: choose memory, postgres or redis");
-        assert!(check(&["--sync", "postgres"]).unwrap_err().contains("say where with --sync_address"));
-        assert!(check(&["--sync", "postgres", "--db", "sqlite:///x.db"]).is_err());
-        assert_eq!(options(&["--sync", "postgres", "--db", db]).sync_url(), Some(db));
-        let both = ["--sync", "postgres", "--db", db, "--sync-address", address];
-        assert_eq!((check(&both), options(&both).sync_url()), (Ok(()), Some(address)));
-        assert!(check(&["--sync_address", address]).unwrap_err().contains("choose --sync postgres"));
-    }
-
-    #[test]
-    fn events_on_a_server_have_an_address() {
-        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
-        let (db, address) = ("postgres://db.example/micro", "postgres://events.example/micro");
-        assert_eq!((options(&[]).events.as_str(), check(&[])), ("sqlite", Ok(())));
-        assert!(check(&["--events", "postgres"]).unwrap_err().contains("say where with --events_address"));
-        assert!(check(&["--events", "postgres", "--db", "sqlite:///x.db"]).is_err());
-        assert_eq!(options(&["--events", "postgres", "--db", db]).events_url(), Some(db));
-        let both = ["--events", "postgres", "--db", db, "--events-address", address];
-        assert_eq!((check(&both), options(&both).events_url()), (Ok(()), Some(address)));
-        for embedded in ["sqlite", "memory"] {
-            let refused = check(&["--events", embedded, "--events_address", address]).unwrap_err();
-            assert!(refused.contains("choose --events postgres"), "{refused}");
-        }
-        let error = check(&["--events", "postgres", "--events_address", "http://:secret@x"]).unwrap_err();
-        assert!(!error.contains("secret"), "{error}");
-    }
-
-    #[test]
-    fn locks_in_redis_have_an_address_of_their_own() {
-        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
-        for address in ["redis://cache.example", "rediss://micro:secret@cache.example:6380/1"] {
-            assert_eq!(check(&["--sync", "redis", "--sync_address", address]), Ok(()));
-        }
-        let elsewhere = ["--sync", "redis", "--db", "postgres://db.example/micro"];
-        for wrong in [&["--sync", "redis"][..], &elsewhere] {
-            assert!(check(wrong).unwrap_err().contains("say where with --sync_address redis://"));
-        }
-        let error = check(&["--sync", "redis", "--sync_address", "http://:secret@x"]).unwrap_err();
-        assert!(!error.contains("secret"), "{error}");
-        assert_eq!(options(&[]).sync_prefix, "micro");
-        assert_eq!(options(&["--sync-prefix", "staging"]).sync_prefix, "staging");
-    }
-
-    #[test]
-    fn events_in_redis_have_an_address_of_their_own() {
-        let check = |extra: &[&str]| options(extra).check().map_err(|error| error.to_string());
-        let address = "rediss://micro:secret@cache.example:6380/1";
-        assert_eq!(check(&["--events", "redis", "--events-address", address]), Ok(()));
-        assert!(
-            check(&["--events", "redis"]).unwrap_err().contains("say where with --events_address redis://")
-        );
-        for embedded in ["sqlite", "memory"] {
-            let refused = check(&["--events", embedded, "--events_address", address]).unwrap_err();
-            assert!(refused.contains("or --events redis") && !refused.contains("secret"), "{refused}");
-        }
-        let error = check(&["--events", "redis", "--events_address", "http://:secret@x"]).unwrap_err();
-        assert!(!error.contains("secret"), "{error}");
-        assert_eq!(options(&[]).events_prefix, "micro");
-        assert_eq!(options(&["--events-prefix", "staging"]).events_prefix, "staging");
     }
 }

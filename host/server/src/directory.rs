@@ -27,14 +27,7 @@ pub(crate) struct Record {
 /// The registry record of a version on this node.
 pub(crate) fn record(active: &ActiveRevision, revision: &Revision, id: &str, address: &str) -> Record {
     let manifest = revision.manifest();
-    let mut metadata = BTreeMap::from([
-        ("registry".to_owned(), "service".to_owned()),
-        ("runtime".to_owned(), "wasm".to_owned()),
-        ("type".to_owned(), active.service.kind.to_string()),
-    ]);
-    if let Some(commit) = &manifest.commit {
-        metadata.insert("build".to_owned(), commit.clone());
-    }
+    let metadata = micro_gateway::node_metadata(revision);
     let node = Node { id: id.to_owned(), address: address.to_owned(), metadata };
     let service = Service {
         name: active.service.to_string(),

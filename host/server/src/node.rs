@@ -1,9 +1,11 @@
 //! This process as control sees it: the runtime, the routing snapshot, the logs and the store behind one trait.
 
 mod jobs;
+mod routes;
+mod schedules;
 mod stats;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,18 +22,16 @@ use micro_capability::registry::Teller;
 use micro_capability::store::Admin;
 use micro_capability::{Scope, blob, broker, events, log};
 use micro_control::{
-    ActiveRevision, Chunks, Lead, Load, LogQuery, Plans, Scheduled, ScheduledCall, Unservable,
+    ActiveRevision, Chunks, Lead, Load, LogQuery, NotRun, Plans, Scheduled, ScheduledCall, Unservable,
 };
 use micro_gateway::{Entry, Snapshot};
 use micro_runtime::{Revision, Runtime};
 use tokio::sync::{Mutex, Notify, watch};
 
-use crate::directory::{self, Directory};
-use crate::elsewhere::Elsewhere;
-use crate::schedules;
-use crate::subscriptions;
-use crate::tenants;
-use crate::usage::{self, Meters};
+use crate::directory::Directory;
+use crate::usage::Meters;
+
+use routes::Routed;
 
 /// What the node needs; made once by `wire`.
 pub(crate) struct Parts {
@@ -69,16 +69,6 @@ pub(crate) struct Node {
     known: Mutex<HashMap<String, Arc<Known>>>,
     /// What the gateway was told last; a change of one half is published with the other.
     routed: Mutex<Routed>,
-}
-
-/// What a snapshot is made of.
-#[derive(Default)]
-struct Routed {
-    entries: Vec<Arc<Entry>>,
-    /// Deployments of jobs that schedules start.
-    jobs: HashSet<String>,
-    elsewhere: Elsewhere,
-    tenants: HashMap<Namespace, Arc<micro_gateway::Tenant>>,
 }
 
 /// A revision that this node took up.
@@ -129,7 +119,7 @@ impl Node {
             Some(Arc::new(entry.map_err(|detail| Error::bad_request(&service, detail))?))
         };
         let id = format!("{service}-{}", uuid::Uuid::new_v4());
-        let schedules = schedules::of(active, revision.manifest());
+        let schedules = crate::schedules::of(active, revision.manifest());
         let started_ms = micro_db::now_ms();
         Ok(Known { active: active.clone(), revision, entry, schedules, id, started_ms })
     }
@@ -147,28 +137,6 @@ impl Node {
         for line in lines {
             self.parts.logs.platform(&scope(&known.active), "info", "", line);
         }
-    }
-
-    fn send(&self, routed: &Routed) {
-        let tenants =
-            routed.tenants.iter().map(|(namespace, tenant)| (namespace.clone(), Arc::clone(tenant)));
-        // Of two with the same name and version the later wins: what runs here.
-        let entries = routed.elsewhere.entries().chain(&routed.entries);
-        let snapshot = Snapshot::new(entries.map(Arc::clone), tenants);
-        self.parts.snapshot.send_replace(Arc::new(snapshot));
-    }
-
-    /// The job that a run of a schedule starts.
-    async fn job(&self, call: &ScheduledCall) -> Option<Arc<Known>> {
-        let jobs = self.routed.lock().await.jobs.clone();
-        let known = self.known.lock().await;
-        let is_it = |known: &&Arc<Known>| {
-            let active = &known.active;
-            jobs.contains(&active.deployment)
-                && (&active.namespace, &active.service, &active.version)
-                    == (&call.namespace, &call.service, &call.version)
-        };
-        known.values().find(is_it).map(Arc::clone)
     }
 
     async fn of_service(&self, namespace: &Namespace, service: &ServiceName) -> Vec<Arc<Known>> {
@@ -225,61 +193,15 @@ impl micro_control::Node for Node {
     }
 
     async fn publish(&self, active: Vec<ActiveRevision>) -> Vec<Unservable> {
-        let (mut entries, mut nodes, mut unservable) = (Vec::new(), Vec::new(), Vec::new());
-        let mut jobs = HashSet::new();
-        let (mut subscribed, mut consumed) = (HashSet::new(), HashSet::new());
-        for revision in &active {
-            match self.take_up(revision).await {
-                Ok(known) => {
-                    if let Some(entry) = &known.entry {
-                        nodes.push(directory::record(
-                            &known.active,
-                            &known.revision,
-                            &known.id,
-                            &self.parts.address,
-                        ));
-                        entries.push(Arc::clone(entry));
-                        consumed.extend(subscriptions::consumers(&known.active, known.revision.manifest()));
-                        subscribed.extend(subscriptions::of(
-                            &known.active,
-                            known.revision.manifest(),
-                            &self.parts.id,
-                        ));
-                    } else {
-                        jobs.insert(revision.deployment.clone());
-                    }
-                }
-                Err(error) => {
-                    unservable.push(Unservable { deployment: revision.deployment.clone(), error });
-                }
-            }
-        }
-        self.parts.directory.replace(nodes);
-        let mut routed = self.routed.lock().await;
-        (routed.entries, routed.jobs) = (entries, jobs);
-        // Nothing new is taken for what goes, before it goes; what comes can be called before it is fed.
-        self.parts.pumps.release(&subscribed);
-        self.parts.consumers.release(&consumed);
-        self.send(&routed);
-        self.parts.teller.follow(subscribed.iter().map(|one| &one.group.topic));
-        self.parts.pumps.follow(subscribed).await;
-        self.parts.consumers.follow(consumed);
-        unservable
+        self.route(active).await
     }
 
     async fn tenants(&self, tenants: HashMap<Namespace, micro_db::Tenant>) {
-        self.parts.meters.follow(&tenants, &self.parts.plans);
-        self.parts.logs.keep_days(usage::log_days(&tenants, &self.parts.plans));
-        let mut routed = self.routed.lock().await;
-        routed.tenants = tenants::of_gateway(tenants, &self.parts.plans);
-        self.send(&routed);
+        self.follow_tenants(tenants).await;
     }
 
     async fn externals(&self, externals: Vec<micro_db::External>) {
-        let mut routed = self.routed.lock().await;
-        let records = routed.elsewhere.follow(externals, &self.parts.egress, &self.parts.meters.tallies);
-        self.parts.directory.replace_elsewhere(records);
-        self.send(&routed);
+        self.follow_externals(externals).await;
     }
 
     async fn leads(&self, lead: Option<Lead>) {
@@ -300,27 +222,11 @@ impl micro_control::Node for Node {
     }
 
     async fn schedules(&self) -> Vec<Arc<Scheduled>> {
-        let jobs = self.routed.lock().await.jobs.clone();
-        let snapshot = Arc::clone(&self.parts.snapshot.borrow());
-        let known = self.known.lock().await;
-        let counts = |known: &Known| known.is_routed(&snapshot) || jobs.contains(&known.active.deployment);
-        let due = known.values().filter(|known| !known.schedules.is_empty() && counts(known));
-        due.flat_map(|known| known.schedules.iter().map(Arc::clone)).collect()
+        self.scheduled().await
     }
 
-    async fn run_schedule(&self, call: ScheduledCall) -> Result<(), Error> {
-        if !call.endpoint.is_empty() {
-            return self.parts.caller.deliver(schedules::call(call)).await.map(drop);
-        }
-        let service = call.service.to_string();
-        let tenant = self.parts.snapshot.borrow().tenant(&call.namespace);
-        tenant.check_open(&call.namespace)?;
-        let known = self.job(&call).await;
-        let known = known.ok_or_else(|| Error::new(&service, 503, format!("{service} does not run")))?;
-        match jobs::run(&self.parts.runtime, &known.revision, call.metadata, call.request_id).await? {
-            0 => Ok(()),
-            code => Err(Error::internal(service, format!("the job ended with exit code {code}"))),
-        }
+    async fn run_schedule(&self, call: ScheduledCall) -> Result<(), NotRun> {
+        self.run_scheduled(call).await
     }
 
     async fn logs(&self, query: LogQuery) -> Result<BoxStream<'static, LogRecord>, Error> {

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use micro_artifact::RevisionManifest;
 use micro_capability::Scope;
-use micro_capability::broker::Call;
+use micro_capability::broker::{Call, Undelivered};
 use micro_capability::client::Codec;
-use micro_control::{ActiveRevision, Scheduled, ScheduledCall};
+use micro_control::{ActiveRevision, NotRun, Scheduled, ScheduledCall};
+use micro_gateway::Quota;
 
 /// The longest that a run may take; a service's own `wall` is shorter, unless the platform's is not.
 const RUN_MAX: Duration = Duration::from_secs(300);
@@ -41,6 +42,22 @@ pub(crate) fn call(run: ScheduledCall) -> Call {
         deadline: Instant::now() + RUN_MAX,
         traceparent: String::new(),
         request_id,
+    }
+}
+
+/// Counts a job as a request of the month.
+///
+/// # Errors
+/// When these are used up: then it does not begin.
+pub(crate) fn charge(quota: &dyn Quota, run: &ScheduledCall) -> Result<(), NotRun> {
+    quota.admit(&run.namespace, &run.service).map_err(|over| NotRun::Skipped(over.error()))
+}
+
+/// Why a call was no run that ended well.
+pub(crate) fn not_run(undelivered: Undelivered) -> NotRun {
+    match undelivered {
+        Undelivered::Waits(error) => NotRun::Skipped(error),
+        Undelivered::Failed(error) => NotRun::Failed(error),
     }
 }
 

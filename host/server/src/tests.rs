@@ -36,7 +36,7 @@ const JOB: &str = r#"(component
 fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     let (snapshot, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let directory = Directory::new("0.1.0", "127.0.0.1:0");
-    let dispatcher = Dispatcher::new(snapshots);
+    let dispatcher = Dispatcher::new(snapshots, Arc::new(micro_gateway::NoQuota));
     let logs = log::Logs::open(log::LogsConfig::new(data.join("logs"))).unwrap();
     let store = Arc::new(Memory::new(1 << 20));
     let egress = http::Egress::new(http::EgressConfig::default()).unwrap();

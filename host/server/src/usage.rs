@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use micro_api::{Namespace, ServiceName};
 use micro_capability::blob::Quotas;
+use micro_capability::events;
 use micro_capability::store::Books;
 use micro_capability::{SpaceLimits, Sums, Tallies};
-use micro_control::Plans;
+use micro_control::{Plan, Plans};
 use micro_db::calendar::{DAY_MS, day_of};
 use micro_db::usage::{Batch, Sample, StoreSize};
 use micro_db::{Db, Tenant};
@@ -30,6 +31,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a budget's slice is held without being used.
 const LEASE_MS: i64 = 30_000;
+/// Longest time that events are kept: a thousand years.
+const DAYS_MAX: i64 = 365_000;
 /// Batches between two looks at what nobody counts on any more.
 const FORGET_EVERY: i64 = 60;
 
@@ -41,6 +44,8 @@ pub(crate) struct Meters {
     pub(crate) budgets: Arc<Budgets>,
     /// Of blobs.
     pub(crate) blobs: Arc<Quotas>,
+    /// How long events are kept.
+    pub(crate) events: Arc<events::Plans>,
 }
 
 impl Meters {
@@ -48,13 +53,14 @@ impl Meters {
     pub(crate) fn new() -> Self {
         let tallies = Arc::<Tallies>::default();
         let budgets = Budgets::new(Arc::clone(&tallies));
-        Self { tallies, books: Arc::default(), budgets: Arc::new(budgets), blobs: Arc::default() }
+        let (budgets, events) = (Arc::new(budgets), Arc::default());
+        Self { tallies, books: Arc::default(), budgets, blobs: Arc::default(), events }
     }
 
     /// Makes the plans of `tenants` what namespaces are held to on this node.
     pub(crate) fn follow(&self, tenants: &HashMap<Namespace, Tenant>, plans: &Plans) {
         let (mut budgets, mut spaces) = (HashMap::new(), HashMap::new());
-        let (mut stores, mut blobs) = (HashMap::new(), HashMap::new());
+        let (mut stores, mut blobs, mut events) = (HashMap::new(), HashMap::new(), HashMap::new());
         for (namespace, tenant) in tenants {
             let plan = plans.of_namespace(namespace, Some(&tenant.plan));
             let limited: Vec<_> = plan.budgets().collect();
@@ -70,12 +76,24 @@ impl Meters {
             if plan.limits.blob_bytes.is_some() {
                 blobs.insert(namespace.clone(), most(plan.limits.blob_bytes));
             }
+            events.insert(namespace.clone(), retention(plan));
         }
         spaces.retain(|_, limits| *limits != SpaceLimits::default());
         self.budgets.replace(budgets);
         self.tallies.limit(&spaces);
         self.books.limit(stores);
         self.blobs.set(blobs);
+        self.events.limit(events);
+    }
+}
+
+/// How long the events of a plan are kept.
+fn retention(plan: &Plan) -> events::Retention {
+    // More days than these are for ever, and still a number that every backend can count with.
+    let days = plan.limits.event_days().clamp(0, DAYS_MAX);
+    events::Retention {
+        age_ms: u64::try_from(days * DAY_MS).unwrap_or(0),
+        bytes: u64::try_from(plan.limits.event_bytes()).unwrap_or(0),
     }
 }
 

@@ -80,16 +80,16 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> Result<()>
 
     let (snapshot, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let directory = Directory::new(env!("CARGO_PKG_VERSION"), &addresses.api.to_string());
-    let dispatcher = Dispatcher::new(snapshots.clone());
-    let logs = log::Logs::open(log::LogsConfig::new(data.join("logs"))).context("open the log folder")?;
     let meters = Meters::new();
+    let dispatcher = Dispatcher::new(snapshots.clone(), Arc::clone(&meters.budgets) as _);
+    let logs = log::Logs::open(log::LogsConfig::new(data.join("logs"))).context("open the log folder")?;
     let store = backends::store(&options, &data, &meters).await?;
     let egress =
         http::Egress::new(http::EgressConfig { loopback: options.allow_loopback, ..Default::default() })
             .context("set up outbound TLS")?;
     let broker = backends::broker(&options).await?;
     let sync = backends::locks(&options).await?;
-    let events = backends::events(&options, &data).await?;
+    let events = backends::events(&options, &data, &meters).await?;
     let registrations = backends::registrations(&options).await?;
     let configs =
         Configs::open(db.clone(), Arc::clone(&sealer)).await.context("read the configuration's counter")?;

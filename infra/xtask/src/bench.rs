@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::postgres::Postgres;
 use crate::redis::Redis;
+use crate::s3::S3;
 use crate::setup::{self, Level};
 use crate::{guests, paths, process};
 
@@ -25,7 +26,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut bench = std::process::Command::new(paths::binary("micro-bench"));
     let postgres = Postgres::start()?;
     let redis = Redis::start()?;
+    let s3 = S3::start()?;
     bench.env("MICRO_TEST_POSTGRES", &postgres.url).env("MICRO_TEST_REDIS", &redis.url);
+    bench.env("MICRO_TEST_S3", &s3.url);
     bench.env("PATH", paths::search_path()?).env("MICRO_BENCH_TOOLS", paths::tools()?);
     if let Some(only) = &options.only {
         bench.args(["--only", only]);

@@ -6,15 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
-use micro_api::Namespace;
 use micro_api::manifest::{Manifest, Reuse};
 use micro_api::name::ServiceName;
 use micro_artifact::{Code, Codec, Key, RevisionManifest, Store, publish, verify};
 use micro_capability::client::{CallOptions, CallOrigin, Caller};
 use micro_capability::http::{Egress, EgressConfig};
 use micro_capability::log::{Logs, LogsConfig};
-use micro_capability::registry::Directory;
-use micro_capability::{Capabilities, Context, blob, broker, config, events, store, sync};
+use micro_capability::{Capabilities, Context};
 use micro_engine::EngineKind;
 use micro_runtime::{Call, Config, Revision, Runtime};
 
@@ -30,19 +28,9 @@ impl Node {
     /// With all capabilities in memory, but for those that `with` replaces.
     pub(crate) fn new(config: Config, with: impl FnOnce(Capabilities) -> Capabilities) -> Result<Self> {
         let folder = tempfile::tempdir().context("make a folder")?;
-        let capabilities = Capabilities {
-            broker: Arc::new(broker::Memory::new(broker::MemoryConfig::default())),
-            events: events::Sqlite::open(&events::SqliteConfig::memory())?,
-            tallies: Arc::default(),
-            store: Arc::new(store::Memory::new(1 << 20)),
-            logs: Logs::open(LogsConfig::new(folder.path().join("logs")))?,
-            client: Arc::new(Nobody),
-            blobs: Arc::new(blob::Blobs::memory()),
-            config: Arc::<config::Memory>::default(),
-            registry: Arc::new(Nobody),
-            sync: Arc::<sync::Memory>::default(),
-            egress: Egress::new(EgressConfig::default())?,
-        };
+        let logs = Logs::open(LogsConfig::new(folder.path().join("logs")))?;
+        let egress = Egress::new(EgressConfig::default())?;
+        let capabilities = Capabilities::in_memory(logs, Arc::new(Nobody), egress)?;
         let artifacts = micro_artifact::Config::Filesystem { folder: folder.path().join("artifacts") };
         Ok(Self {
             runtime: Runtime::new(config, Arc::new(with(capabilities)))?,
@@ -125,26 +113,16 @@ impl Caller for Nobody {
     ) -> Result<Bytes, micro_api::Error> {
         Err(micro_api::Error::not_found(service.to_string(), "service not found"))
     }
-}
 
-#[async_trait]
-impl Directory for Nobody {
-    async fn get(&self, _namespace: &Namespace, _service: &ServiceName) -> Vec<micro_api::registry::Service> {
-        Vec::new()
-    }
-
-    async fn list(&self, _namespace: &Namespace) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn watch(
+    async fn open(
         &self,
-        _: &Namespace,
-        _: Option<&micro_api::ServiceName>,
-        after: Option<String>,
-        _: std::time::Duration,
-    ) -> micro_api::registry::Changes {
-        let revision = after.unwrap_or_default();
-        micro_api::registry::Changes { ready: true, revision, ..Default::default() }
+        _origin: CallOrigin,
+        service: ServiceName,
+        _endpoint: String,
+        _codec: micro_capability::client::Codec,
+        _request: Option<Bytes>,
+        _options: CallOptions,
+    ) -> Result<micro_capability::client::Conversation, micro_api::Error> {
+        Err(micro_api::Error::not_found(service.to_string(), "service not found"))
     }
 }

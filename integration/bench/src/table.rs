@@ -53,7 +53,7 @@ impl Row {
             (Goal::AtMost(limit), Some(ratio)) if ratio <= limit => "ok",
             (Goal::AtLeast(limit), Some(ratio)) if ratio >= limit => "ok",
             (Goal::None, _) => "",
-            _ => "MISS",
+            _ => "MISSED",
         }
     }
 

@@ -38,8 +38,8 @@ fn limit(limit: &Limit) -> Value {
         Some(800..) => "near",
         _ => "fine",
     };
-    // How long logs are kept, and a rate, are settings of the plan: nothing of them is used up.
-    let counted = !matches!(limit.unit.as_str(), "days" | "per second");
+    // How long logs and events are kept, and a rate, are settings of the plan: nothing of them is used up.
+    let counted = !matches!(limit.unit.as_str(), "days" | "per second") && limit.name != "event_bytes";
     json!({ "limit": limit, "share": share, "level": level, "counted": counted })
 }
 

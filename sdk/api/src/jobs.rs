@@ -64,7 +64,7 @@ pub enum RunState {
     Failed,
     /// Its node ended while it ran.
     Lost,
-    /// It was not begun: the run before it was still under way.
+    /// It was not begun: the run before it was still under way, or a budget of the month was used up.
     Skipped,
 }
 

@@ -12,6 +12,7 @@ mod schedule;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -14,7 +14,7 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Limit {
     /// `services`, `instances`, `memory`, `cpu_seconds`, `requests_per_second`, `requests_per_month`, `store_bytes`,
-    /// `egress_bytes`, `build_minutes`, `log_days`, `members`.
+    /// `blob_bytes`, `event_bytes`, `egress_bytes`, `build_minutes`, `log_days`, `event_days`, `members`.
     pub name: String,
     pub used: i64,
     /// `None`: not limited.

@@ -41,6 +41,7 @@ mod signup;
 mod stats;
 mod status;
 mod store;
+mod stream;
 mod token;
 mod update;
 mod usage;
@@ -72,6 +73,7 @@ pub(crate) enum Command {
     Logs(logs::Args),
     #[command(alias = "query")]
     Call(call::Args),
+    Stream(stream::Args),
     Publish(publish::Args),
     List(list::Args),
     Get(get::Args),
@@ -133,6 +135,7 @@ pub(crate) async fn run(command: Command, selection: &Selection) -> Result<()> {
         Command::Status(args) => status::run(args, selection).await,
         Command::Logs(args) => logs::run(args, selection).await,
         Command::Call(args) => call::run(args, selection).await,
+        Command::Stream(args) => stream::run(args, selection).await,
         Command::Publish(args) => publish::run(args, selection).await,
         Command::Blob(args) => blob::run(args, selection).await,
         Command::Broker(args) => broker::run(args, selection).await,

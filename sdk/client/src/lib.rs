@@ -1,7 +1,7 @@
 //! Typed client of the control API (`micro_api::routes`): what the CLI, tests and other tools speak.
 //!
 //! [`Client`] is cheap to clone. Every answer is bounded: a JSON body by [`BODY_BYTES_MAX`], a log line by
-//! [`LINE_BYTES_MAX`]. Redirects are not followed.
+//! [`LINE_BYTES_MAX`], a message of a stream by [`BODY_BYTES_MAX`]. Redirects are not followed.
 
 mod account;
 mod address;
@@ -17,6 +17,7 @@ mod lines;
 mod logs;
 mod registry;
 mod store;
+mod stream;
 mod transport;
 mod upload;
 

@@ -161,7 +161,8 @@ impl Client {
         Err(Error::Api(api_error(code, &body)))
     }
 
-    async fn collect(&self, mut response: Response) -> Result<Bytes> {
+    /// Reads a body within its bound.
+    pub(crate) async fn collect(&self, mut response: Response) -> Result<Bytes> {
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(&error))? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {

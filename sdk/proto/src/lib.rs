@@ -43,9 +43,6 @@ pub enum Error {
     /// The Rust module is named after the package.
     #[error("{0}: add a `package` line, it names the Rust module")]
     NoPackage(String),
-    /// Streams between services do not exist yet.
-    #[error("{0} streams, which services cannot do yet; make it a unary method")]
-    Streaming(String),
     /// Endpoints are `Service.Method` without the package.
     #[error("two services are called {0}, so their endpoints would be the same; rename one")]
     SameService(String),
@@ -148,12 +145,6 @@ fn check(set: &FileDescriptorSet, own: &HashSet<String>) -> Result<(), Error> {
         for service in &file.service {
             if own.contains(file.name()) && !services.insert(service.name()) {
                 return Err(Error::SameService(service.name().to_owned()));
-            }
-            let streams = |method: &&prost_types::MethodDescriptorProto| {
-                method.client_streaming() || method.server_streaming()
-            };
-            if let Some(method) = service.method.iter().find(streams) {
-                return Err(Error::Streaming(format!("{}.{}", service.name(), method.name())));
             }
         }
     }

@@ -22,6 +22,8 @@ impl ServiceGenerator for Generator {
 
 const RESULT: &str = "::core::result::Result";
 const ERROR: &str = "::micro_sdk::Error";
+const STREAMING: &str = "::micro_sdk::streaming";
+const OK: &str = "::core::result::Result::Ok";
 
 fn handler(service: &Service, out: &mut String) {
     let name = &service.name;
@@ -34,11 +36,20 @@ fn handler(service: &Service, out: &mut String) {
             &format!("Answers `{}.{}`.", service.proto_name, method.proto_name),
             out,
         );
+        let (input, output) = (&method.input_type, &method.output_type);
+        let request = match method.client_streaming {
+            true => format!("requests: {STREAMING}::Requests<{input}>"),
+            false => format!("request: {input}"),
+        };
+        let (replies, reply) = match method.server_streaming {
+            true => (format!(", replies: {STREAMING}::Replies<{output}>"), "()"),
+            false => (String::new(), output.as_str()),
+        };
         line(
             out,
             &format!(
-                "    fn {}(&self, ctx: &::micro_sdk::Context, request: {}) -> impl ::core::future::Future<Output = {RESULT}<{}, {ERROR}>>;",
-                method.name, method.input_type, method.output_type
+                "    fn {}(&self, ctx: &::micro_sdk::Context, {request}{replies}) -> impl ::core::future::Future<Output = {RESULT}<{reply}, {ERROR}>>;",
+                method.name
             ),
         );
     }
@@ -50,14 +61,7 @@ fn server(service: &Service, out: &mut String) {
     let endpoints: Vec<_> = service.methods.iter().map(|method| endpoint(service, method)).collect();
     let mut arms = String::new();
     for method in &service.methods {
-        let call = format!("self.0.{}(context, ::micro_sdk::decode(endpoint, &body)?)", method.name);
-        line(
-            &mut arms,
-            &format!(
-                "                {} => ::core::result::Result::Ok(::micro_sdk::encode(&{call}.await?)),",
-                endpoint(service, method)
-            ),
-        );
+        line(&mut arms, &format!("                {} => {},", endpoint(service, method), answer(method)));
     }
     let source = format!(
         "/// Answers the endpoints of `{proto}` with a handler.
@@ -73,7 +77,7 @@ impl<H: {name}Handler> ::micro_sdk::Endpoints for {name}Server<H> {{
         &'a self,
         context: &'a ::micro_sdk::Context,
         endpoint: &'a str,
-        body: ::std::vec::Vec<u8>,
+        {body}: ::std::vec::Vec<u8>,
     ) -> ::micro_sdk::LocalFuture<'a, {RESULT}<::std::vec::Vec<u8>, {ERROR}>> {{
         ::std::boxed::Box::pin(async move {{
             match endpoint {{
@@ -81,12 +85,59 @@ impl<H: {name}Handler> ::micro_sdk::Endpoints for {name}Server<H> {{
             }}
         }})
     }}
-}}
+{streams}}}
 ",
         proto = service.proto_name,
         names = endpoints.join(", "),
+        // Nobody reads it where every endpoint takes a stream.
+        body = if service.methods.iter().all(|method| method.client_streaming) { "_body" } else { "body" },
+        streams = streams(service),
     );
     line(out, &source);
+}
+
+/// The call of a handler's method, from bytes to bytes.
+fn answer(method: &Method) -> String {
+    let request = match method.client_streaming {
+        true => format!("{STREAMING}::Requests::inbound(endpoint)"),
+        false => "::micro_sdk::decode(endpoint, &body)?".to_owned(),
+    };
+    let name = &method.name;
+    if method.server_streaming {
+        let call = format!("self.0.{name}(context, {request}, {STREAMING}::Replies::inbound())");
+        format!("{call}.await.map(|()| ::std::vec::Vec::new())")
+    } else {
+        format!("{OK}(::micro_sdk::encode(&self.0.{name}(context, {request}).await?))")
+    }
+}
+
+/// The method that says which endpoints stream; nothing where none does.
+fn streams(service: &Service) -> String {
+    let mut arms = String::new();
+    for method in &service.methods {
+        let (requests, replies) = (method.client_streaming, method.server_streaming);
+        if requests || replies {
+            line(
+                &mut arms,
+                &format!(
+                    "            {} => {STREAMING}::Streams {{ requests: {requests}, replies: {replies} }},",
+                    endpoint(service, method)
+                ),
+            );
+        }
+    }
+    if arms.is_empty() {
+        return arms;
+    }
+    format!(
+        "
+    fn streams(&self, endpoint: &str) -> {STREAMING}::Streams {{
+        match endpoint {{
+{arms}            _ => ::core::default::Default::default(),
+        }}
+    }}
+"
+    )
 }
 
 fn client(service: &Service, out: &mut String) {
@@ -121,15 +172,25 @@ impl {name}Client {{
             taken @ ("new" | "with") => format!("{taken}_"),
             free => free.to_owned(),
         };
+        let (input, output) = (&method.input_type, &method.output_type);
+        let (request, reply) = match (method.client_streaming, method.server_streaming) {
+            (false, false) => (Some("call"), output.clone()),
+            (false, true) => (Some("receiving"), format!("{STREAMING}::Receiving<{output}>")),
+            (true, false) => (None, format!("{STREAMING}::Sending<{input}, {output}>")),
+            (true, true) => (None, format!("{STREAMING}::Conversation<{input}, {output}>")),
+        };
+        let endpoint = endpoint(service, method);
+        let (argument, call) = match request {
+            Some(call) => (format!(", request: {input}"), format!("{call}({endpoint}, &request)")),
+            None if method.server_streaming => (String::new(), format!("converse({endpoint})")),
+            None => (String::new(), format!("sending({endpoint})")),
+        };
         line(
             out,
             &format!(
-                "    pub async fn {function}(&self, request: {}) -> {RESULT}<{}, {ERROR}> {{
-        self.client.call({}, &request).await
-    }}\n",
-                method.input_type,
-                method.output_type,
-                endpoint(service, method),
+                "    pub async fn {function}(&self{argument}) -> {RESULT}<{reply}, {ERROR}> {{
+        self.client.{call}.await
+    }}\n"
             ),
         );
     }

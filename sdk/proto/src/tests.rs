@@ -68,6 +68,60 @@ fn a_service_gets_handler_server_and_client() {
     );
 }
 
+const TICKER: &str = r#"
+syntax = "proto3";
+package ticker;
+message Tick { int64 count = 1; }
+service Ticker {
+  rpc Call(Tick) returns (Tick);
+  // Counts.
+  rpc Stream(Tick) returns (stream Tick);
+  rpc Sum(stream Tick) returns (Tick);
+  rpc PingPong(stream Tick) returns (stream Tick);
+}
+"#;
+
+/// Without what formatting adds and takes away.
+fn squeezed(source: &str) -> String {
+    let text: String = source.split_whitespace().collect();
+    [")", ">", "}"].iter().fold(text, |text, close| text.replace(&format!(",{close}"), close))
+}
+
+#[test]
+fn streaming_methods_have_streams_on_both_sides() {
+    let fixture = Fixture::new(&[TICKER, GREETER], &[]);
+    generate(&fixture.options).unwrap();
+    let ticker = squeezed(&fixture.text("ticker.rs"));
+    let result = |ok: &str| format!("::core::result::Result<{ok}, ::micro_sdk::Error>");
+    let future = |ok: &str| format!("impl ::core::future::Future<Output = {}>;", result(ok));
+    let (context, streaming) = ("&self, ctx: &::micro_sdk::Context", "::micro_sdk::streaming");
+    let requests = format!("requests: {streaming}::Requests<Tick>");
+    let replies = format!("replies: {streaming}::Replies<Tick>");
+    let conversation = format!("{streaming}::Conversation<Tick, Tick>");
+    for part in [
+        "/// Counts.".to_owned(),
+        format!("fn call({context}, request: Tick) -> {}", future("Tick")),
+        format!("fn stream({context}, request: Tick, {replies}) -> {}", future("()")),
+        format!("fn sum({context}, {requests}) -> {}", future("Tick")),
+        format!("fn ping_pong({context}, {requests}, {replies}) -> {}", future("()")),
+        format!("{streaming}::Streams {{ requests: false, replies: true }}"),
+        format!("{streaming}::Streams {{ requests: true, replies: false }}"),
+        format!("{streaming}::Streams {{ requests: true, replies: true }}"),
+        format!(
+            "async fn stream(&self, request: Tick) -> {}",
+            result(&format!("{streaming}::Receiving<Tick>"))
+        ),
+        format!("async fn sum(&self) -> {}", result(&format!("{streaming}::Sending<Tick, Tick>"))),
+        format!("async fn ping_pong(&self) -> {}", result(&conversation)),
+        "self.client.receiving(\"Ticker.Stream\", &request).await".to_owned(),
+        "self.client.sending(\"Ticker.Sum\").await".to_owned(),
+        "self.client.converse(\"Ticker.PingPong\").await".to_owned(),
+    ] {
+        assert!(ticker.contains(&squeezed(&part)), "{part} in {ticker}");
+    }
+    assert!(!fixture.text("greeter.rs").contains("streaming"), "only where a method streams");
+}
+
 #[test]
 fn descriptors_hold_all_messages_and_only_own_services() {
     let fixture = Fixture::new(&[GREETER], &[OTHER]);
@@ -93,11 +147,9 @@ fn the_same_input_touches_no_file() {
 
 #[test]
 fn what_cannot_work_is_named() {
-    let stream = GREETER.replace("rpc Hello(go", "rpc Hello(stream go");
     let without_package = GREETER.replace("package greeter;", "");
     let twice = OTHER.replace("package other", "package again");
     for (files, text) in [
-        (vec![stream.as_str()], "Say.Hello streams"),
         (vec![without_package.as_str()], "own0.proto: add a `package` line"),
         (vec![OTHER, twice.as_str()], "two services are called Other"),
         (vec!["syntax = \"proto3\"; package x; message {"], "own0.proto"),

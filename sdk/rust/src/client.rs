@@ -4,18 +4,34 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use prost::Message;
 
-use crate::Error;
-use crate::wrapper::{ClientNext, ClientWrapper, Request};
+use crate::streaming::{Conversation, Receiving, Sending};
+use crate::wrapper::{ClientNext, ClientWrapper, Opening, Request};
+use crate::{Error, host};
 
 /// How a call is made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Headers added to what the inbound call carried.
     pub metadata: Vec<(String, String)>,
-    /// The whole budget, retries included; none is five seconds. It is never more than the inbound call has left.
+    /// The whole budget, retries included; none is five seconds, and for a stream all that the inbound call has left. It
+    /// is never more than that.
     pub timeout: Option<Duration>,
     /// Only this version of the service.
     pub version: Option<String>,
+    /// Only nodes whose metadata has all of these.
+    pub labels: Vec<(String, String)>,
+    /// How one of several nodes is chosen.
+    pub selector: Selector,
+}
+
+/// How one of several nodes of a service is chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Selector {
+    /// Of two drawn at random the one with fewer calls.
+    #[default]
+    Random,
+    /// One after the other.
+    RoundRobin,
 }
 
 /// How the messages of a call are encoded.
@@ -71,6 +87,21 @@ impl Client {
         self
     }
 
+    /// Calls only nodes whose metadata has this value, and those of further labels, too. A call gets 503 when there is
+    /// none.
+    #[must_use]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.labels.push((key.into(), value.into()));
+        self
+    }
+
+    /// Calls the service's nodes one after the other, not the one of two that has fewer calls.
+    #[must_use]
+    pub fn round_robin(mut self) -> Self {
+        self.options.selector = Selector::RoundRobin;
+        self
+    }
+
     /// Sends one more header with each call.
     #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
@@ -121,16 +152,76 @@ impl Client {
         })
     }
 
+    /// Begins a call of an endpoint that takes a stream and replies with one.
+    ///
+    /// # Errors
+    /// 404 when the service is unknown, 403 when it is not granted, 400 when the endpoint streams otherwise, 429 when
+    /// 16 such calls are open in the instance. What the service answers comes from [`Conversation::next`].
+    pub async fn converse<Req: Message, Rsp: Message + Default>(
+        &self,
+        endpoint: &str,
+    ) -> Result<Conversation<Req, Rsp>, Error> {
+        Ok(Conversation::new(endpoint, self.open(endpoint, None).await?))
+    }
+
+    /// Begins a call of an endpoint that replies to `request` with a stream.
+    ///
+    /// # Errors
+    /// As [`converse`](Self::converse).
+    pub async fn receiving<Req: Message, Rsp: Message + Default>(
+        &self,
+        endpoint: &str,
+        request: &Req,
+    ) -> Result<Receiving<Rsp>, Error> {
+        Ok(Receiving::new(endpoint, self.open(endpoint, Some(request.encode_to_vec())).await?))
+    }
+
+    /// Begins a call of an endpoint that takes a stream and replies once.
+    ///
+    /// # Errors
+    /// As [`converse`](Self::converse).
+    pub async fn sending<Req: Message, Rsp: Message + Default>(
+        &self,
+        endpoint: &str,
+    ) -> Result<Sending<Req, Rsp>, Error> {
+        Ok(Sending::new(endpoint, self.open(endpoint, None).await?))
+    }
+
+    /// Opens a stream, with the wrappers around its beginning; `request` is the one message of an endpoint that takes no
+    /// stream.
+    async fn open(&self, endpoint: &str, request: Option<Vec<u8>>) -> Result<host::Outbound, Error> {
+        let wrappers = self.all_wrappers();
+        let opening = Opening { takes_stream: request.is_none(), call: RefCell::new(None) };
+        let mut request = self.request(endpoint, Codec::Protobuf, request.unwrap_or_default());
+        request.stream = true;
+        ClientNext { wrappers: &wrappers, opening: Some(&opening) }.run(request).await?;
+        opening.call.into_inner().ok_or_else(|| {
+            Error::internal_server_error(
+                "go.micro.client",
+                "a wrapper of the client answered without opening the stream",
+            )
+        })
+    }
+
     async fn send(&self, endpoint: &str, codec: Codec, body: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let wrappers = self.all_wrappers();
+        ClientNext { wrappers: &wrappers, opening: None }.run(self.request(endpoint, codec, body)).await
+    }
+
+    fn all_wrappers(&self) -> Vec<Rc<dyn ClientWrapper>> {
         let mut wrappers = INSTALLED.with_borrow(Clone::clone);
         wrappers.extend(self.wrappers.iter().cloned());
-        let request = Request {
+        wrappers
+    }
+
+    fn request(&self, endpoint: &str, codec: Codec, body: Vec<u8>) -> Request {
+        Request {
             service: self.service.clone(),
             endpoint: endpoint.to_owned(),
             codec,
             body,
             options: self.options.clone(),
-        };
-        ClientNext { wrappers: &wrappers }.run(request).await
+            stream: false,
+        }
     }
 }

@@ -29,6 +29,8 @@
 //! }
 //! ```
 //!
+//! An endpoint whose `.proto` says `stream` reads and writes messages one by one: see [`streaming`].
+//!
 //! Compiled for `wasm32-wasip2` the calls of this crate reach the platform. Compiled for the machine you work on they
 //! reach an in-memory stand-in of it ([`test::World`]), so `cargo test` needs neither wasm nor a server.
 
@@ -49,6 +51,7 @@ pub mod log;
 pub mod registry;
 mod service;
 pub mod store;
+pub mod streaming;
 pub mod sync;
 pub mod time;
 #[cfg(feature = "http")]

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use prost::Message;
 
+use crate::streaming::Streams;
 use crate::wrapper::{ClientWrapper, HandlerWrapper, Next, Request};
 use crate::{Context, Error, LocalFuture};
 
@@ -23,6 +24,14 @@ pub trait Endpoints {
         endpoint: &'a str,
         body: Vec<u8>,
     ) -> LocalFuture<'a, Result<Vec<u8>, Error>>;
+
+    /// Which sides of `endpoint` are streams. `call` of one that takes a stream has no bytes in `body`, and of one that
+    /// replies with a stream returns none: the messages pass by [`Requests`](crate::streaming::Requests) and
+    /// [`Replies`](crate::streaming::Replies).
+    fn streams(&self, endpoint: &str) -> Streams {
+        let _ = endpoint;
+        Streams::default()
+    }
 }
 
 /// What a crate exports. Cheap to clone.
@@ -57,6 +66,11 @@ impl Service {
         self.0.handlers.iter().flat_map(|handler| handler.names()).copied().collect()
     }
 
+    /// Which sides of an endpoint are streams; neither of one that is unknown.
+    pub fn streams(&self, endpoint: &str) -> Streams {
+        self.0.handler(endpoint).map(|handler| handler.streams(endpoint)).unwrap_or_default()
+    }
+
     /// Runs one call through the wrappers and the handler.
     ///
     /// # Errors
@@ -69,15 +83,17 @@ impl Service {
 }
 
 impl Inner {
+    fn handler(&self, endpoint: &str) -> Option<&dyn Endpoints> {
+        self.handlers.iter().map(AsRef::as_ref).find(|handler| handler.names().contains(&endpoint))
+    }
+
     pub(crate) fn route<'a>(
         &'a self,
         context: &'a Context,
         request: Request,
     ) -> LocalFuture<'a, Result<Vec<u8>, Error>> {
         Box::pin(async move {
-            let found =
-                self.handlers.iter().find(|handler| handler.names().contains(&request.endpoint.as_str()));
-            match found {
+            match self.handler(&request.endpoint) {
                 Some(handler) => handler.call(context, &request.endpoint, request.body).await,
                 None => Err(no_such_endpoint(&request.endpoint)),
             }

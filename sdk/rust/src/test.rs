@@ -28,6 +28,7 @@ use std::thread::Thread;
 use prost::Message;
 
 use crate::client::Codec;
+use crate::streaming::Streams;
 use crate::{Context, Error, LocalFuture, Request, Service};
 
 mod blob;
@@ -37,6 +38,7 @@ mod events;
 mod locks;
 mod registry;
 mod store;
+mod streaming;
 #[cfg(test)]
 mod tests;
 
@@ -44,17 +46,29 @@ pub(crate) use blob::check_key as check_blob_key;
 pub use broker::Published;
 pub(crate) use broker::check as check_message;
 pub(crate) use locks::take as take_lock;
+pub use streaming::Streamed;
 
 #[cfg(feature = "http")]
 type HttpAnswer = Rc<dyn Fn(crate::http::Request) -> Result<crate::http::Response, Error>>;
-type Answer = Rc<dyn Fn(Request) -> LocalFuture<'static, Result<Vec<u8>, Error>>>;
+type Answer = LocalFuture<'static, Result<Vec<u8>, Error>>;
+
+/// Which sides of an endpoint are streams.
+type Describe = dyn Fn(&str) -> Option<Streams>;
+
+/// A service that clients can call.
+#[derive(Clone)]
+pub(crate) struct Callee {
+    pub(crate) answer: Rc<dyn Fn(Request) -> Answer>,
+    /// None where it streams as the caller likes.
+    pub(crate) streams: Rc<Describe>,
+}
 
 /// What the stand-in for the platform knows on this thread.
 #[derive(Default)]
 pub(crate) struct State {
     /// Where `store` is, after a restart too.
     place: store::Place,
-    services: HashMap<String, Answer>,
+    services: HashMap<String, Callee>,
     pub(crate) blobs: blob::Blobs,
     pub(crate) published: Vec<Published>,
     pub(crate) config: config::Document,
@@ -78,7 +92,7 @@ impl State {
         }
     }
 
-    pub(crate) fn service(&self, name: &str) -> Option<Answer> {
+    pub(crate) fn service(&self, name: &str) -> Option<Callee> {
         self.services.get(name).cloned()
     }
 }
@@ -140,7 +154,9 @@ impl World {
 
     /// Lets clients call a service by this name.
     pub fn serve(&self, name: &str, service: Service) {
-        self.insert(name, Codec::Protobuf, move |request| {
+        let described = service.clone();
+        let streams = move |endpoint: &str| Some(described.streams(endpoint));
+        self.insert(name, Codec::Protobuf, streams, move |request| {
             let service = service.clone();
             Box::pin(async move {
                 let context = Context { metadata: request.options.metadata, ..Context::default() };
@@ -155,7 +171,7 @@ impl World {
         Req: Message + Default + 'static,
         Rsp: Message + 'static,
     {
-        self.insert(name, Codec::Protobuf, move |request| {
+        self.insert(name, Codec::Protobuf, unary, move |request| {
             let reply = crate::decode(&request.endpoint, &request.body).and_then(&answer);
             Box::pin(async move { reply.map(|message| message.encode_to_vec()) })
         });
@@ -164,7 +180,7 @@ impl World {
     /// Lets clients call a service by JSON: `answer` has the endpoint and the text of the request, and gives that of the
     /// reply. Only the platform translates between JSON and protobuf, so in a test a service answers one of them.
     pub fn fake_json(&self, name: &str, answer: impl Fn(&str, &str) -> Result<String, Error> + 'static) {
-        self.insert(name, Codec::Json, move |request| {
+        self.insert(name, Codec::Json, unary, move |request| {
             let text = String::from_utf8(request.body)
                 .map_err(|_| Error::bad_request("go.micro.client", "the request is no text"));
             let reply = text.and_then(|text| answer(&request.endpoint, &text)).map(String::into_bytes);
@@ -176,17 +192,18 @@ impl World {
         &self,
         name: &str,
         codec: Codec,
-        answer: impl Fn(Request) -> LocalFuture<'static, Result<Vec<u8>, Error>> + 'static,
+        streams: impl Fn(&str) -> Option<Streams> + 'static,
+        answer: impl Fn(Request) -> Answer + 'static,
     ) {
         let answer = move |request: Request| {
             if request.codec == codec {
                 return answer(request);
             }
             let detail = format!("{} answers {codec:?} in this test: see World::fake_json", request.service);
-            Box::pin(async move { Err(Error::new("go.micro.client", 415, detail)) })
-                as LocalFuture<'static, _>
+            Box::pin(async move { Err(Error::new("go.micro.client", 415, detail)) }) as Answer
         };
-        with_state(|state| state.services.insert(name.to_owned(), Rc::new(answer)));
+        let callee = Callee { answer: Rc::new(answer), streams: Rc::new(streams) };
+        with_state(|state| state.services.insert(name.to_owned(), callee));
     }
 
     /// Answers all outbound HTTP requests.
@@ -263,6 +280,11 @@ impl World {
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         block_on(future)
     }
+}
+
+/// The endpoints of a fake that has no streams.
+fn unary(_endpoint: &str) -> Option<Streams> {
+    Some(Streams::default())
 }
 
 struct Unpark(Thread);

@@ -1,11 +1,12 @@
 //! Code around every handler, and around every call of a client. Wrappers run in the order they were given, the first
 //! one outermost.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::client::{Codec, Options};
 use crate::service::Inner;
-use crate::{Context, Error, LocalFuture};
+use crate::{Context, Error, LocalFuture, host};
 
 /// One call on its way through the wrappers.
 #[derive(Debug, Clone)]
@@ -21,6 +22,9 @@ pub struct Request {
     pub body: Vec<u8>,
     /// How a client sends it; of no effect in a handler's wrapper.
     pub options: Options,
+    /// Whether a client opens a stream: its wrappers see `body` as the one request of an endpoint that takes no stream,
+    /// empty otherwise, and no reply. They must go on with the call, or return an error.
+    pub stream: bool,
 }
 
 impl Request {
@@ -31,6 +35,7 @@ impl Request {
             codec: Codec::Protobuf,
             body,
             options: Options::default(),
+            stream: false,
         }
     }
 }
@@ -124,14 +129,28 @@ where
 /// What lies inside a client's wrapper: the wrappers after it, then the platform.
 pub struct ClientNext<'a> {
     pub(crate) wrappers: &'a [Rc<dyn ClientWrapper>],
+    pub(crate) opening: Option<&'a Opening>,
+}
+
+/// Where the stream goes that a client opens.
+pub(crate) struct Opening {
+    pub(crate) takes_stream: bool,
+    pub(crate) call: RefCell<Option<host::Outbound>>,
 }
 
 impl<'a> ClientNext<'a> {
     /// Goes on with the call.
     pub fn run(self, request: Request) -> LocalFuture<'a, Result<Vec<u8>, Error>> {
         match self.wrappers.split_first() {
-            Some((outer, inner)) => outer.call(request, Self { wrappers: inner }),
-            None => Box::pin(crate::host::call(request)),
+            Some((outer, inner)) => outer.call(request, Self { wrappers: inner, ..self }),
+            None => match self.opening {
+                Some(opening) => Box::pin(async move {
+                    let call = host::open(request, opening.takes_stream).await?;
+                    opening.call.replace(Some(call));
+                    Ok(Vec::new())
+                }),
+                None => Box::pin(host::call(request)),
+            },
         }
     }
 }

@@ -37,6 +37,11 @@ pub(super) fn from_descriptors(bytes: &[u8]) -> Result<Vec<Endpoint>, prost::Dec
             if method.client_streaming() || method.server_streaming() {
                 metadata.insert("stream".to_owned(), "true".to_owned());
             }
+            let directions =
+                [("requests", method.client_streaming()), ("replies", method.server_streaming())];
+            for (direction, _) in directions.into_iter().filter(|(_, streams)| *streams) {
+                metadata.insert(direction.to_owned(), "stream".to_owned());
+            }
             endpoints.push(Endpoint {
                 name,
                 request: message(method.input_type(), &messages, &mut left),

@@ -116,3 +116,24 @@ fn what_nobody_needs_goes_from_the_bucket_when_it_is_old() {
     assert_eq!(left, [kept.hex()]);
     assert!(store.path(&gone).exists(), "the file of this machine is collected by itself");
 }
+
+#[test]
+fn one_node_looks_through_the_bucket() {
+    let scratch = tempfile::tempdir().unwrap();
+    let remote = crate::remote::tests::bucket();
+    let key = crate::Key::open(&scratch.path().join("artifact.key")).unwrap();
+    let node = |name: &str| {
+        let config = Config::Shared { folder: scratch.path().join(name), remote: remote.clone() };
+        Store::open(&config).unwrap()
+    };
+    let (one, other) = (node("one"), node("other"));
+    let collect = |store: &Store| crate::collect(store, &key, &HashSet::new(), Duration::ZERO).unwrap();
+    one.put(b"first").unwrap();
+    collect(&one);
+    assert_eq!(remote.list(ARTIFACTS).unwrap(), []);
+    // Soon after it was looked through, what is there stays there, whoever collects.
+    one.put(b"second").unwrap();
+    assert_eq!(collect(&one).removed, 1, "each node removes its own files");
+    collect(&other);
+    assert_eq!(remote.list(ARTIFACTS).unwrap().len(), 1);
+}

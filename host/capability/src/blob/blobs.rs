@@ -12,6 +12,8 @@ use super::{
 use crate::context::unix_ms;
 
 const CONTENT_TYPE_BYTES_MAX: usize = 255;
+/// Stands for a key that is not known yet; nothing is put there.
+const UNNAMED: &str = "-";
 const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// What the platform takes.
@@ -110,6 +112,18 @@ impl Blobs {
             room,
             _place: place,
         })
+    }
+
+    /// Begins to put a blob whose key is known only later, and is set before the end. Until then no more than the plan's
+    /// limit bounds it; the end holds it against all that the namespace has.
+    ///
+    /// # Errors
+    /// Those of [`Blobs::create`].
+    pub(super) async fn create_unnamed(&self, shelf: &Shelf) -> Result<Writing, Error> {
+        let mut writing = self.create(shelf.key(UNNAMED)?, New::default()).await?;
+        // What it replaces is not known, so it may yet fit where there seems to be no room.
+        writing.room = self.quotas.max(shelf.namespace()).map(|max| (max, max));
+        Ok(writing)
     }
 
     /// What is known of a blob.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::wasi::Sending;
 use super::{Error, Reading, Writing};
 
 /// Most handles of an instance at once.
@@ -28,6 +29,8 @@ pub(super) enum Open {
     Writing(Box<Writing>),
     /// With what was read of it and not given yet.
     Reading(Box<Reading>, Bytes),
+    /// A value of `wasi:blobstore`, with what was written to its stream and not sent yet.
+    Sending(Box<Sending>),
 }
 
 /// A handle that a call is at work on. Dropping it closes the handle.

@@ -11,7 +11,7 @@ use crate::bindings::platform_sync::micro::platform_sync::{blob as wit_sync, typ
 use crate::ctx::handle;
 use crate::{Ctx, Handle, HasCapability, View};
 
-const ID: &str = "go.micro.blob";
+pub(super) const ID: &str = "go.micro.blob";
 
 impl From<Blob> for Error {
     fn from(error: Blob) -> Self {
@@ -49,7 +49,7 @@ pub(super) fn digest(text: &str) -> Result<[u8; 32], Blob> {
 }
 
 impl Handle {
-    fn blob_shelf(&self) -> Shelf {
+    pub(super) fn blob_shelf(&self) -> Shelf {
         Shelf::own(&self.guest.scope)
     }
 
@@ -105,7 +105,7 @@ impl Handle {
         Ok(given)
     }
 
-    async fn blob_stat(&self, key: &str) -> Result<Option<Listed>, Error> {
+    pub(super) async fn blob_stat(&self, key: &str) -> Result<Option<Listed>, Error> {
         let (blobs, key) = (&self.guest.capabilities.blobs, self.blob_key(key)?);
         let found = self.bounded(ID, async {
             match blobs.stat(&key).await {
@@ -117,7 +117,7 @@ impl Handle {
         Ok(found.await?.map(|row| Listed { key: key.key().to_owned(), row }))
     }
 
-    async fn blob_delete(&self, key: &str) -> Result<(), Error> {
+    pub(super) async fn blob_delete(&self, key: &str) -> Result<(), Error> {
         let (blobs, key) = (&self.guest.capabilities.blobs, self.blob_key(key)?);
         self.bounded(ID, async { Ok(blobs.delete(&key).await?) }).await
     }
@@ -128,7 +128,12 @@ impl Handle {
         Ok(link.await?.url)
     }
 
-    async fn blob_list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Listed>, Error> {
+    pub(super) async fn blob_list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Listed>, Error> {
         let (blobs, shelf) = (&self.guest.capabilities.blobs, self.blob_shelf());
         let limit = usize::try_from(limit).unwrap_or(PAGE_ROWS_MAX);
         self.bounded(ID, async { Ok(blobs.list(&shelf, prefix, after, limit).await?) }).await
@@ -138,7 +143,7 @@ impl Handle {
 fn writing(open: Open) -> Result<Box<Writing>, Blob> {
     match open {
         Open::Writing(writing) => Ok(writing),
-        Open::Reading(..) => Err(Blob::Handle),
+        Open::Reading(..) | Open::Sending(_) => Err(Blob::Handle),
     }
 }
 

@@ -205,6 +205,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The delivery failed: the message can be claimed again after `delay`. False: the lease had run out.
     async fn nack(&self, group: &GroupKey, token: Token, delay: Duration) -> Result<bool, Error>;
 
+    /// Nobody heard the message: it is there as if it had not been claimed. False: the lease had run out.
+    async fn release(&self, group: &GroupKey, token: Token) -> Result<bool, Error>;
+
     /// The message is given up: kept as a dead letter, or dropped. False: the lease had run out.
     async fn bury(&self, group: &GroupKey, token: Token, reason: &str, keep: bool) -> Result<bool, Error>;
 

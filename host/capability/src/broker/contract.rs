@@ -149,6 +149,37 @@ fn what_is_acknowledged_is_gone_and_what_is_not_comes_again() {
 }
 
 #[test]
+fn what_nobody_heard_is_as_if_it_had_not_been_claimed() {
+    on_each(|backend| async move {
+        let key = queue_of("a", "t", "q");
+        backend.subscribe(&key).await.unwrap();
+        for body in ["1", "2"] {
+            backend.publish(&key.topic, message(body)).await.unwrap();
+        }
+        let taken = backend.claim(&key, now(1)).await.unwrap().remove(0);
+        assert!(backend.release(&key, taken.token).await.unwrap());
+        assert!(!backend.release(&key, taken.token).await.unwrap(), "it is nobody's any more");
+        let again = backend.claim(&key, now(1)).await.unwrap().remove(0);
+        assert_eq!(
+            (again.attempt, &again.message.id),
+            (1, &taken.message.id),
+            "the first is the first again"
+        );
+        assert!(backend.ack(&key, again.token).await.unwrap());
+        let state = state(&*backend, &key).await;
+        assert_eq!((state.waiting, state.in_flight, state.delivered, state.failed), (1, 0, 1, 0));
+        // Whoever waits for a message hears of one that is given back.
+        let other = backend.claim(&key, now(1)).await.unwrap().remove(0);
+        let wait = Claim { wait: Duration::from_secs(20), ..now(1) };
+        let (waited, released) = tokio::join!(backend.claim(&key, wait), backend.release(&key, other.token));
+        assert!(released.unwrap());
+        assert_eq!((waited.unwrap().remove(0).attempt, other.attempt), (1, 1));
+        let none = queue_of("a", "none", "q");
+        assert!(matches!(backend.release(&none, other.token).await, Err(Error::Unknown)));
+    });
+}
+
+#[test]
 fn a_lease_that_runs_out_gives_the_message_back() {
     on_each(|backend| async move {
         let key = queue_of("a", "t", "q");

@@ -166,6 +166,14 @@ impl Source for OfGroup {
         late(self.backend.nack(&self.group, token, delay).await)
     }
 
+    async fn unheard(&self, token: Token) -> Result<(), Error> {
+        late(self.backend.release(&self.group, token).await)
+    }
+
+    async fn wanted(&self) -> Result<(), Error> {
+        Ok(self.backend.subscribe(&self.group).await?)
+    }
+
     async fn bury(&self, token: Token, reason: &str) -> Result<(), Error> {
         late(self.backend.bury(&self.group, token, reason, self.keep).await)
     }

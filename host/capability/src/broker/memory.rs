@@ -267,6 +267,10 @@ impl Backend for Memory {
         })
     }
 
+    async fn release(&self, key: &GroupKey, token: Token) -> Result<bool, Error> {
+        self.on(key, |queue, _, _, _| queue.release(token))
+    }
+
     async fn bury(&self, key: &GroupKey, token: Token, reason: &str, keep: bool) -> Result<bool, Error> {
         self.on(key, |queue, counts, _, _| {
             let buried = queue.bury(token, reason, keep, &self.config);

@@ -61,6 +61,10 @@ pub trait Source: Send + Sync + 'static {
     async fn ack(&self, token: Self::Token) -> Result<(), Error>;
     /// The message is to be delivered again, after `delay`.
     async fn nack(&self, token: Self::Token, delay: Duration) -> Result<(), Error>;
+    /// Nobody heard the message: it is delivered again, and this delivery does not count.
+    async fn unheard(&self, token: Self::Token) -> Result<(), Error>;
+    /// Says that messages are still wanted, while none is claimed for long.
+    async fn wanted(&self) -> Result<(), Error>;
     /// The message is given up.
     async fn bury(&self, token: Self::Token, reason: &str) -> Result<(), Error>;
 }
@@ -103,15 +107,39 @@ pub struct Call {
     pub request_id: String,
 }
 
-/// Calls a service on the platform's behalf; implemented by the gateway. The call is of no account: no rule is asked.
+/// Why a call has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Undelivered {
+    /// Nobody was called, and that is no failure: a budget of the namespace is used up.
+    #[error("{0}")]
+    Waits(Error),
+    /// The callee's own error, or the platform's: 404 for an unknown endpoint, 408 past the deadline, 503 while nobody
+    /// can be called.
+    #[error("{0}")]
+    Failed(Error),
+}
+
+impl From<Error> for Undelivered {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Calls a service on the platform's behalf; implemented by the gateway. The call is of no account: no rule is asked. It
+/// counts as a request of the month.
 #[async_trait]
 pub trait Deliver: Send + Sync + 'static {
+    /// Whether the namespace may be called now. Asked before messages are taken, so that they wait where they are.
+    ///
+    /// # Errors
+    /// The budget that is used up, for people.
+    fn ready(&self, scope: &Scope) -> Result<(), Error>;
+
     /// Waits for the answer.
     ///
     /// # Errors
-    /// The callee's own error, or the platform's: 404 for an unknown endpoint, 408 past the deadline, 503 while nobody
-    /// can be called.
-    async fn deliver(&self, call: Call) -> Result<Bytes, Error>;
+    /// When there is none.
+    async fn deliver(&self, call: Call) -> Result<Bytes, Undelivered>;
 }
 
 /// One subscriber's workers.
@@ -143,6 +171,7 @@ impl<S: Source> Pump<S> {
             // Only this loop takes permits, so those that are free now stay so until it takes them.
             let looked = async {
                 let first = Arc::clone(&free).acquire_owned().await;
+                pump.ready().await;
                 let max = 1 + free.available_permits();
                 let lease = pump.target.ack_wait + LEASE_MARGIN;
                 (first, pump.source.claim(max, lease, LOOK).await)
@@ -182,6 +211,26 @@ impl<S: Source> Pump<S> {
         tasks.wait().await;
     }
 
+    /// Waits until the namespace may be called.
+    async fn ready(&self) {
+        let mut looks = 0_u64;
+        while let Err(error) = self.deliver.ready(&self.target.scope) {
+            // Not at the first look: a budget may only be counted anew just now.
+            if looks == 1 {
+                let line = format!("What {} is called for waits: {}", self.target.endpoint, error.detail);
+                self.logs.platform(&self.target.scope, "warn", "", line);
+            }
+            // A month may be long, and a group that nobody asks for is forgotten.
+            if looks.is_multiple_of(LOOK.as_secs() / PAUSE.as_secs())
+                && let Err(error) = self.source.wanted().await
+            {
+                tracing::debug!(target = ?self.target.scope, %error, "Say that messages are wanted");
+            }
+            looks += 1;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     async fn handle(&self, delivery: Delivery<S::Token>, stop: &CancellationToken) {
         let Delivery { token, attempt, metadata, codec, body, id, traceparent } = delivery;
         let deadline = Instant::now() + self.target.ack_wait;
@@ -197,11 +246,16 @@ impl<S: Source> Pump<S> {
         };
         let answer = match tokio::time::timeout_at(deadline.into(), self.deliver.deliver(call)).await {
             Ok(answer) => answer.map(drop),
-            Err(_) => Err(Error::timeout(self.target.scope.service.to_string(), "no answer within ack_wait")),
+            Err(_) => {
+                let service = self.target.scope.service.to_string();
+                Err(Undelivered::Failed(Error::timeout(service, "no answer within ack_wait")))
+            }
         };
         let settled = match answer {
             Ok(()) => self.source.ack(token).await,
-            Err(error) => self.failed(token, attempt, &id, &error, stop).await,
+            // There was a request less than messages were taken: the rest waits.
+            Err(Undelivered::Waits(_)) => self.source.unheard(token).await,
+            Err(Undelivered::Failed(error)) => self.failed(token, attempt, &id, &error, stop).await,
         };
         if let Err(error) = settled {
             tracing::warn!(target = ?self.target.scope, %error, "Settle a message: it is delivered again");

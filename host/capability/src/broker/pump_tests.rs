@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::contract::message;
 use super::*;
+use crate::Scope;
 use crate::tests::{World, scope};
 
 type Answer = Box<dyn Fn(&Call) -> Result<(), Error> + Send + Sync>;
@@ -23,11 +24,14 @@ struct Service {
     calls: Mutex<Vec<Call>>,
     answer: Answer,
     gate: Semaphore,
+    /// Calls that may still be made, where there is a budget.
+    budget: Mutex<Option<usize>>,
 }
 
 impl Service {
     fn new(gate: usize, answer: impl Fn(&Call) -> Result<(), Error> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { calls: Mutex::default(), answer: Box::new(answer), gate: Semaphore::new(gate) })
+        let (answer, gate) = (Box::new(answer), Semaphore::new(gate));
+        Arc::new(Self { calls: Mutex::default(), answer, gate, budget: Mutex::default() })
     }
 
     fn bodies(&self) -> Vec<Bytes> {
@@ -37,11 +41,22 @@ impl Service {
 
 #[async_trait]
 impl Deliver for Service {
-    async fn deliver(&self, call: Call) -> Result<Bytes, Error> {
+    fn ready(&self, _: &Scope) -> Result<(), Error> {
+        if *self.budget.lock() == Some(0) { Err(used_up()) } else { Ok(()) }
+    }
+
+    async fn deliver(&self, call: Call) -> Result<Bytes, Undelivered> {
+        if let Some(left) = &mut *self.budget.lock() {
+            *left = left.checked_sub(1).ok_or_else(|| Undelivered::Waits(used_up()))?;
+        }
         self.calls.lock().push(call.clone());
         self.gate.acquire().await.unwrap().forget();
-        (self.answer)(&call).map(|()| Bytes::new())
+        Ok((self.answer)(&call).map(|()| Bytes::new())?)
     }
+}
+
+fn used_up() -> Error {
+    Error::new("gateway", 429, "limit: requests_per_month")
 }
 
 struct Fixture {
@@ -191,6 +206,34 @@ async fn no_more_run_at_once_than_the_subscription_says() {
     many(&service, 3).await;
     service.gate.add_permits(4);
     fixture.until("all are done", |state| state.delivered == 5).await;
+}
+
+/// A budget of the namespace ends in the middle of what was taken.
+#[tokio::test]
+async fn what_the_namespace_has_no_budget_for_waits_and_is_not_held_against_the_message() {
+    let service = Service::new(99, |_| Ok(()));
+    *service.budget.lock() = Some(0);
+    let fixture = Fixture::new(&service);
+    let mut all = subscription("d1");
+    (all.target.concurrency, all.target.retries) = (4, 0);
+    fixture.broker.follow(one(all)).await;
+    for body in ["1", "2", "3", "4", "5"] {
+        fixture.publish(body).await;
+    }
+    let state = fixture.until("all wait", |state| state.waiting == 5).await;
+    assert_eq!((state.in_flight, service.bodies().len()), (0, 0), "none is even taken");
+    *service.budget.lock() = Some(2);
+    let rest = |state: &GroupState| state.delivered == 2 && state.waiting == 3 && state.in_flight == 0;
+    let state = fixture.until("the rest waits", rest).await;
+    assert_eq!((state.failed, state.dead), (0, 0));
+    *service.budget.lock() = None;
+    let state = fixture.until("all are done", |state| state.delivered == 5).await;
+    assert_eq!((state.failed, state.dead), (0, 0));
+    let calls = service.calls.lock();
+    assert!(calls.iter().all(|call| call.metadata.contains(&("Micro-Delivery".to_owned(), "1".to_owned()))));
+    let mut bodies: Vec<_> = calls.iter().map(|call| call.request.clone()).collect();
+    bodies.sort_unstable();
+    assert_eq!(bodies, ["1", "2", "3", "4", "5"], "each once");
 }
 
 #[tokio::test]

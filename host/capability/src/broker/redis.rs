@@ -36,7 +36,7 @@ use super::{
     Backend, Claim, Claimed, Dead, Error, Filter, Group, GroupKey, GroupState, MemoryConfig, Message, Token,
     TopicKey,
 };
-use crate::redis::{Call, Redis as Server, RedisConfig};
+use crate::redis::{Call, Hearing, Redis as Server, RedisConfig};
 
 /// Whoever waits looks so often even if nobody rings: a bell may be lost, and dead nodes ring none.
 const POLL: Duration = Duration::from_secs(1);
@@ -66,7 +66,8 @@ impl RedisBrokerConfig {
 /// The broker of all processes that use the same server.
 pub struct Redis {
     inner: Arc<Inner>,
-    /// Ends the tasks.
+    _hearing: Hearing,
+    /// Ends the signs of life.
     _tasks: DropGuard,
 }
 
@@ -101,12 +102,8 @@ impl Redis {
         let stop = CancellationToken::new();
         let (own, stopped) = (Arc::clone(&inner), stop.clone());
         tokio::spawn(async move { own.live(stopped).await });
-        let (own, stopped) = (Arc::clone(&inner), stop.clone());
-        tokio::spawn(async move {
-            let channel = names::channel(own.server.prefix());
-            own.bells.listen(&own.server, &channel, stopped).await;
-        });
-        Ok(Arc::new(Self { inner, _tasks: stop.drop_guard() }))
+        let hearing = inner.bells.follow(&inner.server, names::channel(inner.server.prefix()));
+        Ok(Arc::new(Self { inner, _hearing: hearing, _tasks: stop.drop_guard() }))
     }
 
     fn publishing(&self, topic: &TopicKey, message: &Message, recent_max: usize) -> Result<Call<'_>, Error> {
@@ -202,6 +199,11 @@ impl Backend for Redis {
         let back = self.settle(call.arg(ms(delay))).await?;
         self.inner.count(&key.topic, Event::Failed, u64::from(back));
         Ok(back)
+    }
+
+    async fn release(&self, key: &GroupKey, token: Token) -> Result<bool, Error> {
+        let call = self.inner.on_group(&self.inner.scripts.unheard, key).arg(token.0).arg(token.1);
+        self.settle(call).await
     }
 
     async fn bury(&self, key: &GroupKey, token: Token, reason: &str, keep: bool) -> Result<bool, Error> {

@@ -8,51 +8,107 @@ use micro_api::Error;
 use micro_api::name::ServiceName;
 use wasmtime::component::Accessor;
 
-use super::{CallOptions, CallOrigin, Codec};
+use super::{CallOptions, CallOrigin, Codec, Selector};
 use crate::bindings::platform::micro::platform::{client as wit, types};
 use crate::bindings::platform_sync::micro::platform_sync::{client as wit_sync, types as types_sync};
 use crate::ctx::handle;
 use crate::{Ctx, Handle, HasCapability, View};
 
-const ID: &str = "go.micro.client";
+pub(super) const ID: &str = "go.micro.client";
 /// The whole budget of a call that names none.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of metadata on one outbound call, and most entries.
 const METADATA_BYTES_MAX: usize = 32 << 10;
 const METADATA_ENTRIES_MAX: usize = 128;
+/// Most labels that choose a node.
+const LABELS_MAX: usize = 32;
 /// Names the calling service to the one called.
 const FROM_SERVICE: &str = "Micro-From-Service";
 
 /// What the guest asked for, in either package's words.
 #[derive(Debug)]
-pub(crate) struct Request {
+pub(crate) struct Request<B = Vec<u8>> {
     pub(crate) service: String,
     pub(crate) endpoint: String,
     pub(crate) codec: Codec,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: B,
+    pub(crate) options: Options,
+}
+
+/// The same of its options.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
     pub(crate) metadata: Vec<(String, String)>,
     pub(crate) timeout_ms: Option<u32>,
     pub(crate) version: Option<String>,
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) selector: Selector,
 }
 
 impl Handle {
     pub(crate) async fn call(&self, request: Request) -> Result<Vec<u8>, Error> {
         let service = self.callee(&request.service)?;
-        let asked = request.timeout_ms.map_or(TIMEOUT, |ms| Duration::from_millis(u64::from(ms)));
+        let asked = request.options.timeout_ms.map_or(TIMEOUT, milliseconds);
         let deadline = self.context.deadline.min(Instant::now() + asked);
-        let options = CallOptions {
-            metadata: self.metadata(request.metadata)?,
-            deadline,
-            version: request.version.filter(|version| !version.is_empty()),
-        };
-        let origin = CallOrigin { scope: self.guest.scope.clone(), context: Arc::clone(&self.context) };
+        let options = self.call_options(request.options, deadline)?;
         let caller = &self.guest.capabilities.client;
         let body = Bytes::from(request.body);
-        let call = caller.call(origin, service, request.endpoint, request.codec, body, options);
+        let call = caller.call(self.origin(), service, request.endpoint, request.codec, body, options);
         match tokio::time::timeout_at(deadline.into(), call).await {
             Ok(reply) => reply.map(Vec::from),
             Err(_) => Err(Error::timeout(ID, format!("{} did not answer in time", request.service))),
         }
+    }
+
+    pub(crate) async fn client_open(&self, request: Request<Option<Vec<u8>>>) -> Result<u64, Error> {
+        let service = self.callee(&request.service)?;
+        let asked = request.options.timeout_ms.map(|ms| Instant::now() + milliseconds(ms));
+        let deadline = asked.map_or(self.context.deadline, |asked| asked.min(self.context.deadline));
+        let options = self.call_options(request.options, deadline)?;
+        let held = self.conversations.reserve()?;
+        let caller = &self.guest.capabilities.client;
+        let body = request.body.map(Bytes::from);
+        let open = caller.open(self.origin(), service, request.endpoint, request.codec, body, options);
+        match tokio::time::timeout_at(deadline.into(), open).await {
+            Ok(conversation) => Ok(held.keep(conversation?, deadline)),
+            Err(_) => Err(Error::timeout(ID, format!("{} did not answer in time", request.service))),
+        }
+    }
+
+    pub(crate) async fn client_send(&self, number: u64, message: Vec<u8>) -> Result<(), Error> {
+        self.conversations.find(number)?.send(Bytes::from(message)).await
+    }
+
+    pub(crate) fn client_finish(&self, number: u64) -> Result<(), Error> {
+        self.conversations.find(number)?.finish()
+    }
+
+    pub(crate) async fn client_receive(&self, number: u64) -> Result<Option<Vec<u8>>, Error> {
+        let received = self.conversations.find(number)?.receive().await;
+        if !matches!(received, Ok(Some(_))) {
+            self.conversations.close(number);
+        }
+        Ok(received?.map(Vec::from))
+    }
+
+    fn origin(&self) -> CallOrigin {
+        CallOrigin { scope: self.guest.scope.clone(), context: Arc::clone(&self.context) }
+    }
+
+    fn call_options(&self, asked: Options, deadline: Instant) -> Result<CallOptions, Error> {
+        let bytes: usize = asked.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if asked.labels.len() > LABELS_MAX || bytes > METADATA_BYTES_MAX {
+            let text =
+                format!("a call has at most {LABELS_MAX} labels and {METADATA_BYTES_MAX} bytes of them");
+            return Err(Error::bad_request(ID, text));
+        }
+        Ok(CallOptions {
+            metadata: self.metadata(asked.metadata)?,
+            deadline,
+            version: asked.version.filter(|version| !version.is_empty()),
+            labels: asked.labels,
+            selector: asked.selector,
+        })
     }
 
     fn callee(&self, name: &str) -> Result<ServiceName, Error> {
@@ -92,6 +148,37 @@ impl Handle {
     }
 }
 
+fn milliseconds(ms: u32) -> Duration {
+    Duration::from_millis(u64::from(ms))
+}
+
+macro_rules! conversions {
+    ($wit:ident, $types:ident) => {
+        impl From<$types::Codec> for Codec {
+            fn from(codec: $types::Codec) -> Self {
+                match codec {
+                    $types::Codec::Protobuf => Self::Protobuf,
+                    $types::Codec::Json => Self::Json,
+                }
+            }
+        }
+        impl From<$wit::Options> for Options {
+            fn from(options: $wit::Options) -> Self {
+                let $wit::Options { metadata, timeout, version, labels, selector } = options;
+                let selector = match selector {
+                    $wit::Selector::Random => Selector::Random,
+                    $wit::Selector::RoundRobin => Selector::RoundRobin,
+                };
+                Self { metadata, timeout_ms: timeout, version, labels, selector }
+            }
+        }
+    };
+}
+conversions!(wit, types);
+conversions!(wit_sync, types_sync);
+
+type Answer<R, E> = wasmtime::Result<Result<R, E>>;
+
 impl<T: View> wit::HostWithStore<T> for HasCapability {
     async fn call(
         store: &Accessor<T, Self>,
@@ -100,19 +187,47 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         codec: types::Codec,
         body: Vec<u8>,
         options: wit::Options,
-    ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
+    ) -> Answer<Vec<u8>, types::Error> {
         let handle = store.with(|mut access| handle(&mut access));
-        let codec = match codec {
-            types::Codec::Protobuf => Codec::Protobuf,
-            types::Codec::Json => Codec::Json,
-        };
-        let wit::Options { metadata, timeout, version } = options;
-        let request = Request { service, endpoint, codec, body, metadata, timeout_ms: timeout, version };
+        let request = Request { service, endpoint, codec: codec.into(), body, options: options.into() };
         Ok(handle.call(request).await.map_err(Into::into))
+    }
+
+    async fn open(
+        store: &Accessor<T, Self>,
+        service: String,
+        endpoint: String,
+        codec: types::Codec,
+        body: Option<Vec<u8>>,
+        options: wit::Options,
+    ) -> Answer<u64, types::Error> {
+        let handle = store.with(|mut access| handle(&mut access));
+        let request = Request { service, endpoint, codec: codec.into(), body, options: options.into() };
+        Ok(handle.client_open(request).await.map_err(Into::into))
+    }
+
+    async fn send(store: &Accessor<T, Self>, number: u64, message: Vec<u8>) -> Answer<(), types::Error> {
+        let handle = store.with(|mut access| handle(&mut access));
+        Ok(handle.client_send(number, message).await.map_err(Into::into))
+    }
+
+    async fn finish(store: &Accessor<T, Self>, number: u64) -> Answer<(), types::Error> {
+        let handle = store.with(|mut access| handle(&mut access));
+        Ok(handle.client_finish(number).map_err(Into::into))
+    }
+
+    async fn receive(store: &Accessor<T, Self>, number: u64) -> Answer<Option<Vec<u8>>, types::Error> {
+        let handle = store.with(|mut access| handle(&mut access));
+        Ok(handle.client_receive(number).await.map_err(Into::into))
     }
 }
 
-impl wit::Host for Ctx {}
+impl wit::Host for Ctx {
+    fn close(&mut self, number: u64) -> wasmtime::Result<()> {
+        self.conversations.close(number);
+        Ok(())
+    }
+}
 
 impl wit_sync::Host for Ctx {
     async fn call(
@@ -122,13 +237,37 @@ impl wit_sync::Host for Ctx {
         codec: types_sync::Codec,
         body: Vec<u8>,
         options: wit_sync::Options,
-    ) -> wasmtime::Result<Result<Vec<u8>, types_sync::Error>> {
-        let codec = match codec {
-            types_sync::Codec::Protobuf => Codec::Protobuf,
-            types_sync::Codec::Json => Codec::Json,
-        };
-        let wit_sync::Options { metadata, timeout, version } = options;
-        let request = Request { service, endpoint, codec, body, metadata, timeout_ms: timeout, version };
+    ) -> Answer<Vec<u8>, types_sync::Error> {
+        let request = Request { service, endpoint, codec: codec.into(), body, options: options.into() };
         Ok(self.handle().call(request).await.map_err(Into::into))
+    }
+
+    async fn open(
+        &mut self,
+        service: String,
+        endpoint: String,
+        codec: types_sync::Codec,
+        body: Option<Vec<u8>>,
+        options: wit_sync::Options,
+    ) -> Answer<u64, types_sync::Error> {
+        let request = Request { service, endpoint, codec: codec.into(), body, options: options.into() };
+        Ok(self.handle().client_open(request).await.map_err(Into::into))
+    }
+
+    async fn send(&mut self, number: u64, message: Vec<u8>) -> Answer<(), types_sync::Error> {
+        Ok(self.handle().client_send(number, message).await.map_err(Into::into))
+    }
+
+    async fn finish(&mut self, number: u64) -> Answer<(), types_sync::Error> {
+        Ok(self.handle().client_finish(number).map_err(Into::into))
+    }
+
+    async fn receive(&mut self, number: u64) -> Answer<Option<Vec<u8>>, types_sync::Error> {
+        Ok(self.handle().client_receive(number).await.map_err(Into::into))
+    }
+
+    async fn close(&mut self, number: u64) -> wasmtime::Result<()> {
+        self.conversations.close(number);
+        Ok(())
     }
 }

@@ -42,7 +42,8 @@ impl Admin {
     /// Appends a JSON object.
     ///
     /// # Errors
-    /// 400 for a bad topic or event, 403 for a dead-letter topic, 429 when there is no room.
+    /// 400 for a bad topic or event, 403 for a dead-letter topic, 429 for too many topics, 507 when there is
+    /// no room.
     pub async fn publish(
         &self,
         namespace: &Namespace,

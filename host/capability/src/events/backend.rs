@@ -211,8 +211,8 @@ pub enum Error {
     /// The topic has too many groups.
     #[error("a topic has at most {GROUPS_MAX} groups")]
     Groups,
-    /// The namespace, or the disk, has no room left.
-    #[error("the namespace's events are full")]
+    /// The disk, or the memory of the server, has no room left: not the namespace's fault, whose retention makes room.
+    #[error("there is no room left for events: the operator has to make some")]
     Full,
     /// More calls wait than the backend queues.
     #[error("the events are busy")]

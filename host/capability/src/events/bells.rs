@@ -5,35 +5,25 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use tokio::sync::watch;
 
 use super::TopicKey;
+use crate::bells::Row;
 
 /// Topics share them, so that their number is bounded: a wrong ring costs its hearer one read.
 const BELLS: usize = 256;
 
-#[derive(Debug)]
-pub(crate) struct Bells(Vec<watch::Sender<u64>>);
-
-impl Default for Bells {
-    fn default() -> Self {
-        Self((0..BELLS).map(|_| watch::Sender::new(0)).collect())
-    }
-}
+#[derive(Debug, Default)]
+pub(crate) struct Bells(Row<BELLS>);
 
 impl Bells {
     pub(crate) fn of(&self, topic: &TopicKey) -> watch::Receiver<u64> {
-        // There is always one: the index is less than their number.
-        self.0.get(index(topic)).map_or_else(|| watch::Sender::new(0).subscribe(), watch::Sender::subscribe)
+        self.0.of(index(topic))
     }
 
     pub(crate) fn ring(&self, topic: &TopicKey) {
-        if let Some(bell) = self.0.get(index(topic)) {
-            bell.send_modify(|rings| *rings = rings.wrapping_add(1));
-        }
+        self.0.ring(index(topic));
     }
 
     pub(crate) fn ring_all(&self) {
-        for bell in &self.0 {
-            bell.send_modify(|rings| *rings = rings.wrapping_add(1));
-        }
+        self.0.ring_all();
     }
 }
 

@@ -164,6 +164,22 @@ impl OfGroup {
         Ok(())
     }
 
+    async fn send_back(
+        &self,
+        token: (Uuid, u32),
+        delay: Duration,
+        reason: &str,
+        then: Then,
+    ) -> Result<(), Error> {
+        self.settle(token, delay, reason, then).await?;
+        let mut again = self.again.lock();
+        if again.len() < PENDING_MAX {
+            // The clock of the log counts whole milliseconds.
+            again.insert(Instant::now() + delay + Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
     fn delivery(&self, delivery: Delivery) -> Pumped<(Uuid, u32)> {
         let Delivery { event, attempt } = delivery;
         let kind = event.metadata.iter().find(|(key, _)| key.eq_ignore_ascii_case(CONTENT_TYPE));
@@ -254,12 +270,15 @@ impl Source for OfGroup {
     async fn nack(&self, token: Self::Token, delay: Duration) -> Result<(), Error> {
         // The pump sends back what has no retries left only when it stops: the next one is to have it.
         let then = if token.1 > self.retries { Then::Unheard } else { Then::Again };
-        self.settle(token, delay, "refused", then).await?;
-        let mut again = self.again.lock();
-        if again.len() < PENDING_MAX {
-            // The clock of the log counts whole milliseconds.
-            again.insert(Instant::now() + delay + Duration::from_millis(2));
-        }
+        self.send_back(token, delay, "refused", then).await
+    }
+
+    async fn unheard(&self, token: Self::Token) -> Result<(), Error> {
+        self.send_back(token, Duration::ZERO, "", Then::Unheard).await
+    }
+
+    async fn wanted(&self) -> Result<(), Error> {
+        // A group with a name stays.
         Ok(())
     }
 

@@ -13,13 +13,15 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::*;
-use crate::broker::{Call, Deliver, Target};
+use crate::Scope;
+use crate::broker::{Call, Deliver, Target, Undelivered};
 use crate::client::Codec;
 use crate::tests::{World, scope};
 
-/// A service that notes its calls and refuses the bodies that name a code, `409` say.
+/// A service that notes its calls and refuses the bodies that name a code, `409` say. It may be called so many times
+/// more, where there is a budget.
 #[derive(Default)]
-struct Service(Mutex<Vec<Call>>);
+struct Service(Mutex<Vec<Call>>, Mutex<Option<usize>>);
 
 impl Service {
     fn bodies(&self) -> Vec<Bytes> {
@@ -38,11 +40,22 @@ impl Service {
 
 #[async_trait]
 impl Deliver for Service {
-    async fn deliver(&self, call: Call) -> Result<Bytes, Error> {
+    fn ready(&self, _: &Scope) -> Result<(), Error> {
+        if *self.1.lock() == Some(0) { Err(used_up()) } else { Ok(()) }
+    }
+
+    async fn deliver(&self, call: Call) -> Result<Bytes, Undelivered> {
+        if let Some(left) = &mut *self.1.lock() {
+            *left = left.checked_sub(1).ok_or_else(|| Undelivered::Waits(used_up()))?;
+        }
         let refused = std::str::from_utf8(&call.request).ok().and_then(|text| text.parse().ok());
         self.0.lock().push(call);
-        refused.map_or(Ok(Bytes::new()), |code| Err(Error::new("counter", code, "no")))
+        refused.map_or(Ok(Bytes::new()), |code| Err(Error::new("counter", code, "no").into()))
     }
+}
+
+fn used_up() -> Error {
+    Error::new("gateway", 429, "limit: requests_per_month")
 }
 
 struct Fixture {
@@ -104,6 +117,31 @@ fn consumer(deployment: &str, group: &str, start: From) -> Consumer {
 
 fn one(consumer: Consumer) -> HashSet<Consumer> {
     HashSet::from([consumer])
+}
+
+#[tokio::test]
+async fn what_the_namespace_has_no_budget_for_waits() {
+    let fixture = Fixture::new();
+    *fixture.service.1.lock() = Some(0);
+    let mut own = consumer("d1", "counter", From::Start);
+    // The first failure would be the last.
+    own.target.retries = 0;
+    own.target.concurrency = 2;
+    fixture.consumers.follow(one(own));
+    for payload in ["a", "b", "c", "d", "e"] {
+        fixture.publish(payload).await;
+    }
+    *fixture.service.1.lock() = Some(3);
+    fixture.service.called(3).await;
+    *fixture.service.1.lock() = None;
+    let calls = fixture.service.called(5).await;
+    let delivery = |call: &Call| call.metadata.iter().find(|(key, _)| key == "Micro-Delivery").cloned();
+    assert!(calls.iter().all(|call| delivery(call).is_some_and(|(_, number)| number == "1")), "{calls:?}");
+    let mut bodies = fixture.service.bodies();
+    bodies.sort_unstable();
+    assert_eq!(bodies, ["a", "b", "c", "d", "e"], "each once");
+    let dead = fixture.backend.read(&topic().dead().unwrap(), From::Start, 9).await.unwrap();
+    assert!(dead.events.is_empty());
 }
 
 #[tokio::test]

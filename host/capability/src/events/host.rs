@@ -29,7 +29,11 @@ impl std::convert::From<super::Error> for Error {
             | Events::Batch
             | Events::AckWait => Self::bad_request(ID, error.to_string()),
             Events::Reserved => Self::forbidden(ID, error.to_string()),
-            Events::Topics | Events::Groups | Events::Full => Self::new(ID, 429, error.to_string()),
+            Events::Topics | Events::Groups => Self::new(ID, 429, error.to_string()),
+            Events::Full => {
+                tracing::warn!(%error, "events call failed");
+                Self::new(ID, 507, error.to_string())
+            }
             Events::Busy => Self::new(ID, 503, error.to_string()),
             Events::Backend(_) => {
                 tracing::warn!(%error, "events call failed");

@@ -33,6 +33,7 @@ use super::{
     Appended, Backend, Delivery, Error, From, GROUPS_MAX, GroupInfo, GroupKey, IN_FLIGHT_MAX, Lease, Nack,
     New, PENDING_MAX, Page, READ_BYTES_MAX, READ_EVENTS_MAX, TOPICS_MAX, Then, TopicInfo, TopicKey,
 };
+use crate::keeping::keep_clean;
 use crate::postgres::{Server, ServerConfig};
 use crate::store::Error as ServerError;
 pub use config::PostgresConfig;
@@ -103,9 +104,9 @@ impl Postgres {
         // They end with the backend.
         tokio::spawn(stop.clone().run_until_cancelled_owned(pulse.run()));
         tokio::spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&told).run(Arc::clone(&server))));
-        tokio::spawn(
-            stop.clone().run_until_cancelled_owned(Arc::clone(&keeper).keep_clean(config.sweep_every)),
-        );
+        keep_clean(&keeper, config.sweep_every, "Old events cannot be removed", |keeper| async move {
+            keeper.sweep().await
+        });
         let turns = Cache::builder().max_capacity(65_536).time_to_idle(Duration::from_secs(600)).build();
         let half = usize::try_from(config.connections_max / 2).unwrap_or(1).max(1);
         Ok(Arc::new(Self {

@@ -29,6 +29,7 @@ use super::{
     New, PENDING_MAX, Page, Plans, READ_BYTES_MAX, READ_EVENTS_MAX, REASON_BYTES_MAX, TOPICS_MAX, Then,
     TopicInfo, TopicKey,
 };
+use crate::keeping::keep_clean;
 use crate::redis::{Call, Failure, Heard, Hearing, Redis as Server, RedisConfig, Script};
 use keeper::SWEEP_STEPS;
 use rows::{Columns, Groups, Numbers, Taken};
@@ -75,7 +76,7 @@ pub struct Redis {
     calls_per_namespace_max: usize,
     acquire_timeout: Duration,
     _hearing: Hearing,
-    _tasks: [AbortOnDropHandle<()>; 2],
+    _pulse: AbortOnDropHandle<()>,
 }
 
 /// The server with what is asked there.
@@ -130,8 +131,10 @@ impl Redis {
             node: Uuid::new_v4().simple().to_string(),
             node_lease_ms: u64::try_from(config.node_lease.as_millis()).unwrap_or(u64::MAX).max(1),
         });
-        let tasks =
-            [keeper::keep_alive(&log, config.node_lease / 3), keeper::keep_clean(&log, config.sweep_every)];
+        let pulse = keeper::keep_alive(&log, config.node_lease / 3);
+        keep_clean(&log, config.sweep_every, "Old events cannot be removed", |log| async move {
+            log.sweep().await
+        });
         Ok(Arc::new(Self {
             log,
             bells,
@@ -139,7 +142,7 @@ impl Redis {
             calls_per_namespace_max: (config.server.calls_max / 2).max(1),
             acquire_timeout: config.server.acquire_timeout,
             _hearing: hearing,
-            _tasks: tasks,
+            _pulse: pulse,
         }))
     }
 

@@ -10,16 +10,13 @@ pub(super) mod model;
 mod trim;
 mod worker;
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use micro_api::name::Namespace;
-use moka::sync::Cache;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use super::backend::check_events;
@@ -29,6 +26,7 @@ use super::{
     TopicKey,
 };
 use crate::context::unix_ms;
+use crate::sqlite::{Bounds, Refused, Threads};
 use file::EventFile;
 use groups::Taken;
 use worker::{Task, Worker};
@@ -78,9 +76,7 @@ impl SqliteConfig {
 /// A log of events in SQLite files.
 #[derive(Debug)]
 pub struct Sqlite {
-    queues: Vec<SyncSender<Task>>,
-    turns: Cache<Namespace, Arc<Semaphore>>,
-    calls_per_namespace_max: usize,
+    threads: Threads<Task>,
     bells: Bells,
 }
 
@@ -95,19 +91,15 @@ impl Sqlite {
                 .map_err(|error| Error::Backend(format!("make {}: {error}", folder.display())))?;
         }
         let threads = config.threads.max(1);
-        let start = |index: usize| {
-            let (queue, tasks) = sync_channel(config.queue_max);
+        let bounds =
+            Bounds { queue_max: config.queue_max, calls_per_namespace_max: config.calls_per_namespace_max };
+        let worker = |index| {
             let worker = Worker::new(config, index, threads);
-            let thread = std::thread::Builder::new().name(format!("micro-events-{index}"));
-            thread
-                .spawn(move || worker.run(&tasks))
-                .map_err(|error| Error::Backend(format!("start an events thread: {error}")))?;
-            Ok(queue)
+            move |tasks| worker.run(&tasks)
         };
-        let queues = (0..threads).map(start).collect::<Result<_, Error>>()?;
-        let turns = Cache::builder().max_capacity(65_536).time_to_idle(Duration::from_secs(600)).build();
-        let calls_per_namespace_max = config.calls_per_namespace_max;
-        Ok(Arc::new(Self { queues, turns, calls_per_namespace_max, bells: Bells::default() }))
+        let threads = Threads::start("micro-events", threads, &bounds, worker)
+            .map_err(|error| Error::Backend(format!("start an events thread: {error}")))?;
+        Ok(Arc::new(Self { threads, bells: Bells::default() }))
     }
 
     /// Waits for the namespace's turn, has its thread do the job and waits for the answer. A read of a namespace that
@@ -118,11 +110,8 @@ impl Sqlite {
         create: bool,
         job: impl FnOnce(Option<&mut EventFile>) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
-        let calls_max = self.calls_per_namespace_max;
-        let turns = self.turns.get_with_by_ref(namespace, || Arc::new(Semaphore::new(calls_max)));
-        let turn = turns.acquire_owned().await.map_err(|_| stopped())?;
+        let turn = self.threads.turn(namespace).await?;
         let (reply, answer) = oneshot::channel();
-        let queue = self.queues.get(shard(namespace, self.queues.len())).ok_or_else(stopped)?;
         let job = Box::new(move |file: Result<Option<&mut EventFile>, Error>| {
             let result = file.and_then(job);
             let broken = matches!(result, Err(Error::Backend(_)));
@@ -133,23 +122,22 @@ impl Sqlite {
             broken
         });
         let task = Task { namespace: namespace.clone(), create, job };
-        queue.try_send(task).map_err(|error| match error {
-            TrySendError::Full(_) => Error::Busy,
-            TrySendError::Disconnected(_) => stopped(),
-        })?;
-        answer.await.map_err(|_| stopped())?
+        self.threads.send(namespace, task)?;
+        answer.await.map_err(|_| Refused::Stopped)?
     }
 }
 
-/// The thread that a namespace belongs to.
-fn shard(namespace: &Namespace, threads: usize) -> usize {
-    let mut hasher = DefaultHasher::new();
-    namespace.hash(&mut hasher);
-    usize::try_from(hasher.finish() % threads as u64).unwrap_or(0)
+impl std::convert::From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Busy => Self::Busy,
+            Refused::Stopped => Self::Backend("the thread of the events has stopped".to_owned()),
+        }
+    }
 }
 
 fn stopped() -> Error {
-    Error::Backend("the thread of the events has stopped".to_owned())
+    Refused::Stopped.into()
 }
 
 #[async_trait]

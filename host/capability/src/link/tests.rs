@@ -10,11 +10,15 @@ use super::*;
 use crate::store::TableKey;
 use crate::tests::{World, context, scope};
 
-struct State(Ctx);
+struct State(Ctx, ResourceTable);
 
 impl View for State {
     fn capability(&mut self) -> &mut Ctx {
         &mut self.0
+    }
+
+    fn with_table(&mut self) -> (&mut Ctx, &mut ResourceTable) {
+        (&mut self.0, &mut self.1)
     }
 }
 
@@ -78,7 +82,7 @@ async fn run(kind: Kind, component: &[u8], grants: Grants) -> (World, wasmtime::
     add_to_linker(&mut linker, kind, guest.granted()).unwrap();
     let mut ctx = Ctx::new(guest);
     ctx.begin(context(Duration::from_secs(5)));
-    let mut store = Store::new(&engine, State(ctx));
+    let mut store = Store::new(&engine, State(ctx, ResourceTable::new()));
     let component = Component::new(&engine, component).unwrap();
     let ran = async {
         let instance = linker.instantiate_async(&mut store, &component).await?;

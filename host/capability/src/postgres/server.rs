@@ -2,11 +2,14 @@
 
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::certificates::Certificates;
 
 /// What a test takes from the disk before, to give it back.
 const BALLAST_BYTES: usize = 8 << 20;
@@ -19,21 +22,27 @@ pub(crate) struct Server {
     port: u16,
     /// The tables lie on a disk of their own.
     mounted: bool,
+    settings: Vec<String>,
 }
 
 impl Server {
     /// None where the tests run without PostgreSQL.
     pub(crate) fn start() -> Option<Self> {
-        Self::begin(None)
+        Self::begin(None, None)
+    }
+
+    /// It speaks TLS to whoever asks for it.
+    pub(crate) fn start_with(certificates: &Certificates) -> Option<Self> {
+        Self::begin(None, Some(certificates))
     }
 
     /// Its tables have `bytes` of disk and no more; what it writes ahead lies elsewhere, since a server that cannot do
     /// that stops. None also where nobody may mount a disk.
     pub(crate) fn start_on_disk_of(bytes: u64) -> Option<Self> {
-        Self::begin(Some(bytes))
+        Self::begin(Some(bytes), None)
     }
 
-    fn begin(disk_bytes: Option<u64>) -> Option<Self> {
+    fn begin(disk_bytes: Option<u64>, tls: Option<&Certificates>) -> Option<Self> {
         std::env::var_os("MICRO_TEST_POSTGRES")?;
         let programs = programs()?;
         let folder = tempfile::tempdir().unwrap();
@@ -50,6 +59,7 @@ impl Server {
                 return None;
             }
         }
+        let settings = tls.map(|tls| speak_tls(folder.path(), tls)).unwrap_or_default();
         if is_root() {
             run(Command::new("chown").args(["-R", "postgres"]).arg(folder.path()));
         }
@@ -57,8 +67,8 @@ impl Server {
         let mut init = as_user(&programs.join("initdb"));
         init.arg("-D").arg(data.join("pg")).arg("-X").arg(folder.path().join("ahead"));
         run(init.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]));
-        let child = spawn(&programs, &folder, port);
-        let mut server = Self { child, folder, programs, port, mounted: disk_bytes.is_some() };
+        let child = spawn(&programs, &folder, port, &settings);
+        let mut server = Self { child, folder, programs, port, mounted: disk_bytes.is_some(), settings };
         server.wait_until_ready();
         Some(server)
     }
@@ -93,7 +103,7 @@ impl Server {
         // Until the workers of the one that was killed have seen it, a new one refuses the files.
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            self.child = spawn(&self.programs, &self.folder, self.port);
+            self.child = spawn(&self.programs, &self.folder, self.port, &self.settings);
             if self.comes_up() {
                 return;
             }
@@ -146,12 +156,32 @@ fn programs() -> Option<PathBuf> {
     bins.filter(|bin| bin.join("initdb").exists()).max()
 }
 
-fn spawn(programs: &Path, folder: &TempDir, port: u16) -> Child {
+fn spawn(programs: &Path, folder: &TempDir, port: u16, settings: &[String]) -> Child {
     let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
     let mut server = as_user(&programs.join("postgres"));
     server.arg("-D").arg(folder.path().join("data/pg")).arg("-k").arg(folder.path().join("run"));
     server.args(["-c", "listen_addresses=127.0.0.1", "-p", &port.to_string()]);
+    for setting in settings {
+        server.args(["-c", setting]);
+    }
     server.stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+/// It takes no key that others may read or have.
+fn speak_tls(folder: &Path, tls: &Certificates) -> Vec<String> {
+    let (certificate, key) = tls.server();
+    let own = |file: &Path, name: &str| {
+        let own = folder.join(name);
+        std::fs::copy(file, &own).unwrap();
+        std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o600)).unwrap();
+        own
+    };
+    let (certificate, key) = (own(&certificate, "server.pem"), own(&key, "server.key"));
+    vec![
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file={}", certificate.display()),
+        format!("ssl_key_file={}", key.display()),
+    ]
 }
 
 /// PostgreSQL refuses root: root runs it as the package's user.

@@ -36,6 +36,15 @@ pub(crate) async fn remove_all(url: &str, prefix: &str) {
     }
 }
 
+impl super::Redis {
+    /// Whatever a test wants to ask: a command and its arguments.
+    pub(crate) async fn ask<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut call = ::redis::cmd(words[0]);
+        call.arg(&words[1..]);
+        self.retried(&super::Call::plain(call)).await.unwrap()
+    }
+}
+
 /// A server with the settings under which it loses nothing, and whatever a test adds; it ends with this.
 pub(crate) struct Server {
     child: Child,

@@ -12,7 +12,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::ops::Bound;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,9 +24,10 @@ use super::backend::check_key;
 use super::books::Books;
 use super::page::{Glimpse, WINDOW, Windows, walk};
 use super::transaction::{Change, Check};
-use super::writes::Writes;
+use super::writes::{Writes, note};
 use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
+use crate::keeping::keep_clean;
 use crate::postgres::{Server, ServerConfig};
 
 /// Records that one sweep removes.
@@ -109,7 +110,12 @@ impl Postgres {
             books: Arc::clone(&config.books),
             writes: Writes::default(),
         });
-        tokio::spawn(keep_clean(Arc::downgrade(&store), config.sweep_every));
+        keep_clean(
+            &store,
+            config.sweep_every,
+            "Expired records of the store cannot be removed",
+            |store| async move { store.clean().await },
+        );
         Ok(store)
     }
 
@@ -126,19 +132,7 @@ impl Postgres {
         table: &TableKey,
         write: impl Future<Output = Result<(T, i64), Error>>,
     ) -> Result<T, Error> {
-        let under_way = self.writes.begin(table);
-        let written = write.await;
-        if under_way.is_alone() {
-            if let Ok((_, bytes @ 0..)) = written {
-                self.note(table, bytes);
-            }
-        } else if under_way.is_last_of_several() {
-            let bytes = self.size(table).await?;
-            if under_way.is_alone() {
-                self.note(table, bytes);
-            }
-        }
-        written.map(|(done, _)| done)
+        self.writes.counted(&self.books, table, write, self.size(table)).await
     }
 
     async fn size(&self, table: &TableKey) -> Result<i64, Error> {
@@ -151,11 +145,6 @@ impl Postgres {
             })
             .await?;
         Ok(bytes)
-    }
-
-    fn note(&self, table: &TableKey, bytes: i64) {
-        let bytes = u64::try_from(bytes).unwrap_or(0);
-        self.books.note(table.namespace(), table.table().to_owned(), bytes);
     }
 
     /// Removes what has expired, and reads the sizes of tables that this changed, or that are written to without a pause.
@@ -179,7 +168,7 @@ impl Postgres {
         }
         for table in changed {
             let bytes = self.size(&table).await?;
-            self.note(&table, bytes);
+            note(&self.books, &table, bytes);
         }
         Ok(())
     }
@@ -347,24 +336,6 @@ impl Backend for Postgres {
 
     async fn check(&self) -> Result<(), Error> {
         self.retried(|| async { sqlx::query("SELECT 1").execute(&self.pool).await.map(drop) }).await
-    }
-}
-
-/// Ends with the store.
-async fn keep_clean(store: Weak<Postgres>, every: Duration) {
-    let mut failing = false;
-    loop {
-        tokio::time::sleep(every).await;
-        let Some(store) = store.upgrade() else { return };
-        match store.clean().await {
-            Ok(()) => failing = false,
-            Err(error) => {
-                if !failing {
-                    tracing::warn!(%error, "Expired records of the store cannot be removed");
-                }
-                failing = true;
-            }
-        }
     }
 }
 

@@ -12,7 +12,7 @@ mod tests;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::future::Future;
 use std::ops::Bound;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,9 +23,10 @@ use super::backend::check_key;
 use super::books::Books;
 use super::page::{Glimpse, WINDOW, Windows, walk};
 use super::transaction::{self, Change, Check};
-use super::writes::Writes;
+use super::writes::{Writes, note};
 use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
+use crate::keeping::keep_clean;
 use crate::redis::{Call, Failure, Redis as Server, RedisConfig, Script};
 use names::Names;
 use scripts::Scripts;
@@ -91,7 +92,12 @@ impl Redis {
             books: Arc::clone(&config.books),
             writes: Writes::default(),
         });
-        tokio::spawn(keep_clean(Arc::downgrade(&store), config.sweep_every));
+        keep_clean(
+            &store,
+            config.sweep_every,
+            "Expired records of the store cannot be removed",
+            |store| async move { store.clean().await },
+        );
         Ok(store)
     }
 
@@ -114,28 +120,11 @@ impl Redis {
         table: &TableKey,
         write: impl Future<Output = Result<(T, i64), Failure>>,
     ) -> Result<T, Error> {
-        let under_way = self.writes.begin(table);
-        let written = write.await;
-        if under_way.is_alone() {
-            if let Ok((_, bytes @ 0..)) = written {
-                self.note(table, bytes);
-            }
-        } else if under_way.is_last_of_several() {
-            let bytes = self.size(table).await?;
-            if under_way.is_alone() {
-                self.note(table, bytes);
-            }
-        }
-        Ok(written.map(|(done, _)| done)?)
+        self.writes.counted(&self.books, table, write, self.size(table)).await
     }
 
     async fn size(&self, table: &TableKey) -> Result<i64, Error> {
         Ok(self.server.retried(&self.call(&self.scripts.size, table)).await?)
-    }
-
-    fn note(&self, table: &TableKey, bytes: i64) {
-        let bytes = u64::try_from(bytes).unwrap_or(0);
-        self.books.note(table.namespace(), table.table().to_owned(), bytes);
     }
 
     /// Removes what has expired, and reads the sizes of tables that are written to without a pause.
@@ -157,7 +146,7 @@ impl Redis {
         }
         for table in changed {
             let bytes = self.size(&table).await?;
-            self.note(&table, bytes);
+            note(&self.books, &table, bytes);
         }
         Ok(())
     }
@@ -316,24 +305,6 @@ impl Backend for Redis {
 
     async fn check(&self) -> Result<(), Error> {
         Ok(self.server.check().await?)
-    }
-}
-
-/// Ends with the store.
-async fn keep_clean(store: Weak<Redis>, every: Duration) {
-    let mut failing = false;
-    loop {
-        tokio::time::sleep(every).await;
-        let Some(store) = store.upgrade() else { return };
-        match store.clean().await {
-            Ok(()) => failing = false,
-            Err(error) => {
-                if !failing {
-                    tracing::warn!(%error, "Expired records of the store cannot be removed");
-                }
-                failing = true;
-            }
-        }
     }
 }
 

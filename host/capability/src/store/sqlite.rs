@@ -13,17 +13,14 @@ mod file;
 mod tests;
 mod worker;
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use micro_api::name::Namespace;
 use moka::sync::Cache;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 pub use copy::{copy, databases};
 
@@ -32,6 +29,7 @@ use super::books::Books;
 use super::transaction::{self, Check};
 use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
+use crate::sqlite::{Bounds, Refused, Threads};
 use change::{Change, Part};
 use due::Due;
 use worker::{Answer, Job, Task, Worker};
@@ -84,10 +82,8 @@ type HotKeys = Cache<(TableKey, Bytes), Option<Record>>;
 /// Key-value records in SQLite files.
 #[derive(Debug)]
 pub struct Sqlite {
-    queues: Vec<SyncSender<Task>>,
+    threads: Threads<Task>,
     hot: HotKeys,
-    turns: Cache<Namespace, Arc<Semaphore>>,
-    calls_per_namespace_max: usize,
 }
 
 impl Sqlite {
@@ -105,45 +101,38 @@ impl Sqlite {
         let hot: HotKeys = Cache::builder().max_capacity(config.cache_bytes_max).weigher(weigh).build();
         let due = Arc::new(Due::open(&config.folder)?);
         let threads = config.threads.max(1);
-        let start = |index: usize| {
-            let (queue, tasks) = sync_channel(config.queue_max);
+        let bounds =
+            Bounds { queue_max: config.queue_max, calls_per_namespace_max: config.calls_per_namespace_max };
+        let worker = |index| {
             let worker = Worker::new(config, index, threads, hot.clone(), Arc::clone(&due));
-            let thread = std::thread::Builder::new().name(format!("micro-store-{index}"));
-            thread
-                .spawn(move || worker.run(&tasks))
-                .map_err(|error| Error::Backend(format!("start a store thread: {error}")))?;
-            Ok(queue)
+            move |tasks| worker.run(&tasks)
         };
-        let queues = (0..threads).map(start).collect::<Result<_, Error>>()?;
-        let turns = Cache::builder().max_capacity(65_536).time_to_idle(Duration::from_secs(600)).build();
-        Ok(Arc::new(Self { queues, hot, turns, calls_per_namespace_max: config.calls_per_namespace_max }))
+        let threads = Threads::start("micro-store", threads, &bounds, worker)
+            .map_err(|error| Error::Backend(format!("start a store thread: {error}")))?;
+        Ok(Arc::new(Self { threads, hot }))
     }
 
     /// Waits for the namespace's turn, queues the job on its thread and waits for the answer.
     async fn ask(&self, namespace: &Namespace, job: Job) -> Result<Answer, Error> {
-        let calls_max = self.calls_per_namespace_max;
-        let turns = self.turns.get_with_by_ref(namespace, || Arc::new(Semaphore::new(calls_max)));
-        let turn = turns.acquire_owned().await.map_err(|_| stopped())?;
+        let turn = self.threads.turn(namespace).await?;
         let (reply, answer) = oneshot::channel();
-        let queue = self.queues.get(shard(namespace, self.queues.len())).ok_or_else(stopped)?;
         // The turn goes with the task: a caller that gives up leaves the place taken until the work is done.
-        queue.try_send(Task { job, reply, turn }).map_err(|error| match error {
-            TrySendError::Full(_) => Error::Busy,
-            TrySendError::Disconnected(_) => stopped(),
-        })?;
-        answer.await.map_err(|_| stopped())?
+        self.threads.send(namespace, Task { job, reply, turn })?;
+        answer.await.map_err(|_| Refused::Stopped)?
     }
 }
 
-/// The thread that a namespace belongs to.
-fn shard(namespace: &Namespace, threads: usize) -> usize {
-    let mut hasher = DefaultHasher::new();
-    namespace.hash(&mut hasher);
-    usize::try_from(hasher.finish() % threads as u64).unwrap_or(0)
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Busy => Self::Busy,
+            Refused::Stopped => Self::Backend("the store's thread has stopped".to_owned()),
+        }
+    }
 }
 
 fn stopped() -> Error {
-    Error::Backend("the store's thread has stopped".to_owned())
+    Refused::Stopped.into()
 }
 
 #[async_trait]

@@ -2,10 +2,12 @@
 //! several reads the size once more.
 
 use std::collections::HashMap;
+use std::future::Future;
 
 use parking_lot::Mutex;
 
-use super::TableKey;
+use super::books::Books;
+use super::{Error, TableKey};
 
 /// By the table that they are to.
 #[derive(Debug, Default)]
@@ -19,12 +21,36 @@ struct OfTable {
 }
 
 impl Writes {
-    pub(crate) fn begin<'a>(&'a self, table: &'a TableKey) -> UnderWay<'a> {
+    fn begin<'a>(&'a self, table: &'a TableKey) -> UnderWay<'a> {
         let mut writes = self.0.lock();
         let of_table = writes.entry(table.clone()).or_default();
         of_table.count += 1;
         of_table.several |= of_table.count > 1;
         UnderWay { writes: self, table }
+    }
+
+    /// Makes a write, whose answer ends with what the table holds then, and tells the books; less than 0: nothing
+    /// changed. `size` reads what the table holds.
+    pub(crate) async fn counted<T, E: Into<Error>>(
+        &self,
+        books: &Books,
+        table: &TableKey,
+        write: impl Future<Output = Result<(T, i64), E>>,
+        size: impl Future<Output = Result<i64, Error>>,
+    ) -> Result<T, Error> {
+        let under_way = self.begin(table);
+        let written = write.await;
+        if under_way.is_alone() {
+            if let Ok((_, bytes @ 0..)) = written {
+                note(books, table, bytes);
+            }
+        } else if under_way.is_last_of_several() {
+            let bytes = size.await?;
+            if under_way.is_alone() {
+                note(books, table, bytes);
+            }
+        }
+        written.map(|(done, _)| done).map_err(Into::into)
     }
 
     /// Tables with several writes at once.
@@ -35,19 +61,19 @@ impl Writes {
 }
 
 /// One write; counted until it is dropped.
-pub(crate) struct UnderWay<'a> {
+struct UnderWay<'a> {
     writes: &'a Writes,
     table: &'a TableKey,
 }
 
 impl UnderWay<'_> {
     /// No other write ran beside this one.
-    pub(crate) fn is_alone(&self) -> bool {
+    fn is_alone(&self) -> bool {
         self.writes.0.lock().get(self.table).is_none_or(|writes| !writes.several)
     }
 
     /// Others did, and all have ended; from now on it is alone until the next begins.
-    pub(crate) fn is_last_of_several(&self) -> bool {
+    fn is_last_of_several(&self) -> bool {
         let mut writes = self.writes.0.lock();
         let Some(of_table) = writes.get_mut(self.table).filter(|writes| writes.count == 1) else {
             return false;
@@ -67,4 +93,9 @@ impl Drop for UnderWay<'_> {
             }
         }
     }
+}
+
+/// Tells the books what a table holds.
+pub(crate) fn note(books: &Books, table: &TableKey, bytes: i64) {
+    books.note(table.namespace(), table.table().to_owned(), u64::try_from(bytes).unwrap_or(0));
 }

@@ -37,8 +37,8 @@ pub enum Error {
     /// All connections are in use.
     #[error("too many calls at once: try again")]
     Busy,
-    /// The server of the locks has no memory left; locks that are held can be renewed and released.
-    #[error("the memory of the server of the locks is full")]
+    /// The server of the locks has no memory or disk left; locks that are held stay so, and can be released.
+    #[error("the server of the locks has no room left")]
     Memory,
     /// The server of the locks does not answer.
     #[error("the server of the locks: {0}")]

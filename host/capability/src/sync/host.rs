@@ -28,11 +28,7 @@ impl From<super::Error> for Error {
             Sync::Busy => Self::new(ID, 503, error.to_string()),
             Sync::Memory => {
                 tracing::warn!(%error, "call of a lock failed");
-                Self::new(
-                    ID,
-                    507,
-                    "the server of the locks has no memory left: its operator has to make room",
-                )
+                Self::new(ID, 507, "the server of the locks has no room left: its operator has to make some")
             }
             Sync::Away(_) => {
                 tracing::warn!(%error, "call of a lock failed");

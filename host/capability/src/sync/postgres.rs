@@ -6,16 +6,18 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::backend::new_token;
+use super::taking::{LockServer, TRIES_MAX, Tried, try_to_take};
 use super::waiters::Waiters;
 use super::{Backend, Claim, Error, HELD_MAX, Lock, LockKey};
+use crate::keeping::keep_clean;
 use crate::postgres::{Server, ServerConfig};
 use crate::store::Error as ServerError;
 
@@ -26,8 +28,6 @@ const POLL_MS: std::ops::RangeInclusive<u64> = 100..=250;
 /// For each so many of a namespace that wait in this process, all of them ask that much less often: else one tenant's
 /// waiting would take the connections from all others.
 const POLLED_AT_FULL_RATE: usize = 50;
-/// Questions under way at once, those among them whose calls are gone.
-const TRIES_MAX: usize = 1_000;
 /// Rows that one sweep removes.
 const SWEEP: i64 = 1_000;
 
@@ -74,6 +74,7 @@ impl From<ServerError> for Error {
         match error {
             ServerError::Busy => Self::Busy,
             ServerError::Away(why) | ServerError::Unknown(why) => Self::Away(why),
+            ServerError::Full => Self::Memory,
             ServerError::Backend(why) => Self::Backend(why),
             other => Self::Backend(other.to_string()),
         }
@@ -86,34 +87,6 @@ pub struct Postgres {
     server: Arc<Server>,
     waiters: Arc<Waiters>,
     tries: Arc<Semaphore>,
-}
-
-/// What one try came to.
-enum Tried {
-    Taken(Taken),
-    /// Another holds it, for so long.
-    Held(Duration),
-}
-
-/// A lock that nobody has yet: released when it is dropped, as when the call that wanted it is gone.
-struct Taken {
-    server: Arc<Server>,
-    key: LockKey,
-    lock: Option<Lock>,
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        let Some(lock) = self.lock.take() else { return };
-        let (server, key) = (Arc::clone(&self.server), self.key.clone());
-        // None: the process ends, and the lock with its time.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            if let Err(error) = release(&server, &key, &lock.token).await {
-                tracing::warn!(%error, "A lock of a call that is gone stays held until it expires");
-            }
-        });
-    }
 }
 
 impl Postgres {
@@ -132,69 +105,56 @@ impl Postgres {
             call_timeout: config.call_timeout,
         };
         let server = Arc::new(Server::open(&server).await?);
-        tokio::spawn(keep_clean(Arc::downgrade(&server), config.sweep_every));
+        keep_clean(&server, config.sweep_every, "Expired locks cannot be removed", |server| async move {
+            clean(&server).await
+        });
         Ok(Arc::new(Self { server, waiters: Arc::default(), tries: Arc::new(Semaphore::new(TRIES_MAX)) }))
     }
+}
 
-    /// Asks once. The question is asked to its end even if nobody waits for the answer: what the server did must be
-    /// known, to be undone then.
-    async fn try_to_take(&self, key: &LockKey, claim: &Claim, token: &str) -> Result<Tried, Error> {
-        let permit = Arc::clone(&self.tries).try_acquire_owned().map_err(|_| Error::Busy)?;
-        let (send, answer) = oneshot::channel();
-        let (server, key, claim, token) =
-            (Arc::clone(&self.server), key.clone(), claim.clone(), token.to_owned());
-        tokio::spawn(async move {
-            let tried = take(&server, key, &claim, token).await;
-            // If nobody is there any more, it is dropped here, and so released.
-            drop(send.send(tried));
-            drop(permit);
+#[async_trait]
+impl LockServer for Server {
+    async fn take(&self, key: &LockKey, claim: &Claim, token: &str) -> Result<Tried<Lock>, Error> {
+        let (ttl_ms, most) = (to_sql(claim.ttl), i64::try_from(HELD_MAX).unwrap_or(i64::MAX));
+        let asked = self.retried(|| {
+            sqlx::query_as::<_, (i32, i64, Option<i64>)>(
+                "SELECT state, given, left_ms FROM take($1, $2, $3, $4, $5, $6, $7)",
+            )
+            .bind(key.namespace().as_str())
+            .bind(key.service())
+            .bind(key.name())
+            .bind(token)
+            .bind(claim.holder.as_deref())
+            .bind(ttl_ms)
+            .bind(most)
+            .fetch_one(&self.pool)
         });
-        answer.await.map_err(|_| Error::Backend("the question was not asked to its end".to_owned()))?
-    }
-}
-
-async fn take(server: &Arc<Server>, key: LockKey, claim: &Claim, token: String) -> Result<Tried, Error> {
-    let (ttl_ms, most) = (to_sql(claim.ttl), i64::try_from(HELD_MAX).unwrap_or(i64::MAX));
-    let asked = server.retried(|| {
-        sqlx::query_as::<_, (i32, i64, Option<i64>)>(
-            "SELECT state, given, left_ms FROM take($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(key.namespace().as_str())
-        .bind(key.service())
-        .bind(key.name())
-        .bind(&token)
-        .bind(claim.holder.as_deref())
-        .bind(ttl_ms)
-        .bind(most)
-        .fetch_one(&server.pool)
-    });
-    let (state, fence, left_ms) = asked.await?;
-    let left = Duration::from_millis(left_ms.and_then(|left| u64::try_from(left).ok()).unwrap_or(0));
-    match state {
-        0 => {
-            let fence = u64::try_from(fence).unwrap_or(0);
-            let lock = Some(Lock { token, fence, left });
-            Ok(Tried::Taken(Taken { server: Arc::clone(server), key, lock }))
+        let (state, fence, left_ms) = asked.await?;
+        let left = Duration::from_millis(left_ms.and_then(|left| u64::try_from(left).ok()).unwrap_or(0));
+        match state {
+            0 => {
+                let fence = u64::try_from(fence).unwrap_or(0);
+                Ok(Tried::Taken(Lock { token: token.to_owned(), fence, left }))
+            }
+            1 => Ok(Tried::Held(left)),
+            _ => Err(Error::Full),
         }
-        1 => Ok(Tried::Held(left)),
-        _ => Err(Error::Full),
     }
-}
 
-/// One that is tried again, because its connection broke, may find that it was done before: the answer is false then.
-async fn release(server: &Server, key: &LockKey, token: &str) -> Result<bool, Error> {
-    let removed = server.retried(|| {
-        sqlx::query(
-            "DELETE FROM locks WHERE namespace = $1 AND service = $2 AND name = $3 AND token = $4
-               AND expires_ms > now_ms()",
-        )
-        .bind(key.namespace().as_str())
-        .bind(key.service())
-        .bind(key.name())
-        .bind(token)
-        .execute(&server.pool)
-    });
-    Ok(removed.await?.rows_affected() > 0)
+    async fn release(&self, key: &LockKey, token: &str) -> Result<bool, Error> {
+        let removed = self.retried(|| {
+            sqlx::query(
+                "DELETE FROM locks WHERE namespace = $1 AND service = $2 AND name = $3 AND token = $4
+                 AND expires_ms > now_ms()",
+            )
+            .bind(key.namespace().as_str())
+            .bind(key.service())
+            .bind(key.name())
+            .bind(token)
+            .execute(&self.pool)
+        });
+        Ok(removed.await?.rows_affected() > 0)
+    }
 }
 
 #[async_trait]
@@ -204,11 +164,8 @@ impl Backend for Postgres {
         let token = new_token();
         let mut waiting = None;
         loop {
-            let left = match self.try_to_take(key, &claim, &token).await? {
-                Tried::Taken(mut taken) => {
-                    let lock = taken.lock.take();
-                    return lock.ok_or_else(|| Error::Backend("a lock was given twice".to_owned()));
-                }
+            let left = match try_to_take(&self.tries, &self.server, key, &claim, &token).await? {
+                Tried::Taken(taken) => return taken.keep(),
                 Tried::Held(left) => left,
             };
             let now = Instant::now();
@@ -241,7 +198,7 @@ impl Backend for Postgres {
     }
 
     async fn release(&self, key: &LockKey, token: &str) -> Result<bool, Error> {
-        release(&self.server, key, token).await
+        self.server.release(key, token).await
     }
 
     async fn holder(&self, key: &LockKey) -> Result<Option<String>, Error> {
@@ -282,24 +239,6 @@ async fn clean(server: &Server) -> Result<(), Error> {
         });
         if swept.await?.rows_affected() < SWEEP.unsigned_abs() {
             return Ok(());
-        }
-    }
-}
-
-/// Ends with the locks.
-async fn keep_clean(server: Weak<Server>, every: Duration) {
-    let mut failing = false;
-    loop {
-        tokio::time::sleep(every).await;
-        let Some(server) = server.upgrade() else { return };
-        match clean(&server).await {
-            Ok(()) => failing = false,
-            Err(error) => {
-                if !failing {
-                    tracing::warn!(%error, "Expired locks cannot be removed");
-                }
-                failing = true;
-            }
         }
     }
 }

@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::backend::new_token;
+use super::taking::{LockServer, TRIES_MAX, Tried, try_to_take};
 use super::waiters::Waiters;
 use super::{Backend, Claim, Error, HELD_MAX, Lock, LockKey, TTL_MAX};
 use crate::redis::{Call, Failure, Heard, Hearing, Redis as Server, RedisConfig, Script};
@@ -30,8 +31,6 @@ const COMMON: &str = include_str!("redis/common.lua");
 const RENEW_FLAGS: &str = "#!lua flags=allow-oom\n";
 /// For each so many of a namespace that wait in this process, all of them ask that much less often.
 const POLLED_AT_FULL_RATE: usize = 100;
-/// Questions under way at once, those among them whose calls are gone.
-const TRIES_MAX: usize = 1_000;
 /// A namespace's locks go so long after the last was taken or renewed: all have expired by then.
 const KEPT: Duration = TTL_MAX.saturating_add(Duration::from_secs(60));
 
@@ -71,34 +70,6 @@ struct Locks {
     renew: Script,
     release: Script,
     holder: Script,
-}
-
-/// What one try came to.
-enum Tried {
-    Taken(Taken),
-    /// Another holds it, for so long.
-    Held(Duration),
-}
-
-/// A lock that nobody has yet: released when it is dropped, as when the call that wanted it is gone.
-struct Taken {
-    locks: Arc<Locks>,
-    key: LockKey,
-    lock: Option<Lock>,
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        let Some(lock) = self.lock.take() else { return };
-        let (locks, key) = (Arc::clone(&self.locks), self.key.clone());
-        // None: the process ends, and the lock with its time.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            if let Err(error) = locks.release(&key, &lock.token).await {
-                tracing::warn!(%error, "A lock of a call that is gone stays held until it expires");
-            }
-        });
-    }
 }
 
 impl From<Failure> for Error {
@@ -146,22 +117,6 @@ impl Redis {
         }))
     }
 
-    /// Asks once. The question is asked to its end even if nobody waits for the answer: what the server did must be
-    /// known, to be undone then.
-    async fn try_to_take(&self, key: &LockKey, claim: &Claim, token: &str) -> Result<Tried, Error> {
-        let permit = Arc::clone(&self.tries).try_acquire_owned().map_err(|_| Error::Busy)?;
-        let (send, answer) = oneshot::channel();
-        let (locks, key, claim, token) =
-            (Arc::clone(&self.locks), key.clone(), claim.clone(), token.to_owned());
-        tokio::spawn(async move {
-            let tried = locks.take(key, &claim, token).await;
-            // If nobody is there any more, it is dropped here, and so released.
-            drop(send.send(tried));
-            drop(permit);
-        });
-        answer.await.map_err(|_| Error::Backend("the question was not asked to its end".to_owned()))?
-    }
-
     /// Until one that waits asks again by itself. The first of a lock's queue does so when the lock expires; the others
     /// are woken when it is their turn.
     fn pause(&self, place: &Place, left: Duration) -> Duration {
@@ -176,24 +131,23 @@ impl Locks {
     fn call<'a>(&self, script: &'a Script, key: &LockKey) -> Call<'a> {
         Call::script(script, &names::keys(self.server.prefix(), key.namespace())).arg(names::lock(key))
     }
+}
 
-    async fn take(self: Arc<Self>, key: LockKey, claim: &Claim, token: String) -> Result<Tried, Error> {
+#[async_trait]
+impl LockServer for Locks {
+    async fn take(&self, key: &LockKey, claim: &Claim, token: &str) -> Result<Tried<Lock>, Error> {
         let holder = claim.holder.as_ref().map(|holder| format!("={holder}")).unwrap_or_default();
-        let call = self.call(&self.take, &key).arg(&token).arg(holder);
+        let call = self.call(&self.take, key).arg(token).arg(holder);
         let call = call.arg(milliseconds(claim.ttl)).arg(HELD_MAX).arg(milliseconds(KEPT));
         let (state, fence, left_ms): (i64, u64, i64) = self.server.retried(&call).await?;
         let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
         match state {
-            0 => {
-                let lock = Some(Lock { token, fence, left });
-                Ok(Tried::Taken(Taken { locks: self, key, lock }))
-            }
+            0 => Ok(Tried::Taken(Lock { token: token.to_owned(), fence, left })),
             1 => Ok(Tried::Held(left)),
             _ => Err(Error::Full),
         }
     }
 
-    /// One that is tried again, because its connection broke, may find that it was done before: the answer is false then.
     async fn release(&self, key: &LockKey, token: &str) -> Result<bool, Error> {
         let call = self.call(&self.release, key).arg(token).arg(&self.channel).arg(names::everywhere(key));
         Ok(self.server.retried::<i64>(&call).await? > 0)
@@ -207,11 +161,8 @@ impl Backend for Redis {
         let token = new_token();
         let mut place: Option<Place> = None;
         loop {
-            let left = match self.try_to_take(key, &claim, &token).await? {
-                Tried::Taken(mut taken) => {
-                    let lock = taken.lock.take();
-                    return lock.ok_or_else(|| Error::Backend("a lock was given twice".to_owned()));
-                }
+            let left = match try_to_take(&self.tries, &self.locks, key, &claim, &token).await? {
+                Tried::Taken(taken) => return taken.keep(),
                 Tried::Held(left) => left,
             };
             let now = Instant::now();

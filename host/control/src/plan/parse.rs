@@ -113,7 +113,7 @@ fn one(name: &str, span: Range<usize>, value: &DeValue<'_>) -> Result<Plan, Faul
 }
 
 fn is_bytes(key: &str) -> bool {
-    matches!(key, "memory" | "store_bytes" | "blob_bytes" | "egress_bytes")
+    matches!(key, "memory" | "store_bytes" | "blob_bytes" | "event_bytes" | "egress_bytes")
 }
 
 /// A whole number from 0, or a size where bytes are meant.

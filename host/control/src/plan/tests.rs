@@ -16,6 +16,8 @@ store_bytes = 1_000_000
 services = 100
 requests_per_month = 0x989680
 blob_bytes = "2GiB"
+event_bytes = "1MiB"
+event_days = 30
 egress_bytes = "1GiB"
 cpu_seconds = 3600
 build_minutes = 60
@@ -46,6 +48,12 @@ fn a_plan_file_says_what_may_be_used_and_what_it_costs() {
     assert_eq!(
         budgets,
         [(Budget::Requests, 10_000_000), (Budget::Cpu, 3_600_000), (Budget::Egress, 1 << 30)]
+    );
+    assert_eq!((team.limits.event_days(), team.limits.event_bytes()), (30, 1 << 20));
+    assert_eq!(
+        (starter.limits.event_days(), starter.limits.event_bytes()),
+        (7, 256 << 20),
+        "never without an end"
     );
     assert_eq!(team.quotas(), Quotas { services: Some(100), members: None, build_minutes: Some(60) });
 }
@@ -130,9 +138,11 @@ fn limits_say_what_is_used_and_when_it_starts_again() {
             ("requests_per_month", 12, Some(10_000_000), "count"),
             ("store_bytes", 9, None, "bytes"),
             ("blob_bytes", 8, Some(2 << 30), "bytes"),
+            ("event_bytes", 0, Some(1 << 20), "bytes"),
             ("egress_bytes", 7, Some(1 << 30), "bytes"),
             ("build_minutes", 1, Some(60), "minutes"),
             ("log_days", 0, None, "days"),
+            ("event_days", 0, Some(30), "days"),
             ("members", 4, None, "count"),
         ]
     );

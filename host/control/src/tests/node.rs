@@ -12,7 +12,7 @@ use micro_api::{Error, Namespace, ServiceName, blob, broker, events, registry, s
 use micro_db::{External, Tenant};
 use tokio::sync::watch;
 
-use crate::{ActiveRevision, Chunks, Load, LogQuery, Node, Scheduled, ScheduledCall, Unservable};
+use crate::{ActiveRevision, Chunks, Load, LogQuery, Node, NotRun, Scheduled, ScheduledCall, Unservable};
 
 #[derive(Debug, Default, Clone)]
 pub(super) struct State {
@@ -35,7 +35,7 @@ pub(super) struct State {
     /// What is due, and when.
     pub(super) schedules: Vec<Arc<Scheduled>>,
     /// Answers of the next runs of schedules; none left: the run goes on until it is dropped.
-    pub(super) runs: VecDeque<Result<(), Error>>,
+    pub(super) runs: VecDeque<Result<(), NotRun>>,
     /// Runs of schedules that were begun.
     pub(super) scheduled: Vec<ScheduledCall>,
     /// Deployments that cannot be routed to.
@@ -152,7 +152,7 @@ impl Node for FakeNode {
         self.state().schedules
     }
 
-    async fn run_schedule(&self, call: ScheduledCall) -> Result<(), Error> {
+    async fn run_schedule(&self, call: ScheduledCall) -> Result<(), NotRun> {
         let mut running = Running(self, call.request_id.clone(), false);
         let mut answer = None;
         self.set(|state| {

@@ -7,7 +7,7 @@ use micro_api::manifest::{Missed, Overlap, Schedule};
 use micro_db::{Claimed, ScheduleKey, Wish};
 
 use super::*;
-use crate::{Clock, Scheduled};
+use crate::{Clock, NotRun, Scheduled};
 
 const MINUTE: i64 = 60_000;
 /// A whole hour, five seconds before which the tests begin.
@@ -113,7 +113,7 @@ async fn a_tick_calls_the_endpoint_once() {
     assert_eq!((calls[0].endpoint.as_str(), &calls[0].request_id), ("App.Tick", &runs[0].id));
     // The next one fails, and both are told of.
     let refused = micro_api::Error::new("app", 503, "paused");
-    timed.fixture.node.set(|state| state.runs = [Err(refused)].into());
+    timed.fixture.node.set(|state| state.runs = [Err(refused.into())].into());
     timed.set(HOUR + 60 * MINUTE);
     let runs = timed.until("it failed", |runs| runs.len() == 2 && runs[0].ended_ms.is_some()).await;
     assert_eq!((runs[0].state, runs[0].error.as_deref()), (RunState::Failed, Some("503 paused")));
@@ -122,6 +122,21 @@ async fn a_tick_calls_the_endpoint_once() {
     assert_eq!(listed[0]["next_ms"], HOUR + 120 * MINUTE);
     assert_eq!(timed.fixture.get("/v1/jobs?service=other").await.1, json!([]));
     assert_eq!(timed.begun(2).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_tick_without_a_request_left_is_skipped_with_the_reason() {
+    let timed = Timed::new(vec![hourly(|_| ())]).await;
+    let used_up = micro_api::Error::new("gateway", 429, "limit: requests_per_month: used up");
+    timed.fixture.node.set(|state| state.runs = [Err(NotRun::Skipped(used_up)), Ok(())].into());
+    timed.set(HOUR);
+    let runs = timed.until("it is skipped", |runs| runs.iter().any(|run| run.ended_ms.is_some())).await;
+    assert_eq!(states(&runs), [(HOUR, RunState::Skipped)]);
+    assert_eq!(runs[0].error.as_deref(), Some("limit: requests_per_month: used up"));
+    // The next one is begun as ever.
+    timed.set(HOUR + 60 * MINUTE);
+    let runs = timed.until("it ran", |runs| runs.iter().any(|run| run.state == RunState::Ok)).await;
+    assert_eq!(states(&runs), [(HOUR + 60 * MINUTE, RunState::Ok), (HOUR, RunState::Skipped)]);
 }
 
 #[tokio::test]

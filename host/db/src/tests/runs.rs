@@ -92,6 +92,13 @@ async fn a_run_is_told_to_its_end() {
         assert!(db.end_run(&run, Some(&long), NOW + 9).await.unwrap());
         let told = fixture.read(&run).await;
         assert_eq!((told.state, told.error.unwrap().len()), (RunState::Failed, ERROR_BYTES_MAX));
+
+        let run = fixture.claimed(&wish(&key, 9)).await;
+        assert!(db.skip_run(&run, "used up", NOW + 9).await.unwrap());
+        assert!(!db.skip_run(&run, "used up", NOW + 9).await.unwrap(), "it has ended");
+        let told = fixture.read(&run).await;
+        assert_eq!((told.state, told.ended_ms), (RunState::Skipped, Some(NOW + 9)));
+        assert_eq!(told.error.as_deref(), Some("used up"));
         let other: Namespace = "other".parse().unwrap();
         assert_eq!(db.run(&other, &run.id).await.unwrap(), None);
         assert!(db.runs(&other, None, None, None, 10).await.unwrap().is_empty());

@@ -13,6 +13,8 @@ use tokio::net::TcpListener;
 
 use super::*;
 
+mod streams;
+
 /// A server that answers each request with `answer` and counts them.
 async fn server(answer: &'static str) -> (String, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -53,7 +55,7 @@ fn external(addresses: &[&str], loopback: bool) -> External {
     let nodes = addresses.iter().enumerate().map(|(n, address)| Record {
         id: format!("n{n}"),
         address: (*address).to_owned(),
-        ..Record::default()
+        metadata: [("region".to_owned(), if n == 0 { "eu" } else { "us" }.to_owned())].into(),
     });
     let service = Service { name: "legacy".to_owned(), nodes: nodes.collect(), ..Service::default() };
     let egress = Egress::new(EgressConfig { loopback, ..EgressConfig::default() }).unwrap();
@@ -62,16 +64,23 @@ fn external(addresses: &[&str], loopback: bool) -> External {
     External::new(&namespace, name, service, egress, tally)
 }
 
-async fn ask(external: &External, within: Duration) -> Result<Message, Error> {
-    let context = Context {
+fn context(within: Duration) -> Context {
+    Context {
         account: None,
         metadata: Vec::new(),
         deadline: Instant::now() + within,
         traceparent: String::new(),
         request_id: String::new(),
-    };
+    }
+}
+
+async fn ask(external: &External, within: Duration) -> Result<Message, Error> {
+    ask_one_of(external, within, &Choice::default()).await
+}
+
+async fn ask_one_of(external: &External, within: Duration, choice: &Choice) -> Result<Message, Error> {
     let message = Message { codec: Codec::Json, bytes: Bytes::from_static(b"{}") };
-    external.call("Greeter.Hello", message, &context).await
+    external.call("Greeter.Hello", message, &context(within), choice).await
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -92,9 +101,51 @@ async fn a_node_that_cannot_be_reached_is_left_for_another() {
     assert_eq!(count.load(Ordering::SeqCst), 20, "each call arrived once");
 }
 
+const FITS: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+
+#[tokio::test]
+async fn one_after_the_other_is_called_and_a_broken_one_is_skipped() {
+    let (one, first) = server(FITS).await;
+    let (two, second) = server(FITS).await;
+    let external = external(&[&one, &two], true);
+    let choice = Choice { selector: Selector::RoundRobin, ..Choice::default() };
+    for _ in 0..6 {
+        ask_one_of(&external, PATIENCE, &choice).await.unwrap();
+    }
+    assert_eq!((first.load(Ordering::SeqCst), second.load(Ordering::SeqCst)), (3, 3));
+    for _ in 0..5 {
+        external.nodes[0].breaker.told(false, Instant::now());
+    }
+    for _ in 0..4 {
+        ask_one_of(&external, PATIENCE, &choice).await.unwrap();
+    }
+    assert_eq!((first.load(Ordering::SeqCst), second.load(Ordering::SeqCst)), (3, 7));
+}
+
+#[tokio::test]
+async fn only_nodes_with_all_labels_are_called() {
+    let (one, first) = server(FITS).await;
+    let (two, second) = server(FITS).await;
+    let external = external(&[&one, &two], true);
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let choice = |labels: &[(String, String)]| Choice { labels: labels.to_vec(), ..Choice::default() };
+    let us = [label("region", "us"), label("runtime", "external")];
+    for _ in 0..10 {
+        ask_one_of(&external, PATIENCE, &choice(&us)).await.unwrap();
+    }
+    assert_eq!((first.load(Ordering::SeqCst), second.load(Ordering::SeqCst)), (0, 10));
+    assert!(external.has_node(&us) && external.has_node(&[]));
+    let nowhere = [label("region", "us"), label("zone", "b")];
+    assert!(!external.has_node(&nowhere));
+    assert_eq!(ask_one_of(&external, PATIENCE, &choice(&nowhere)).await.unwrap_err().code, 503);
+    let entry = crate::Entry::external(Arc::new(external));
+    let error = choice(&nowhere).check(&entry).unwrap_err();
+    assert_eq!(error.detail, "none available: no node of legacy has region=us, zone=b");
+    assert!(choice(&us).check(&entry).is_ok());
+}
+
 #[tokio::test]
 async fn both_of_two_nodes_are_used() {
-    const FITS: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
     let (one, first) = server(FITS).await;
     let (two, second) = server(FITS).await;
     let external = external(&[&one, &two], true);

@@ -70,6 +70,24 @@ pub(super) fn headers(namespace: &Namespace, codec: Codec, context: &Context) ->
     all
 }
 
+/// The same for a call that streams.
+pub(super) fn stream_headers(namespace: &Namespace, codec: Codec, context: &Context) -> HeaderMap {
+    let mut all = headers(namespace, codec, context);
+    // Neither side compresses.
+    for name in ["connect-content-encoding", "connect-accept-encoding"] {
+        all.remove(name);
+    }
+    all.insert(CONTENT_TYPE, HeaderValue::from_static(stream_content_type(codec)));
+    all
+}
+
+pub(super) fn stream_content_type(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Json => "application/connect+json",
+        Codec::Protobuf => "application/connect+proto",
+    }
+}
+
 fn content_type(codec: Codec) -> &'static str {
     match codec {
         Codec::Json => "application/json",
@@ -98,7 +116,7 @@ pub(super) fn reply(id: &str, codec: Codec, posted: Posted) -> Result<Message, E
 }
 
 /// Micro's object as it is; Connect's `{code, message}` by its status; any other body is not passed on.
-fn error(id: &str, status: u16, body: &[u8]) -> Error {
+pub(super) fn error(id: &str, status: u16, body: &[u8]) -> Error {
     let object: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     let text = |key: &str| {
         let text = object.get(key).and_then(Value::as_str)?;

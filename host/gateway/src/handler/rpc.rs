@@ -32,7 +32,7 @@ pub(crate) async fn handle(
 }
 
 /// Query, then path, then body, merged by the schema. A JSON or protobuf body alone is the message as it is.
-fn message(
+pub(super) fn message(
     entry: &Entry,
     endpoint: &str,
     parts: &Parts,
@@ -72,7 +72,7 @@ fn message(
     Ok(Message { codec: Codec::Json, bytes: bytes.into() })
 }
 
-fn answer(reply: Message, content_type: Option<&str>) -> Response<Body> {
+pub(super) fn answer(reply: Message, content_type: Option<&str>) -> Response<Body> {
     if reply.bytes.is_empty() {
         return respond::empty(StatusCode::NO_CONTENT);
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use micro_api::Error;
-use micro_capability::client::{CallOptions, CallOrigin, Caller, Codec};
+use micro_capability::client::{CallOptions, CallOrigin, Caller, Codec, Selector};
 use micro_capability::{Account, Context, Scope};
 
 use super::fixture::{DEFAULT, PUBLIC, RuleOf, Server, tenant};
@@ -27,7 +27,13 @@ async fn call(server: &Server, account: Option<Account>) -> Result<Bytes, Error>
         version: "latest".to_owned(),
     };
     let origin = CallOrigin { scope, context: Arc::new(context) };
-    let options = CallOptions { metadata: Vec::new(), deadline, version: None };
+    let options = CallOptions {
+        metadata: Vec::new(),
+        deadline,
+        version: None,
+        labels: Vec::new(),
+        selector: Selector::default(),
+    };
     let service = "svc".parse().unwrap();
     server.dispatcher.call(origin, service, "id".to_owned(), Codec::Json, Bytes::new(), options).await
 }

@@ -12,10 +12,9 @@ use micro_api::manifest::{Manifest, Route};
 use micro_api::{Namespace, ServiceName};
 use micro_artifact::{Code, Codec, Key, RevisionManifest, Store, publish, verify};
 use micro_auth::{Authenticator, Credential, Identity, Refused, RuleSet};
+use micro_capability::Capabilities;
 use micro_capability::http::{Egress, EgressConfig};
 use micro_capability::log::{Logs, LogsConfig};
-use micro_capability::registry::Directory;
-use micro_capability::{Capabilities, store};
 use micro_runtime::{Revision, Runtime};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -55,6 +54,12 @@ impl Server {
         Self::with(&[service(), ("web", web(), Manifest::default())], change).await
     }
 
+    /// With a service `feed` beside `svc`, whose endpoints stream; their paths are below `/stream/`. `proto` is the same
+    /// with a schema instead of registered endpoints, and in protobuf.
+    pub(super) async fn with_streams(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with(&[service(), feed(), ("proto", feed().1, Manifest::default())], change).await
+    }
+
     /// Services `svc` and `web` of two namespaces, `default` and `acme`; the latter has an api service `svc2` too.
     pub(super) async fn with_tenants(change: impl FnOnce(&mut Config)) -> Self {
         let (_, wasm, settings) = service();
@@ -74,21 +79,11 @@ impl Server {
         change(&mut config);
         let folder = tempfile::tempdir().unwrap();
         let (sender, receiver) = watch::channel(Arc::default());
-        let dispatcher = Dispatcher::new(receiver.clone());
-        let capabilities = Arc::new(Capabilities {
-            broker: Arc::new(micro_capability::broker::Memory::new(Default::default())),
-            events: micro_capability::events::Sqlite::open(&micro_capability::events::SqliteConfig::memory())
-                .unwrap(),
-            tallies: Arc::default(),
-            store: Arc::new(store::Memory::new(1 << 20)),
-            logs: Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap(),
-            client: dispatcher.clone(),
-            blobs: Arc::new(micro_capability::blob::Blobs::memory()),
-            config: Arc::<micro_capability::config::Memory>::default(),
-            registry: Arc::new(Nothing),
-            sync: Arc::<micro_capability::sync::Memory>::default(),
-            egress: Egress::new(EgressConfig::default()).unwrap(),
-        });
+        let (known, budget) = (Arc::<Known>::default(), Arc::<Budget>::default());
+        let dispatcher = Dispatcher::new(receiver.clone(), budget.clone());
+        let logs = Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap();
+        let egress = Egress::new(EgressConfig::default()).unwrap();
+        let capabilities = Arc::new(Capabilities::in_memory(logs, dispatcher.clone(), egress).unwrap());
         let mut limits = micro_runtime::Config { memory_budget_bytes: Some(1 << 30), ..Default::default() };
         limits.engine.slots = 32;
         let runtime = Runtime::new(limits, capabilities).unwrap();
@@ -99,7 +94,6 @@ impl Server {
         });
         let tenants = [(Namespace::default(), Arc::new(tenant(&[PUBLIC])))];
         sender.send_replace(Arc::new(Snapshot::new(entries, tenants)));
-        let (known, budget) = (Arc::<Known>::default(), Arc::<Budget>::default());
         let gateway = Gateway::new(config, runtime, receiver, known.clone(), budget.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -284,6 +278,10 @@ impl Quota for Budget {
         self.counted.lock().push(format!("{namespace}/{service}"));
         Ok(())
     }
+
+    fn check(&self, _: &Namespace) -> Result<(), Exceeded> {
+        self.used_up.lock().clone().map_or(Ok(()), Err)
+    }
 }
 
 /// A request that closes its connection; each of `headers` is a line.
@@ -319,7 +317,9 @@ fn revision(runtime: &Runtime, folder: &Path, name: &str, wasm: &[u8], settings:
     let manifest = RevisionManifest {
         namespace: namespace.parse().unwrap(),
         exports: found.exports,
-        codecs: vec![Codec::Json],
+        codecs: vec![if name == "proto" { Codec::Protobuf } else { Codec::Json }],
+        descriptors: (name == "proto").then(|| artifacts.put(&super::streams::descriptors()).unwrap()),
+        endpoints: if name == "feed" { FEED.iter().map(endpoint).collect() } else { Vec::new() },
         ..RevisionManifest::new(name.parse().unwrap(), code, settings)
     };
     let digest = publish(&artifacts, &key, &manifest).unwrap();
@@ -330,14 +330,8 @@ fn revision(runtime: &Runtime, folder: &Path, name: &str, wasm: &[u8], settings:
 fn service() -> (&'static str, &'static [u8], Manifest) {
     static WASM: OnceLock<Vec<u8>> = OnceLock::new();
     let wasm = WASM.get_or_init(|| {
-        let mut resolve = Resolve::default();
-        resolve.push_path(root().join("wit/sync")).unwrap();
         let wit = "package test:guest; world guest { export micro:platform-sync/handler@0.1.0; }";
-        let package = resolve.push_str("guest.wit", wit).unwrap();
-        let world = resolve.select_world(&[package], Some("guest")).unwrap();
-        let mut module = wat::parse_str(include_str!("service.wat")).unwrap();
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-        ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+        component(wit, include_str!("service.wat"))
     });
     let route_of = |(endpoint, handler): (&str, &str)| Route {
         endpoint: endpoint.to_owned(),
@@ -350,6 +344,56 @@ fn service() -> (&'static str, &'static [u8], Manifest) {
     let rpc = ["big", "error", "metadata", "id"].map(|endpoint| (endpoint, "rpc"));
     let route = api.into_iter().chain(rpc).map(route_of).collect();
     ("svc", wasm, Manifest { route, ..Manifest::default() })
+}
+
+/// The endpoints of `feed`, and in which directions they stream.
+const FEED: [(&str, &[&str]); 8] = [
+    ("send", &["replies"]),
+    ("early", &["replies"]),
+    ("fail", &["replies"]),
+    ("big", &["replies"]),
+    ("loop", &["replies"]),
+    ("count", &["requests"]),
+    ("echo", &["requests", "replies"]),
+    ("unary", &[]),
+];
+
+fn endpoint((name, directions): &(&str, &[&str])) -> micro_api::registry::Endpoint {
+    let metadata = directions.iter().map(|direction| ((*direction).to_owned(), "stream".to_owned()));
+    micro_api::registry::Endpoint {
+        name: (*name).to_owned(),
+        metadata: metadata.collect(),
+        ..Default::default()
+    }
+}
+
+/// `feed`: the guest of the runtime's tests.
+fn feed() -> (&'static str, &'static [u8], Manifest) {
+    static WASM: OnceLock<Vec<u8>> = OnceLock::new();
+    let wasm = WASM.get_or_init(|| {
+        let wit = "package test:guest; world guest { import micro:platform-sync/streaming@0.1.0;
+            export micro:platform-sync/handler@0.1.0; }";
+        component(wit, include_str!("../../../runtime/src/tests/streaming.wat"))
+    });
+    let route = FEED.iter().map(|(endpoint, _)| Route {
+        endpoint: (*endpoint).to_owned(),
+        handler: Some("rpc".to_owned()),
+        method: vec!["GET".to_owned(), "POST".to_owned()],
+        path: vec![format!("/stream/{endpoint}")],
+        ..Route::default()
+    });
+    ("feed", wasm, Manifest { route: route.collect(), ..Manifest::default() })
+}
+
+/// Makes a component of a core module; the WIT package has its world, `guest`.
+fn component(wit: &str, module: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    resolve.push_path(root().join("wit/sync")).unwrap();
+    let package = resolve.push_str("guest.wit", wit).unwrap();
+    let world = resolve.select_world(&[package], Some("guest")).unwrap();
+    let mut module = wat::parse_str(module).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
 }
 
 /// A component of `integration/guests`; built here where `cargo xtask` has not done so.
@@ -375,33 +419,4 @@ fn web() -> &'static [u8] {
 
 fn root() -> PathBuf {
     Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../..")
-}
-
-/// A registry without services.
-struct Nothing;
-
-#[async_trait::async_trait]
-impl Directory for Nothing {
-    async fn get(
-        &self,
-        _namespace: &Namespace,
-        _service: &micro_api::ServiceName,
-    ) -> Vec<micro_api::registry::Service> {
-        Vec::new()
-    }
-
-    async fn list(&self, _namespace: &Namespace) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn watch(
-        &self,
-        _: &Namespace,
-        _: Option<&micro_api::ServiceName>,
-        after: Option<String>,
-        _: std::time::Duration,
-    ) -> micro_api::registry::Changes {
-        let revision = after.unwrap_or_default();
-        micro_api::registry::Changes { ready: true, revision, ..Default::default() }
-    }
 }

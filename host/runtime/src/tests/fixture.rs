@@ -15,7 +15,6 @@ use micro_artifact::{Code, Key, RevisionManifest, Store, publish, verify};
 use micro_capability::client::{CallOptions, CallOrigin, Caller};
 use micro_capability::http::{Egress, EgressConfig};
 use micro_capability::log::{Logs, LogsConfig, Tail};
-use micro_capability::registry::Directory;
 use micro_capability::{Capabilities, Context};
 use micro_engine::EngineConfig;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -45,22 +44,10 @@ impl Fixture {
         change(&mut config);
         let folder = tempfile::tempdir().unwrap();
         let logs = Logs::open(LogsConfig::new(folder.path().join("logs"))).unwrap();
-        let capabilities = Arc::new(Capabilities {
-            broker: Arc::new(micro_capability::broker::Memory::new(Default::default())),
-            events: micro_capability::events::Sqlite::open(&micro_capability::events::SqliteConfig::memory())
-                .unwrap(),
-            tallies: Arc::default(),
-            store: Arc::new(micro_capability::store::Memory::new(1 << 20)),
-            logs: Arc::clone(&logs),
-            client: Arc::new(Nobody),
-            blobs: Arc::new(micro_capability::blob::Blobs::memory()),
-            config: Arc::<micro_capability::config::Memory>::default(),
-            registry: Arc::new(Nobody),
-            sync: Arc::<micro_capability::sync::Memory>::default(),
-            egress: Egress::new(EgressConfig::default()).unwrap(),
-        });
+        let egress = Egress::new(EgressConfig::default()).unwrap();
+        let capabilities = Capabilities::in_memory(Arc::clone(&logs), Arc::new(Nobody), egress).unwrap();
         Self {
-            runtime: Runtime::new(config, capabilities).unwrap(),
+            runtime: Runtime::new(config, Arc::new(capabilities)).unwrap(),
             logs,
             store: Store::open(&micro_artifact::Config::Filesystem {
                 folder: folder.path().join("artifacts"),
@@ -175,6 +162,16 @@ pub(super) fn hostile() -> &'static [u8] {
     })
 }
 
+/// The component of `streaming.wat`.
+pub(super) fn streaming() -> &'static [u8] {
+    static WASM: OnceLock<Vec<u8>> = OnceLock::new();
+    WASM.get_or_init(|| {
+        let wit = "package test:guest; world guest { import micro:platform-sync/streaming@0.1.0;
+            export micro:platform-sync/handler@0.1.0; }";
+        component(&[wit], include_str!("streaming.wat"))
+    })
+}
+
 /// Makes a component of a core module; the last of the WIT packages has its world, `guest`.
 pub(super) fn component(wit: &[&str], module: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
@@ -224,26 +221,16 @@ impl Caller for Nobody {
     ) -> Result<Bytes, micro_api::Error> {
         Err(micro_api::Error::not_found(service.to_string(), "service not found"))
     }
-}
 
-#[async_trait]
-impl Directory for Nobody {
-    async fn get(&self, _namespace: &Namespace, _service: &ServiceName) -> Vec<micro_api::registry::Service> {
-        Vec::new()
-    }
-
-    async fn list(&self, _namespace: &Namespace) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn watch(
+    async fn open(
         &self,
-        _: &Namespace,
-        _: Option<&micro_api::ServiceName>,
-        after: Option<String>,
-        _: std::time::Duration,
-    ) -> micro_api::registry::Changes {
-        let revision = after.unwrap_or_default();
-        micro_api::registry::Changes { ready: true, revision, ..Default::default() }
+        _origin: CallOrigin,
+        service: ServiceName,
+        _endpoint: String,
+        _codec: micro_capability::client::Codec,
+        _request: Option<Bytes>,
+        _options: CallOptions,
+    ) -> Result<micro_capability::client::Conversation, micro_api::Error> {
+        Err(micro_api::Error::not_found(service.to_string(), "service not found"))
     }
 }

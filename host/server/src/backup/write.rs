@@ -111,7 +111,7 @@ pub(crate) async fn back_up(options: &Options, data: &Path, to: &Path) -> Result
         schema: manifest.schema,
         master_key: manifest.master_key,
         proved: master_key.is_some(),
-        store_elsewhere: options.store == "postgres",
+        store_elsewhere: options.store.store == "postgres",
     })
 }
 

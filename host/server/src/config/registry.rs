@@ -1,8 +1,8 @@
 //! Where services that run elsewhere are registered.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use super::is_redis;
+use super::choice::Choice;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RegistryOptions {
@@ -30,17 +30,15 @@ pub(crate) struct RegistryOptions {
 impl RegistryOptions {
     /// What cannot work, before anything is opened.
     pub(super) fn check(&self) -> Result<()> {
-        match (self.registry.as_str(), &self.registry_address) {
-            ("database", None) => Ok(()),
-            ("database", Some(_)) => bail!(
-                "--registry_address names a server, and --registry database has that of --db: choose --registry redis"
-            ),
-            ("redis", Some(url)) if is_redis(url) => Ok(()),
-            ("redis", _) => bail!(
-                "--registry redis: say where with --registry_address redis://user@host or rediss://user@host"
-            ),
-            (other, _) => bail!("--registry {other}: choose database or redis"),
+        Choice {
+            flag: "registry",
+            embedded: &["database"],
+            servers: &["redis"],
+            chosen: &self.registry,
+            address: self.registry_address.as_deref(),
+            db: None,
         }
+        .check()
     }
 
     /// Where Redis is, for `--registry redis`.

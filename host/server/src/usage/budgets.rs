@@ -267,4 +267,15 @@ impl Quota for Budgets {
         self.tallies.request(namespace, service);
         Ok(())
     }
+
+    fn check(&self, namespace: &Namespace) -> Result<(), Exceeded> {
+        let tenants = self.tenants.load();
+        let Some(tenant) = tenants.get(namespace) else { return Ok(()) };
+        let Some(spent) = tenant.accounts.iter().find(|account| account.is_spent()) else { return Ok(()) };
+        // Whoever waits for a whole month asks every second: only what others may give back is asked for.
+        if !spent.used_up.load(Relaxed) {
+            spent.touched.store(true, Relaxed);
+        }
+        Err(spent.exceeded())
+    }
 }

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
+use micro_capability::events::Retention;
 use micro_db::calendar::{month_of, month_start_ms};
 use micro_db::now_ms;
 use micro_db::usage::Budget;
@@ -299,6 +300,27 @@ async fn all_that_is_used_is_in_the_books() {
     assert!(exact >= 2, "64 MiB for 40 ms");
 }
 
+/// Whoever has something to deliver asks each second for as long as a month.
+#[tokio::test]
+async fn asking_spends_nothing_and_wants_no_lease_when_the_month_is_used_up() {
+    let world = World::new().await;
+    let mut node = world.node("a", &[(Budget::Requests, 3)]);
+    let check = |node: &Node| node.meters.budgets.check(&namespace()).map_err(|over| over.limit);
+    assert!((0..9).all(|_| check(&node).is_ok()));
+    assert_eq!(node.send(9), 3);
+    assert_eq!(check(&node), Err("requests_per_month"));
+    node.flush().await;
+    node.flush().await;
+    assert_eq!(check(&node), Err("requests_per_month"));
+    assert!(node.meters.budgets.wishes(world.now(), false).is_empty());
+    assert_eq!(world.counted().await, 3);
+    world.now_ms.store(month_start_ms(month_of(world.now()) + 1), Relaxed);
+    node.flush().await;
+    assert_eq!(check(&node), Ok(()), "the next month has its own");
+    let other = node.meters.budgets.check(&"other".parse().unwrap());
+    assert!(other.is_ok(), "no plan, no budget");
+}
+
 #[tokio::test]
 async fn what_is_gone_is_forgotten_and_counts_anew_when_it_comes_back() {
     let world = World::new().await;
@@ -319,8 +341,10 @@ async fn what_is_gone_is_forgotten_and_counts_anew_when_it_comes_back() {
 
 #[tokio::test]
 async fn plans_become_what_a_node_holds_namespaces_to() {
-    let plans =
-        Plans::parse("[plan.small]\nrequests_per_month = 3\ninstances = 2\nstore_bytes = 50\n").unwrap();
+    let plans = Plans::parse(
+        "[plan.small]\nrequests_per_month = 3\ninstances = 2\nstore_bytes = 50\nevent_bytes = 60\n",
+    )
+    .unwrap();
     let meters = Meters::new();
     let tenant = |plan: &str| Tenant { plan: plan.to_owned(), ..Tenant::default() };
     let tenants =
@@ -329,6 +353,9 @@ async fn plans_become_what_a_node_holds_namespaces_to() {
     let admit = |name: &Namespace| meters.budgets.admit(name, &service()).is_ok();
     assert_eq!((0..5).filter(|_| admit(&namespace())).count(), 3);
     assert_eq!((0..5).filter(|_| admit(&"free".parse().unwrap())).count(), 5);
+    let kept = |name: &str| meters.events.of(&name.parse().unwrap());
+    let wanted = |bytes| Retention { bytes, ..Retention::default() };
+    assert_eq!((kept("tenant"), kept("free")), (wanted(60), wanted(256 << 20)));
     let space = meters.tallies.space(&namespace()).unwrap();
     space.enter();
     assert!(space.has_room());
@@ -336,6 +363,15 @@ async fn plans_become_what_a_node_holds_namespaces_to() {
     assert!(!space.has_room());
     meters.follow(&HashMap::new(), &plans);
     assert!(space.has_room() && admit(&namespace()));
+    assert_eq!(kept("tenant"), Retention::default());
+}
+
+#[test]
+fn no_plan_keeps_events_longer_than_can_be_counted() {
+    let text = format!("[plan.a]\nevent_days = {}\n[plan.b]\nevent_days = 0\nevent_bytes = 0\n", i64::MAX);
+    let plans = Plans::parse(&text).unwrap();
+    assert_eq!(retention(plans.of("a").unwrap()).age_ms, 365_000 * 86_400_000);
+    assert_eq!(retention(plans.of("b").unwrap()), Retention { age_ms: 0, bytes: 0 });
 }
 
 /// The budget check is on every request's way.

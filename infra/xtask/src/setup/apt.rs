@@ -21,7 +21,7 @@ const fn need(level: Level, program: &'static str, package: &'static str) -> Nee
     Need { level, program, package }
 }
 
-const NEEDS: [Need; 14] = [
+const NEEDS: [Need; 15] = [
     need(Level::Up, "git", "git"),
     need(Level::Up, "bwrap", "bubblewrap"),
     need(Level::Up, "setpriv", "util-linux"),
@@ -34,6 +34,7 @@ const NEEDS: [Need; 14] = [
     need(Level::Test, "redis-server", "redis-server"),
     need(Level::Test, "chromium", "chromium"),
     need(Level::Test, "curl", "curl"),
+    need(Level::Test, "openssl", "openssl"),
     need(Level::Bench, "wrk", "wrk"),
     need(Level::Test, "python3", "python3-venv"),
 ];

@@ -9,21 +9,37 @@ use super::looper::{Looper, Operation, Turn};
 use crate::Effort;
 use crate::table::{Goal, Pairs, Row, seconds};
 
-const CONCURRENCIES: [u64; 2] = [1, 16];
+pub(super) const CONCURRENCIES: [u64; 2] = [1, 16];
 /// What an embedded operation may take beyond its floor, seconds.
 const EMBEDDED_MORE: f64 = 5e-6;
-/// Of the floor's throughput, what a networked one keeps.
-const NETWORKED_LEAST: f64 = 0.7;
+/// Of the floor's throughput, what is kept of a networked one, or of one that moves large values.
+const LEAST: f64 = 0.7;
 
 /// How a comparison is judged.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Judge {
-    /// Throughput against the client library's.
-    Networked,
-    /// The time of an operation against the backend's, with little more.
+    /// Throughput beside the floor's.
+    Throughput,
+    /// The time of an operation beside the floor's, with little more.
     Embedded,
-    /// Shown beside a floor that promises less than we do.
-    Shown,
+}
+
+impl Judge {
+    /// Notes a turn: seconds of an operation, ours and the floor's.
+    pub(super) fn note(self, pairs: &mut Pairs, ours: f64, floor: f64) {
+        match self {
+            Self::Throughput => pairs.push(1.0 / ours, 1.0 / floor),
+            Self::Embedded => pairs.push(ours, floor + EMBEDDED_MORE),
+        }
+    }
+
+    /// All turns together.
+    pub(super) fn row(self, pairs: Pairs, what: String, floor: &str) -> Row {
+        match self {
+            Self::Throughput => pairs.row(what, floor, |rate| format!("{rate:.0}/s"), Goal::AtLeast(LEAST)),
+            Self::Embedded => pairs.row(what, &format!("{floor} + 5 us"), seconds, Goal::AtMost(1.0)),
+        }
+    }
 }
 
 /// An operation on a backend, and what it is held against.
@@ -70,26 +86,16 @@ async fn compare_at(looper: &Looper, case: &Case, concurrency: u64, effort: Effo
         let (ours, floor) = (looper.run(case.operation, turn).await?, case.floor.run(turn).await?);
         own.push(ours.p50);
         match case.judge {
-            Judge::Networked => pairs.push(ours.rate, floor.rate),
-            Judge::Embedded => pairs.push(ours.time(turn), floor.time(turn) + EMBEDDED_MORE),
-            Judge::Shown => pairs.push(ours.time(turn), floor.time(turn)),
+            Judge::Throughput => case.judge.note(&mut pairs, 1.0 / ours.rate, 1.0 / floor.rate),
+            Judge::Embedded => case.judge.note(&mut pairs, ours.time(turn), floor.time(turn)),
         }
     }
     let what = format!("{}, {concurrency} at once", case.what);
-    let name = case.floor_name;
-    let mut rows = vec![match case.judge {
-        Judge::Networked => pairs.row(what, name, per_second, Goal::AtLeast(NETWORKED_LEAST)),
-        Judge::Embedded => pairs.row(what, &format!("{name} + 5 us"), seconds, Goal::AtMost(1.0)),
-        Judge::Shown => pairs.row(what, name, seconds, Goal::None),
-    }];
+    let mut rows = vec![case.judge.row(pairs, what, case.floor_name)];
     if let Some(allowed) = case.allowed.filter(|_| concurrency == 1) {
         let mut pairs = Pairs::default();
         own.into_iter().for_each(|p50| pairs.push(p50, allowed.as_secs_f64()));
         rows.push(pairs.row(format!("{}, p50", case.what), "allowed", seconds, Goal::AtMost(1.0)));
     }
     Ok(rows)
-}
-
-fn per_second(rate: f64) -> String {
-    format!("{rate:.0}/s")
 }

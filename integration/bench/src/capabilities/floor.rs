@@ -108,6 +108,6 @@ fn run_blocking(step: &BlockingStep, turn: Turn) -> Result<Sample> {
     Ok(book.sample(turn, since))
 }
 
-fn nanos(since: Instant) -> u64 {
+pub(super) fn nanos(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

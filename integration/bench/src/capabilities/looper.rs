@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use micro_api::manifest::Reuse;
 use micro_api::name::Namespace;
 use micro_artifact::Codec;
@@ -12,7 +13,9 @@ use micro_engine::EngineKind;
 use micro_integration::guest::Guest;
 use micro_runtime::{Config, Revision};
 use prost::Message;
+use tokio::sync::OnceCell;
 
+use super::VALUE_BYTES;
 use crate::node::Node;
 
 /// The service's name, and that of its table.
@@ -43,6 +46,13 @@ struct Response {
     nanos: u64,
     #[prost(uint64, tag = "2")]
     p50_nanos: u64,
+}
+
+/// An event as the guest hears of it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Told {
+    #[prost(string, tag = "1")]
+    x: String,
 }
 
 /// What is looped.
@@ -86,6 +96,19 @@ impl Sample {
 pub(super) struct Looper {
     node: Node,
     revision: Arc<Revision>,
+    told: Bytes,
+}
+
+/// The guest and its native code, which all loopers of a run share.
+static CODE: OnceCell<(Vec<u8>, Vec<u8>)> = OnceCell::const_new();
+
+async fn code() -> Result<&'static (Vec<u8>, Vec<u8>)> {
+    CODE.get_or_try_init(async || {
+        let wasm = Guest::Looper.bytes()?;
+        let native = micro_engine::precompile(&wasm, EngineKind::Async)?;
+        Ok((wasm, native))
+    })
+    .await
 }
 
 impl Looper {
@@ -95,11 +118,17 @@ impl Looper {
         config.service.wall = WALL;
         config.service.cpu = WALL;
         let node = Node::new(config, with)?;
-        let wasm = Guest::Looper.bytes()?;
-        let native = micro_engine::precompile(&wasm, EngineKind::Async)?;
-        let revision = node.revision(NAME, EngineKind::Async, &wasm, &native, Reuse::Fresh)?;
+        let (wasm, native) = code().await?;
+        let revision = node.revision(NAME, EngineKind::Async, wasm, native, Reuse::Fresh)?;
         node.runtime.warm(&revision).await?;
-        Ok(Self { node, revision })
+        let x = "x".repeat(usize::try_from(VALUE_BYTES)?);
+        Ok(Self { node, revision, told: Told { x }.encode_to_vec().into() })
+    }
+
+    /// One call for one event, without a gateway.
+    pub(super) async fn hear(&self) -> Result<()> {
+        let told = self.told.clone();
+        self.node.call(&self.revision, "Looper.Hear", Codec::Protobuf, told, WALL).await.map(drop)
     }
 
     pub(super) async fn run(&self, operation: Operation, turn: Turn) -> Result<Sample> {
@@ -126,8 +155,12 @@ pub(super) fn scope() -> Result<Scope> {
 
 /// The key of an operation, as the guest makes it.
 pub(super) fn key(number: u64, keys: u64) -> String {
-    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
-    name(mixed % keys.max(1))
+    name(mixed(number, keys))
+}
+
+/// Below `keys`, in no order that anybody could foresee.
+pub(super) fn mixed(number: u64, keys: u64) -> u64 {
+    (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % keys.max(1)
 }
 
 /// One of all keys.

@@ -47,7 +47,7 @@ pub(super) async fn postgres(server: &Postgres, keys: u64, bytes: u64) -> Result
 
 /// All keys, in pipelines.
 pub(super) async fn redis(server: &Redis, keys: u64, bytes: u64) -> Result<()> {
-    let [values, order, _, sizes, _] = &server.keys;
+    let [values, order, _, sizes, _] = &server.store_keys();
     let (mut connection, value) = (server.connection(0)?, value(bytes));
     let mut first = 0;
     while first < keys {

@@ -28,7 +28,7 @@ pub(super) fn redis_url() -> Option<String> {
     std::env::var("MICRO_TEST_REDIS").ok()
 }
 
-/// A schema of PostgreSQL, with a pool like that of our store.
+/// A schema of PostgreSQL, with a pool like that of the backend beside it.
 #[derive(Clone)]
 pub(super) struct Postgres {
     pub(super) pool: PgPool,
@@ -36,9 +36,9 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    pub(super) async fn connect(url: &str, schema: &str) -> Result<Self> {
+    pub(super) async fn connect(url: &str, schema: &str, connections: u32) -> Result<Self> {
         let options = PgConnectOptions::from_str(url)?.options([("search_path", schema)]);
-        let pool = PgPoolOptions::new().max_connections(16).test_before_acquire(false);
+        let pool = PgPoolOptions::new().max_connections(connections).test_before_acquire(false);
         let pool = pool.connect_with(options).await.context("connect to PostgreSQL")?;
         Ok(Self { pool, schema: schema.to_owned() })
     }
@@ -84,12 +84,11 @@ impl Postgres {
     }
 }
 
-/// Keys of Redis below a prefix, with as many connections as our store has.
+/// Keys of Redis below a prefix, with as many connections as each of our backends has.
 #[derive(Clone)]
 pub(super) struct Redis {
     connections: Arc<Vec<MultiplexedConnection>>,
-    /// What our scripts take: values, order, expiries, sizes, tables with something that expires.
-    pub(super) keys: [String; 5],
+    pub(super) prefix: String,
 }
 
 impl Redis {
@@ -101,10 +100,7 @@ impl Redis {
             let connection = client.get_multiplexed_async_connection_with_config(&config);
             connections.push(connection.await.context("connect to Redis")?);
         }
-        let own = |what: &str| format!("{prefix}:store:{{{NAMESPACE}/{TABLE}}}:{what}");
-        let sizes = format!("{prefix}:store:{{{NAMESPACE}}}:sizes");
-        let keys = [own("values"), own("order"), own("expiries"), sizes, format!("{prefix}:store:due")];
-        Ok(Self { connections: Arc::new(connections), keys })
+        Ok(Self { connections: Arc::new(connections), prefix: prefix.to_owned() })
     }
 
     /// One of the connections, each in turn.
@@ -113,16 +109,23 @@ impl Redis {
         self.connections.get(at).cloned().context("no connection")
     }
 
+    /// What the scripts of our store take: values, order, expiries, sizes, tables with something that expires.
+    pub(super) fn store_keys(&self) -> [String; 5] {
+        let prefix = &self.prefix;
+        let own = |what: &str| format!("{prefix}:store:{{{NAMESPACE}/{TABLE}}}:{what}");
+        let sizes = format!("{prefix}:store:{{{NAMESPACE}}}:sizes");
+        [own("values"), own("order"), own("expiries"), sizes, format!("{prefix}:store:due")]
+    }
+
     /// The script that our store reads by.
     pub(super) fn get(&self, keys: u64) -> Floor {
-        let (redis, script) = (self.clone(), Arc::new(redis::Script::new(&[COMMON, GET].concat())));
+        let script = Arc::new(redis::Script::new(&[COMMON, GET].concat()));
+        let (redis, names) = (self.clone(), Arc::new(self.store_keys()));
         Floor::new(move |number| {
-            let (redis, script) = (redis.clone(), Arc::clone(&script));
+            let (redis, script, names) = (redis.clone(), Arc::clone(&script), Arc::clone(&names));
             async move {
                 let mut call = script.prepare_invoke();
-                for key in &redis.keys {
-                    call.key(key);
-                }
+                call.key(names.as_slice());
                 call.arg(TABLE).arg(format!("{NAMESPACE}/{TABLE}")).arg(key(number, keys));
                 let mut connection = redis.connection(number)?;
                 let found: Option<(Vec<u8>, Option<i64>)> = call.invoke_async(&mut connection).await?;
@@ -133,15 +136,15 @@ impl Redis {
 
     /// The script that our store writes by.
     pub(super) fn set(&self, keys: u64, bytes: u64) -> Floor {
-        let (redis, script) = (self.clone(), Arc::new(redis::Script::new(&[COMMON, PUT].concat())));
+        let script = Arc::new(redis::Script::new(&[COMMON, PUT].concat()));
+        let (redis, names) = (self.clone(), Arc::new(self.store_keys()));
         let value = Arc::new(value(bytes));
         Floor::new(move |number| {
-            let (redis, script, value) = (redis.clone(), Arc::clone(&script), Arc::clone(&value));
+            let (redis, script, names) = (redis.clone(), Arc::clone(&script), Arc::clone(&names));
+            let value = Arc::clone(&value);
             async move {
                 let mut call = script.prepare_invoke();
-                for key in &redis.keys {
-                    call.key(key);
-                }
+                call.key(names.as_slice());
                 call.arg(TABLE).arg(format!("{NAMESPACE}/{TABLE}")).arg(key(number, keys));
                 call.arg(value.as_slice()).arg("").arg("");
                 let mut connection = redis.connection(number)?;
@@ -151,10 +154,21 @@ impl Redis {
         })
     }
 
-    /// Removes the table.
+    /// Removes all that lies below the prefix: a few keys, however much they hold.
     pub(super) async fn remove(self) -> Result<()> {
-        let mut unlink = redis::cmd("UNLINK");
-        unlink.arg(self.keys.as_slice());
-        unlink.query_async::<()>(&mut self.connection(0)?).await.context("remove the keys")
+        let (mut connection, mut cursor) = (self.connection(0)?, 0_u64);
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(format!("{}:*", self.prefix)).arg("COUNT").arg(1_000);
+            let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+            if !keys.is_empty() {
+                let mut unlink = redis::cmd("UNLINK");
+                unlink.arg(keys).query_async::<()>(&mut connection).await.context("remove the keys")?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(());
+            }
+        }
     }
 }

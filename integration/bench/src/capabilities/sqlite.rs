@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
-use uuid::Uuid;
 
 use super::floor::Floor;
-use super::looper::{key, name, object, value};
+use super::looper::{key, name, value};
 use super::servers::{NAMESPACE, TABLE};
 
 /// A file that our backend made.
@@ -28,7 +27,7 @@ impl File {
         Ok(Self(Arc::new(Mutex::new(file))))
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
         Ok(work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))?)
     }
 
@@ -60,8 +59,20 @@ impl File {
         })
     }
 
+    /// Does what writes much with more memory than is usual, which it has no longer afterwards.
+    pub(super) fn in_bulk<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.with(|file| file.execute_batch("PRAGMA cache_size = -65536"))?;
+        let done = work();
+        self.with(|file| file.execute_batch("PRAGMA cache_size = -512"))?;
+        done
+    }
+
     /// Writes all keys in one transaction.
     pub(super) fn fill(&self, keys: u64, bytes: u64) -> Result<()> {
+        self.in_bulk(|| self.fill_now(keys, bytes)).context("fill the table")
+    }
+
+    fn fill_now(&self, keys: u64, bytes: u64) -> Result<()> {
         let value = value(bytes);
         self.with(|file| {
             let all = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -73,29 +84,6 @@ impl File {
             }
             drop(insert);
             all.commit()
-        })
-        .context("fill the table")
-    }
-
-    /// Appends an event to a topic that is there.
-    pub(super) fn append(&self, topic: &'static str, bytes: u64) -> Floor {
-        let (file, payload) = (self.clone(), object(bytes));
-        Floor::blocking(move |_| {
-            file.with(|file| {
-                let append = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let sql = "UPDATE topics SET last = last + 1 WHERE topic = ?1 RETURNING last";
-                let last: i64 = append.prepare_cached(sql)?.query_row([topic], |row| row.get(0))?;
-                let sql = "SELECT timestamp FROM events ORDER BY seq DESC LIMIT 1";
-                let now: i64 = append.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-                let id = Uuid::new_v4();
-                let sql = "INSERT INTO events (topic, position, id, timestamp, bytes, metadata, payload)
-                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-                let held = payload.len() as i64 + 128;
-                let metadata = "{\"content-type\":\"application/json\"}";
-                let values = params![topic, last, id.as_bytes().as_slice(), now, held, metadata, payload];
-                append.prepare_cached(sql)?.execute(values)?;
-                append.commit()
-            })
         })
     }
 }

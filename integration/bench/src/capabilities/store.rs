@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
 use micro_capability::Capabilities;
 use micro_capability::store::{
-    Backend, Memory, Postgres, PostgresConfig, Redis, RedisStoreConfig, Sqlite, SqliteConfig, TableKey, Write,
+    Backend, Memory, Postgres, PostgresConfig, Redis, RedisStoreConfig, Sqlite, SqliteConfig,
 };
 
 use super::compare::{Case, Judge, compare};
 use super::floor::Floor;
-use super::looper::{Looper, Operation, key, scope, value};
-use super::{KEYS, VALUE_BYTES, seed, servers, sqlite};
+use super::looper::{Looper, Operation};
+use super::{KEYS, VALUE_BYTES, map, seed, servers, sqlite};
 use crate::Effort;
 use crate::table::Row;
 
@@ -21,6 +20,9 @@ use crate::table::Row;
 const HOT_GET: Duration = Duration::from_micros(10);
 /// Largest store in memory, and largest file of one namespace: nothing is full here.
 const BYTES_MAX: u64 = 8 << 30;
+
+/// Connections to PostgreSQL, as many as our store has.
+pub(super) const CONNECTIONS: u32 = 16;
 
 pub(super) const GET: Operation = Operation { name: "store.get", keys: KEYS, bytes: VALUE_BYTES };
 pub(super) const SET: Operation = Operation { name: "store.set", ..GET };
@@ -40,20 +42,20 @@ struct Subject {
 
 pub(super) async fn measure(effort: Effort) -> Result<Vec<Row>> {
     let memory: Arc<dyn Backend> = Arc::new(Memory::new(BYTES_MAX));
-    let mut rows = measure_on(embedded("memory", memory, 20_000)?, effort).await?;
-    let folder = tempfile::tempdir().context("make a folder")?;
-    let backend: Arc<dyn Backend> = sqlite_in(folder.path(), None)?;
-    let subject = Subject { allowed: Some(HOT_GET), ..embedded("SQLite", Arc::clone(&backend), 1_000)? };
-    rows.extend(measure_on(subject, effort).await?);
-    let file = sqlite::File::open(folder.path())?;
-    let alone = Subject {
-        floor_name: "rusqlite alone",
-        get: file.get(KEYS),
-        set: file.set(KEYS, VALUE_BYTES),
-        judge: Judge::Shown,
-        ..embedded("SQLite", backend, 1_000)?
+    let map = map::Map::filled(KEYS, VALUE_BYTES);
+    let subject = Subject {
+        name: "memory",
+        backend: memory,
+        floor_name: "a map alone",
+        get: map.get(KEYS),
+        set: map.set(KEYS, VALUE_BYTES),
+        gets: 20_000,
+        sets: 20_000,
+        judge: Judge::Embedded,
+        allowed: None,
     };
-    rows.extend(measure_on(alone, effort).await?);
+    let mut rows = measure_on(subject, effort).await?;
+    rows.extend(measure_on_sqlite(effort).await.context("the store in SQLite")?);
     if let Some(url) = servers::postgres_url() {
         rows.extend(measure_on_postgres(&url, effort).await.context("the store in PostgreSQL")?);
     }
@@ -105,9 +107,29 @@ async fn measure_on(subject: Subject, effort: Effort) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+async fn measure_on_sqlite(effort: Effort) -> Result<Vec<Row>> {
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let backend: Arc<dyn Backend> = sqlite_in(folder.path(), None)?;
+    // Makes the file.
+    seed::store(&*backend, 1, VALUE_BYTES).await?;
+    let file = sqlite::File::open(folder.path())?;
+    let subject = Subject {
+        name: "SQLite",
+        backend,
+        floor_name: "rusqlite alone",
+        get: file.get(KEYS),
+        set: file.set(KEYS, VALUE_BYTES),
+        gets: 20_000,
+        sets: 500,
+        judge: Judge::Embedded,
+        allowed: Some(HOT_GET),
+    };
+    measure_on(subject, effort).await
+}
+
 async fn measure_on_postgres(url: &str, effort: Effort) -> Result<Vec<Row>> {
     let backend = postgres_in(url, "bench_store").await?;
-    let server = servers::Postgres::connect(url, "bench_store").await?;
+    let server = servers::Postgres::connect(url, "bench_store", CONNECTIONS).await?;
     let subject = Subject {
         name: "PostgreSQL",
         backend,
@@ -116,7 +138,7 @@ async fn measure_on_postgres(url: &str, effort: Effort) -> Result<Vec<Row>> {
         set: server.set(KEYS, VALUE_BYTES),
         gets: 4_000,
         sets: 2_000,
-        judge: Judge::Networked,
+        judge: Judge::Throughput,
         allowed: None,
     };
     let rows = measure_on(subject, effort).await;
@@ -134,45 +156,11 @@ async fn measure_on_redis(url: &str, effort: Effort) -> Result<Vec<Row>> {
         get: server.get(KEYS),
         set: server.set(KEYS, VALUE_BYTES),
         gets: 4_000,
-        sets: 1_000,
-        judge: Judge::Networked,
+        sets: 500,
+        judge: Judge::Throughput,
         allowed: None,
     };
     let rows = measure_on(subject, effort).await;
     server.remove().await?;
     rows
-}
-
-/// A backend of this process beside itself.
-fn embedded(name: &'static str, backend: Arc<dyn Backend>, sets: u64) -> Result<Subject> {
-    let table = TableKey::own(&scope()?);
-    let (reader, read) = (Arc::clone(&backend), table.clone());
-    let get = Floor::new(move |number| {
-        let (backend, table) = (Arc::clone(&reader), read.clone());
-        async move {
-            let found = backend.get(&table, key(number, KEYS).as_bytes()).await?;
-            found.map(drop).context("a key is missing")
-        }
-    });
-    let (writer, value) = (Arc::clone(&backend), Bytes::from(value(VALUE_BYTES)));
-    let set = Floor::new(move |number| {
-        let (backend, table, value) = (Arc::clone(&writer), table.clone(), value.clone());
-        async move {
-            // A guest's value is copied out of its memory; the floor's is made anew, too.
-            let value = Bytes::copy_from_slice(&value);
-            let write = Write { key: key(number, KEYS).into(), value, ttl_ms: None };
-            Ok(backend.set(&table, write).await?)
-        }
-    });
-    Ok(Subject {
-        name,
-        backend,
-        floor_name: "backend alone",
-        get,
-        set,
-        gets: 20_000,
-        sets,
-        judge: Judge::Embedded,
-        allowed: None,
-    })
 }

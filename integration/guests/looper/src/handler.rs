@@ -2,9 +2,9 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, TryStreamExt};
-use micro_sdk::{Context, Error, blob, broker, events, store, sync};
+use micro_sdk::{Context, Error, blob, broker, config, events, registry, store, sync};
 
-use crate::{LooperHandler, Request, Response};
+use crate::{Heard, LooperHandler, Request, Response, Told};
 
 const TOPIC: &str = "bench";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -25,6 +25,10 @@ impl LooperHandler for Looper {
         times.sort_unstable();
         let p50_nanos = times.get(times.len() / 2).copied().unwrap_or_default();
         Ok(Response { nanos, p50_nanos })
+    }
+
+    async fn hear(&self, _ctx: &Context, told: Told) -> Result<Heard, Error> {
+        Ok(Heard { bytes: told.x.len() as u64 })
     }
 }
 
@@ -51,13 +55,21 @@ async fn once(request: &Request, number: u64, value: &[u8], object: &str) -> Res
         "store.get" => store::get(&key).await.and_then(there),
         "store.set" => store::set(&key, value).await,
         "events.publish" => events::Publisher::new(TOPIC).publish_json(object).await.map(drop),
+        "events.read" => {
+            let page = events::read(TOPIC, mixed(number, request.keys), 1).await?;
+            there(page.first())
+        }
         "broker.publish" => broker::Publisher::new(TOPIC).publish_json(object).await,
         "locks.cycle" => {
+            // Each in turn: none that is held already, else this would measure waiting.
+            let key = name(number % request.keys.max(1));
             let lock = sync::Lock::acquire(key, MINUTE, MINUTE).await?;
             lock.release().await.map(drop)
         }
         "blob.put" => blob::put(&key, value).await.map(drop),
         "blob.get" => blob::get(&key).await.and_then(there),
+        "config.get" => config::get(&key).await.and_then(there),
+        "registry.get" => registry::get_service(&key).await.map(drop),
         other => Err(Error::bad_request("looper", format!("no loop of {other}"))),
     }
 }
@@ -72,8 +84,15 @@ fn there<T>(found: Option<T>) -> Result<(), Error> {
 
 /// Spread over all keys, and the same for the same number: the benchmark's floor asks for the same ones.
 fn key(number: u64, keys: u64) -> String {
-    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
-    format!("k{:07}", mixed % keys.max(1))
+    name(mixed(number, keys))
+}
+
+fn mixed(number: u64, keys: u64) -> u64 {
+    (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % keys.max(1)
+}
+
+fn name(number: u64) -> String {
+    format!("k{number:07}")
 }
 
 fn nanos(since: Instant) -> u64 {

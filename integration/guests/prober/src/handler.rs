@@ -4,7 +4,7 @@ use std::time::Duration;
 use micro_sdk::broker::Publisher;
 use micro_sdk::{Client, Context, Error, blob, config, events, http, registry, store, sync};
 
-use crate::{ProberHandler, Request, Response};
+use crate::{ProberHandler, Request, Response, stream};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -15,6 +15,8 @@ impl ProberHandler for Prober {
         let name = request.name.as_str();
         let said = match request.import.as_str() {
             "client.call" => told(Client::new(name).call_bytes("Helloworld.Call", Vec::new()).await),
+            client if client.starts_with("client.") => stream::client(client, name).await?,
+            streaming if streaming.starts_with("streaming.") => stream::own(streaming).await?,
             "blob.create" => told(blob::create(name).begin().await),
             "blob.write" => told(written(name).await),
             "blob.finish" => told(finished(name).await),
@@ -94,6 +96,13 @@ impl ProberHandler for Prober {
         };
         Ok(Response { said })
     }
+
+    async fn tick(&self, ctx: &Context, _request: Request) -> Result<Response, Error> {
+        let header = |name| ctx.metadata(name).unwrap_or_default();
+        let key = format!("tick/{}/{}", header("Micro-Schedule"), header("Micro-Tick"));
+        let times = store::increment(&key, 1).await?;
+        Ok(Response { said: times.to_string() })
+    }
 }
 
 /// An upload that ends, and leaves nothing. When it was is not told, as that is never the same twice.
@@ -116,7 +125,7 @@ fn beginning_with(prefix: &str) -> store::Range {
 }
 
 /// Everything that the platform said. Bytes are shown as text, so that a test finds what it planted.
-fn told<T: Debug>(answer: Result<T, Error>) -> String {
+pub(crate) fn told<T: Debug>(answer: Result<T, Error>) -> String {
     match answer {
         Ok(given) => readable(&format!("{given:?}")),
         Err(error) => format!("{} {}: {}", error.code, error.id, error.detail),

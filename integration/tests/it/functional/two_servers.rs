@@ -112,8 +112,8 @@ async fn what_one_server_stores_the_other_reads() -> Result<()> {
     Ok(())
 }
 
-/// How soon what a server had that died must be delivered by another; 10 s more for a machine that does much else.
-const HANDED_OVER: Duration = Duration::from_secs(20);
+/// How soon what a server had that died must be delivered by another.
+const HANDED_OVER: Duration = Duration::from_secs(10);
 
 async fn publish(platform: &Platform, token: &str, number: u64) -> Result<()> {
     let event = json!({"topic": "orders", "message": {"number": number}});

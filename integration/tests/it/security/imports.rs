@@ -146,10 +146,16 @@ async fn a_guest_finds_nothing_of_another_tenants_by_any_import() -> Result<()> 
         let wanted = if import == "blob.read" { VALUE } else { KEY };
         ensure!(own.probe(import, name, "").await?.contains(wanted), "{import}");
     }
-    // Seventeen requests came from outside.
+    // One that is not a stream's is no way to anybody's messages, and one reply is a stream of one.
+    ensure!(own.probe("client.receive", SERVICE, "").await?.contains("Some"));
+    for import in ["streaming.receive", "streaming.send"] {
+        let said = own.probe(import, "", "").await?;
+        ensure!(said.starts_with("400 ") && said.contains("does not stream"), "{import}: {said}");
+    }
+    // Twenty-one requests came from outside.
     let before = eventually("what was used is written down", Duration::from_secs(10), async || {
         let used = used(&platform, &ann).await?;
-        ensure!(used.contains(&("requests_per_month".to_owned(), 18)), "{used:?}");
+        ensure!(used.contains(&("requests_per_month".to_owned(), 21)), "{used:?}");
         Ok(used)
     })
     .await?;
@@ -193,6 +199,11 @@ async fn a_guest_finds_nothing_of_another_tenants_by_any_import() -> Result<()> 
         }
     }
     ensure!(tried > 300, "{tried} names were tried");
+    // Handles count from 1 in each instance: none that it was not given is one.
+    for number in ["0", "1", "2", "17", "18446744073709551615"] {
+        let said = other.probe("client.handle", number, "").await?;
+        ensure!(said.matches("400 ").count() == 3 && !said.contains("Ok"), "handle {number}: {said}");
+    }
 
     // By HTTP, from inside the host: a guest is nobody there.
     for path in ["/vault/call?name=x", "/prober/probe"] {

@@ -24,6 +24,8 @@ members = 1
 requests_per_second = 1
 [plan.requests]
 requests_per_month = 7
+[plan.deliveries]
+requests_per_month = 3
 [plan.cpu]
 cpu_seconds = 1
 [plan.egress]
@@ -34,6 +36,10 @@ store_bytes = "10KiB"
 build_minutes = 0
 [plan.log]
 log_days = 1
+[plan.events]
+event_bytes = "4KiB"
+[plan.moment]
+event_days = 0
 [plan.instances]
 instances = 1
 [plan.memory]
@@ -272,4 +278,107 @@ async fn lines_older_than_the_days_of_the_plan_are_not_shown() -> Result<()> {
     .await?;
     ensure!(log.used("log_days").await? == (0, 1, None), "nothing of it is used up");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_events_make_room_as_the_plan_says() -> Result<()> {
+    let platform = platform().await?;
+    let events = Limited::sign_up(&platform, "events").await?;
+    let text = json!({"text": "x".repeat(1_000)}).to_string();
+    let publish = async || events.tenant.micro.ok(&["events", "publish", "audit", &text]).await.map(drop);
+    let positions = async || -> Result<Vec<u64>> {
+        let read = events.tenant.micro.ok(&["events", "read", "audit", "--json"]).await?;
+        let read: Value = serde_json::from_str(&read).context("no JSON")?;
+        let read = read.as_array().context("a list")?;
+        read.iter().map(|event| event["position"].as_u64().context("a position")).collect()
+    };
+    for _ in 0..5 {
+        publish().await?;
+    }
+    ensure!(positions().await? == [1, 2, 3, 4, 5], "all are kept");
+    ensure!(events.used("event_bytes").await?.1 == 256 << 20, "unless the plan says another");
+    events.begin().await?;
+    let last = eventually("the oldest are gone", KNOWN_WITHIN, async || {
+        // The next one makes room for itself.
+        publish().await?;
+        let kept = positions().await?;
+        ensure!((1..=3).contains(&kept.len()), "{kept:?}");
+        kept.last().copied().context("the newest is kept")
+    })
+    .await?;
+    ensure!(last >= 6, "the newest is {last}");
+    ensure!(events.used("event_bytes").await? == (0, 4_096, None), "nothing of it is used up");
+
+    platform.micro().ok(&["operator", "plan", &events.tenant.namespace, "moment"]).await?;
+    eventually("none is young enough", KNOWN_WITHIN, async || {
+        let kept = positions().await?;
+        ensure!(kept.is_empty(), "{kept:?}");
+        Ok(())
+    })
+    .await?;
+    ensure!(events.used("event_days").await? == (0, 0, None), "the plan's own number");
+    Ok(())
+}
+
+/// Nobody is there to be told of a delivery: what the month has no request for waits, and nothing of it is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_delivered_counts_and_waits_for_a_month_with_requests() -> Result<()> {
+    let platform = platform().await?;
+    let month = Limited::sign_up(&platform, "deliveries").await?;
+    month
+        .run(
+            Guest::Example("mailer"),
+            "mailer",
+            "[grants]\nstore = [\"own\"]\n[[subscribe]]\ntopic = \"orders\"\nendpoint = \"Mailer.Send\"\nretries = 0\n",
+        )
+        .await?;
+    let tick = "[grants]\nstore = [\"own\"]\n[[schedule]]\nname = \"leap\"\ncron = \"0 0 29 2 *\"\n\
+                endpoint = \"Heartbeat.Tick\"\n";
+    month.run(Guest::Example("heartbeat"), "heartbeat", tick).await?;
+    let micro = &month.tenant.micro;
+    let shown = async |words: &[&str]| -> Result<Value> {
+        serde_json::from_str(&micro.ok(words).await?).context("no JSON")
+    };
+    let group = async |what: &str, is: &(dyn Fn(u64, u64) -> bool + Sync)| {
+        eventually(what, Duration::from_secs(30), async || {
+            let groups = shown(&["broker", "groups", "--json"]).await?;
+            let number = |key: &str| groups[0][key].as_u64().context("a number");
+            let (waiting, delivered) = (number("waiting")?, number("delivered")?);
+            ensure!(number("in_flight")? == 0 && is(waiting, delivered), "{groups}");
+            ensure!(number("failed")? == 0 && number("dead")? == 0, "{groups}");
+            Ok(())
+        })
+        .await
+    };
+    month.begin().await?;
+    for id in 1..=4 {
+        let order = json!({"id": id.to_string(), "email": "jane@example.com", "item": "tea"}).to_string();
+        micro.ok(&["publish", "orders", &order]).await?;
+    }
+    group("the fourth waits", &|waiting, delivered| (waiting, delivered) == (1, 3)).await?;
+    is_next_month(month.is_shown("requests_per_month", 3).await?)?;
+    eventually("the service's log says why", Duration::from_secs(30), async || {
+        let log = micro.ok(&["logs", "mailer"]).await?;
+        ensure!(
+            log.contains("Mailer.Send is called for waits: limit: requests_per_month: the 3 of"),
+            "{log}"
+        );
+        Ok(())
+    })
+    .await?;
+
+    let started = shown(&["jobs", "run", "heartbeat", "--json"]).await?;
+    let run = eventually("the run is over", Duration::from_secs(30), async || {
+        let runs = shown(&["jobs", "runs", "heartbeat", "--json"]).await?;
+        let run = runs[0].clone();
+        ensure!(run["id"] == started["id"] && run["state"] != "running", "{runs}");
+        Ok(run)
+    })
+    .await?;
+    let reason = run["error"].as_str().unwrap_or_default();
+    ensure!(run["state"] == "skipped" && reason.starts_with("limit: requests_per_month"), "{run}");
+    ensure!(month.used("requests_per_month").await?.0 == 3, "what waits and what is skipped is not counted");
+
+    platform.micro().ok(&["operator", "plan", &month.tenant.namespace, "free"]).await?;
+    group("the fourth arrives", &|waiting, delivered| (waiting, delivered) == (0, 4)).await
 }

@@ -26,6 +26,7 @@ const CASES: &[(&str, &str, &[&str])] = &[
     ("sleep", "{}", &["limit: wall"]),
     ("block", "{}", &["limit: wall"]),
     ("huge", "{}", &["limit: response", "limit: memory"]),
+    ("overflow", "{}", &["limit: response", "limit: memory"]),
     ("outbound", "{}", &["limit: outbound"]),
     ("calls", "{}", &[]),
     ("tables", "{}", &["limit: table"]),
@@ -37,7 +38,8 @@ async fn every_endpoint_of_the_bad_neighbour_is_held() -> Result<()> {
     let platform = Platform::start_with(options).await?;
     let manifest = fs::read_to_string(checkout("examples/bad-neighbour/micro.toml"))?;
     // Eight endless loops share what cores there are: each must have used its CPU time before its wall time is over.
-    let manifest = format!("{manifest}\n[limits]\ncpu = \"100ms\"\n");
+    // And whoever takes memory must have taken all of it, page by page, before its CPU time is over.
+    let manifest = format!("{manifest}\n[limits]\ncpu = \"200ms\"\nmemory = \"32MiB\"\n");
     for (guest, name, manifest) in
         [(Guest::HttpP2, "good", ""), (Guest::Example("bad-neighbour"), "bad-neighbour", &manifest)]
     {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use micro_integration::guest::Guest;
 use micro_integration::tenant::{PASSWORD, Tenant, mailed_code, send};
-use micro_integration::{Options, Platform};
+use micro_integration::{Options, Platform, http};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -64,6 +64,55 @@ async fn strangers_share_a_platform_and_see_nothing_of_each_other() -> Result<()
     let refused = bob.micro.fails(&["status"]).await?;
     ensure!(refused.contains("[Platform] API Error: 401"), "{refused}");
     let answer = bob.called_with(&platform, &bob.token, "/helloworld/call").await?;
+    ensure!(answer.status == 401, "{answer:?}");
+    Ok(())
+}
+
+/// A stream is a call: it asks for the same credentials, whichever way it is opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_opened_to_nobody_else() -> Result<()> {
+    let platform = Platform::start_with(Options { closed: true, ..Options::default() }).await?;
+    let (ann, bob) = (Tenant::sign_up(&platform, "ann").await?, Tenant::sign_up(&platform, "bob").await?);
+    let ticker = place(&platform.scratch().join("a"), "ticker", "[service]\nname = \"ticker\"\n")?;
+    ann.micro.ok(&["run", &ticker]).await?;
+    let words = ["stream", "-o", "raw", "ticker", "Ticker.Stream", r#"{"count": 2}"#];
+    ensure!(ann.micro.ok(&words).await?.lines().count() == 2, "her own");
+
+    let host = format!("{}.localhost:{}", ann.namespace, platform.api().port());
+    let envelope = [&[0, 0, 0, 0, 11][..], br#"{"count":2}"#].concat();
+    let open = |credential: &str, kind: &str, accept: &str| -> Result<reqwest::RequestBuilder> {
+        let connect = kind.starts_with("application/connect");
+        let body = if connect { envelope.clone() } else { br#"{"count":2}"#.to_vec() };
+        let request = http::client()?.post(platform.url("/ticker/stream")).header("host", &host);
+        let request = request.header("content-type", kind).header("accept", accept).body(body);
+        Ok(if credential.is_empty() { request } else { request.bearer_auth(credential) })
+    };
+    for (kind, accept) in [
+        ("application/json", "*/*"),
+        ("application/json", "text/event-stream"),
+        ("application/x-ndjson", "*/*"),
+        ("application/connect+json", "*/*"),
+        ("application/connect+proto", "*/*"),
+    ] {
+        for (credential, status) in
+            [("", 401), ("nonsense", 401), (ann.session.as_str(), 401), (bob.token.as_str(), 403)]
+        {
+            let answer = http::send(open(credential, kind, accept)?).await?;
+            ensure!(answer.status == status && !answer.body.contains("count"), "{kind} {accept}: {answer:?}");
+        }
+    }
+    let answer = http::send(open(&ann.token, "application/connect+json", "*/*")?).await?;
+    ensure!(answer.status == 200 && answer.body.matches("count").count() == 2, "{answer:?}");
+
+    // By the control API, too, where Bob's namespace has no such service and Ann's is not his.
+    let refused = bob.micro.fails(&words).await?;
+    ensure!(refused.contains("404") && !refused.contains("count\":"), "{refused}");
+    let words: Vec<_> = words.into_iter().chain(["--namespace", ann.namespace.as_str()]).collect();
+    let refused = bob.micro.fails(&words).await?;
+    ensure!(refused.contains("403") && !refused.contains("count\":"), "{refused}");
+    let rpc = json!({"service": "ticker", "endpoint": "Ticker.Stream", "request": {"count": 2}});
+    let request = http::client()?.post(format!("http://{}/rpc", platform.control())).json(&rpc);
+    let answer = http::send(request.header("accept", "application/connect+json")).await?;
     ensure!(answer.status == 401, "{answer:?}");
     Ok(())
 }

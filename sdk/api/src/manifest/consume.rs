@@ -1,24 +1,16 @@
 //! `[[consume]]`, and the grant to use events.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Manifest;
 use super::parse::{Fault, Places};
-use super::subscribe::check_target;
-use crate::broker::{is_pattern, is_topic};
+use super::{Manifest, topics};
 use crate::events::Offset;
-use crate::quantity;
 
 /// Most consumed topics of one service.
 const CONSUMERS_MAX: usize = 64;
-/// Most repetitions of a delivery.
-const RETRIES_MAX: u32 = 100;
-/// Longest name of a group, bytes.
-const GROUP_BYTES_MAX: usize = 128;
-/// Longest `ack_wait`.
-const ACK_WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// Topics of events that a service may use by itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -57,24 +49,19 @@ impl Consume {
 
     /// How long an answer may take.
     pub fn ack_wait(&self) -> Duration {
-        let time = self.ack_wait.as_deref().and_then(|text| quantity::duration(text).ok());
-        time.unwrap_or(Duration::from_secs(30)).min(ACK_WAIT_MAX)
+        topics::ack_wait(self.ack_wait.as_deref())
     }
 
     /// Deliveries after the first.
     pub fn retries(&self) -> u32 {
-        self.retries.unwrap_or(3).min(RETRIES_MAX)
+        topics::retries(self.retries)
     }
 }
 
 pub(super) fn check_grants(grants: &EventsGrants, places: &Places<'_, '_>) -> Result<(), Fault> {
-    match grants.publish.iter().chain(&grants.consume).find(|pattern| !is_pattern(pattern)) {
-        Some(pattern) => {
-            let fault = Fault::new(places.span("grants", "events", None), format!("`{pattern}` is no topic"));
-            Err(fault.hint("write `orders.created`, `orders.*` for all below `orders`, or `*`"))
-        }
-        None => Ok(()),
-    }
+    topics::check_patterns(grants.publish.iter().chain(&grants.consume), || {
+        places.span("grants", "events", None)
+    })
 }
 
 pub(super) fn check(manifest: &Manifest, places: &Places<'_, '_>) -> Result<(), Fault> {
@@ -95,11 +82,9 @@ pub(super) fn check(manifest: &Manifest, places: &Places<'_, '_>) -> Result<(), 
     Ok(())
 }
 
-fn check_one(one: &Consume, span: impl Fn(&str) -> std::ops::Range<usize>) -> Result<(), Fault> {
-    check_target("consume", &one.topic, &one.endpoint, &span)?;
-    if let Some(group) = &one.group
-        && (group.len() > GROUP_BYTES_MAX || !is_topic(group))
-    {
+fn check_one(one: &Consume, span: impl Fn(&str) -> Range<usize>) -> Result<(), Fault> {
+    topics::check_target("consume", &one.topic, &one.endpoint, &span)?;
+    if let Some(group) = one.group.as_deref().filter(|group| !topics::is_name(group)) {
         let fault = Fault::new(span("group"), format!("`{group}` is no name of a group"));
         return Err(fault.hint("use letters, digits, `_` and `-`, joined by dots"));
     }
@@ -109,16 +94,7 @@ fn check_one(one: &Consume, span: impl Fn(&str) -> std::ops::Range<usize>) -> Re
         let fault = Fault::new(span("offset"), format!("`{text}` is no `offset`"));
         return Err(fault.hint("use `start`, `end`, or a time such as `2026-01-31T08:00:00Z`"));
     }
-    if one.retries.is_some_and(|count| count > RETRIES_MAX) {
-        return Err(Fault::new(span("retries"), format!("`retries` is at most {RETRIES_MAX}")));
-    }
-    let Some(text) = &one.ack_wait else { return Ok(()) };
-    let time = quantity::duration(text).map_err(|error| Fault::new(span("ack_wait"), error.to_string()))?;
-    if time > ACK_WAIT_MAX || time.is_zero() {
-        let message = format!("`ack_wait` is more than nothing and at most {} s", ACK_WAIT_MAX.as_secs());
-        return Err(Fault::new(span("ack_wait"), message));
-    }
-    Ok(())
+    topics::check_tries(one.retries, one.ack_wait.as_deref(), &span)
 }
 
 #[cfg(test)]

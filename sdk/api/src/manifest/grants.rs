@@ -19,6 +19,9 @@ fn interface(import: &str) -> Option<&str> {
     if import.starts_with("wasi:config/") {
         return Some("config");
     }
+    if import.starts_with("wasi:blobstore/") {
+        return Some("blob");
+    }
     if import.starts_with("wasi:keyvalue/") {
         return Some("store");
     }

@@ -1,24 +1,17 @@
 //! `[[subscribe]]`, and the grant to publish.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Manifest;
 use super::parse::{Fault, Places};
-use crate::broker::{TOPIC_BYTES_MAX, is_pattern, is_topic};
-use crate::quantity;
+use super::{Manifest, topics};
 
 /// Most subscriptions of one service.
 const SUBSCRIPTIONS_MAX: usize = 64;
 /// Most deliveries at once.
 const CONCURRENCY_MAX: u32 = 64;
-/// Most repetitions of a delivery.
-const RETRIES_MAX: u32 = 100;
-/// Longest queue name, bytes.
-const QUEUE_BYTES_MAX: usize = 128;
-/// Longest `ack_wait`.
-const ACK_WAIT_MAX: Duration = Duration::from_secs(300);
 /// Longest `delay`.
 const DELAY_MAX: Duration = Duration::from_secs(3_600);
 
@@ -76,32 +69,22 @@ impl Subscribe {
 
     /// Deliveries after the first.
     pub fn retries(&self) -> u32 {
-        self.retries.unwrap_or(3).min(RETRIES_MAX)
+        topics::retries(self.retries)
     }
 
     /// How long an answer may take.
     pub fn ack_wait(&self) -> Duration {
-        time(self.ack_wait.as_deref()).unwrap_or(Duration::from_secs(30)).min(ACK_WAIT_MAX)
+        topics::ack_wait(self.ack_wait.as_deref())
     }
 
     /// The wait before the second delivery.
     pub fn delay(&self) -> Duration {
-        time(self.delay.as_deref()).unwrap_or(Duration::from_secs(1)).min(DELAY_MAX)
+        topics::time(self.delay.as_deref()).unwrap_or(Duration::from_secs(1)).min(DELAY_MAX)
     }
-}
-
-fn time(text: Option<&str>) -> Option<Duration> {
-    quantity::duration(text?).ok()
 }
 
 pub(super) fn check_grants(grants: &BrokerGrants, places: &Places<'_, '_>) -> Result<(), Fault> {
-    match grants.publish.iter().find(|pattern| !is_pattern(pattern)) {
-        Some(pattern) => {
-            let fault = Fault::new(places.span("grants", "broker", None), format!("`{pattern}` is no topic"));
-            Err(fault.hint("write `orders.created`, `orders.*` for all below `orders`, or `*`"))
-        }
-        None => Ok(()),
-    }
+    topics::check_patterns(grants.publish.iter(), || places.span("grants", "broker", None))
 }
 
 pub(super) fn check(manifest: &Manifest, places: &Places<'_, '_>) -> Result<(), Fault> {
@@ -122,33 +105,10 @@ pub(super) fn check(manifest: &Manifest, places: &Places<'_, '_>) -> Result<(), 
     Ok(())
 }
 
-/// What [[subscribe]] and [[consume]] must both say.
-pub(super) fn check_target(
-    section: &str,
-    topic: &str,
-    endpoint: &str,
-    span: impl Fn(&str) -> std::ops::Range<usize>,
-) -> Result<(), Fault> {
-    if !is_topic(topic) {
-        let fault = match topic {
-            "" => Fault::new(span("topic"), format!("this [[{section}]] has no `topic`")),
-            topic => Fault::new(span("topic"), format!("`{topic}` is no topic")),
-        };
-        let hint =
-            format!("use letters, digits, `_` and `-`, joined by dots: at most {TOPIC_BYTES_MAX} bytes");
-        return Err(fault.hint(hint));
-    }
-    if endpoint.is_empty() {
-        let fault = Fault::new(span("endpoint"), format!("this [[{section}]] has no `endpoint`"));
-        return Err(fault.hint("add `endpoint = \"Service.Method\"`"));
-    }
-    Ok(())
-}
-
-fn check_one(one: &Subscribe, span: impl Fn(&str) -> std::ops::Range<usize>) -> Result<(), Fault> {
-    check_target("subscribe", &one.topic, &one.endpoint, &span)?;
+fn check_one(one: &Subscribe, span: impl Fn(&str) -> Range<usize>) -> Result<(), Fault> {
+    topics::check_target("subscribe", &one.topic, &one.endpoint, &span)?;
     if let Some(queue) = one.queue.as_deref().filter(|queue| !queue.is_empty())
-        && (queue.len() > QUEUE_BYTES_MAX || !is_topic(queue))
+        && !topics::is_name(queue)
     {
         let fault = Fault::new(span("queue"), format!("`{queue}` is no name of a queue"));
         return Err(fault.hint("use letters, digits, `_` and `-`, joined by dots; \"\" is fan-out"));
@@ -156,18 +116,8 @@ fn check_one(one: &Subscribe, span: impl Fn(&str) -> std::ops::Range<usize>) -> 
     if one.concurrency.is_some_and(|count| !(1..=CONCURRENCY_MAX).contains(&count)) {
         return Err(Fault::new(span("concurrency"), format!("`concurrency` is 1 to {CONCURRENCY_MAX}")));
     }
-    if one.retries.is_some_and(|count| count > RETRIES_MAX) {
-        return Err(Fault::new(span("retries"), format!("`retries` is at most {RETRIES_MAX}")));
-    }
-    for (key, text, max) in [("ack_wait", &one.ack_wait, ACK_WAIT_MAX), ("delay", &one.delay, DELAY_MAX)] {
-        let Some(text) = text else { continue };
-        let time = quantity::duration(text).map_err(|error| Fault::new(span(key), error.to_string()))?;
-        if time > max || (time.is_zero() && key == "ack_wait") {
-            let message = format!("`{key}` is more than nothing and at most {} s", max.as_secs());
-            return Err(Fault::new(span(key), message));
-        }
-    }
-    Ok(())
+    topics::check_tries(one.retries, one.ack_wait.as_deref(), &span)?;
+    topics::check_time("delay", one.delay.as_deref(), Duration::ZERO..=DELAY_MAX, &span)
 }
 
 #[cfg(test)]

@@ -315,6 +315,12 @@ fn the_grant_of_the_configuration_is_own_all_or_secrets() {
     assert!(
         store.allow("wasi:keyvalue/atomics@0.2.0-draft2") && !denied.allow("wasi:keyvalue/store@0.2.0-draft")
     );
+    let blob = parse("[grants]\nblob = true\n").unwrap().grants;
+    assert!(
+        blob.allow("wasi:blobstore/container@0.2.0-draft")
+            && !denied.allow("wasi:blobstore/types@0.2.0-draft")
+    );
+    assert_eq!(grant_line("wasi:blobstore/blobstore@0.2.0-draft").unwrap(), "[grants]\nblob = true");
     assert_eq!(grant_line("wasi:config/store@0.2.0-rc.1").unwrap(), "[grants]\nconfig = [\"own\"]");
     for wrong in ["all", "secret:", "secret:a..b", "own.x"] {
         let error = parse(&format!("[grants]\nconfig = [\"{wrong}\"]\n")).unwrap_err();

@@ -334,12 +334,36 @@ async fn store(
     }
 }
 
-async fn rpc(Json(body): Json<Value>) -> Response {
+/// `Ticker.Stream` counts to `count` and then fails if that is 3.
+fn ticks(count: u64) -> Response {
+    let envelope = |flags: u8, message: Value| {
+        let message = message.to_string();
+        [&[flags][..], u32::try_from(message.len()).unwrap().to_be_bytes().as_slice(), message.as_bytes()]
+            .concat()
+    };
+    let mut body: Vec<u8> = (1..=count).flat_map(|tick| envelope(0, json!({ "count": tick }))).collect();
+    let error = Error::conflict("ticker", "it has ticked enough");
+    body.extend(match count {
+        3 => envelope(
+            2,
+            json!({ "error": { "code": "already_exists", "message": error.detail, "micro": error } }),
+        ),
+        _ => envelope(2, json!({})),
+    });
+    ([("content-type", "application/connect+json")], body).into_response()
+}
+
+async fn rpc(headers: HeaderMap, Json(body): Json<Value>) -> Response {
     let service = body["service"].as_str().unwrap();
+    let streams = headers["accept"] == "application/connect+json";
     match service.rsplit('.').next() {
         Some("helloworld") => {
             let name = body["request"]["name"].as_str().unwrap_or_default();
             format!(r#"{{"msg":"Hello {name}","n":1.0}}"#).into_response()
+        }
+        Some("ticker") if streams => ticks(body["request"]["count"].as_u64().unwrap_or_default()),
+        Some("ticker") => {
+            ([("content-type", "application/x-ndjson")], "{\"count\":1}\n{\"count\":2}\n").into_response()
         }
         Some("silent") => StatusCode::NO_CONTENT.into_response(),
         _ => (StatusCode::NOT_FOUND, Json(Error::not_found("go.micro.rpc", "service not found")))

@@ -13,6 +13,7 @@ const COMMANDS: &[&str] = &[
     "status",
     "logs",
     "call",
+    "stream",
     "publish",
     "list",
     "get",

@@ -6,6 +6,8 @@ use crate::harness::Micro;
 /// Arguments, stdout, stderr, exit code.
 type Case = (&'static [&'static str], &'static str, &'static str, i32);
 
+const REQUIRE_STREAM: &str =
+    "require service and endpoint e.g micro stream ticker Ticker.Stream '{\"count\": 3}'\n";
 const REQUIRE: &str =
     "require service and endpoint e.g micro call greeeter Say.Hello '{\"name\": \"john\"}'\n";
 
@@ -88,6 +90,53 @@ const CASES: &[Case] = &[
         "",
         "error calling nosuch.Foo.Bar: \
          {\"id\":\"go.micro.rpc\",\"code\":404,\"detail\":\"service not found\",\"status\":\"Not Found\"}\n",
+        1,
+    ),
+    // Streams
+    (&["stream", "ticker"], "", REQUIRE_STREAM, 1),
+    (
+        &["stream", "ticker", "Ticker.Stream", r#"{"count":2}"#],
+        "{\n\t\"count\": 1\n}\n{\n\t\"count\": 2\n}\n",
+        "",
+        0,
+    ),
+    (
+        &[
+            "stream",
+            "-o",
+            "raw",
+            "--metadata",
+            "Shop=berlin",
+            "go.micro.service.ticker",
+            "Ticker.Stream",
+            "{\"count\": 1}",
+        ],
+        "{\"count\":1}\n",
+        "",
+        0,
+    ),
+    (&["stream", "ticker", "Ticker.Stream"], "", "", 0),
+    (
+        &["stream", "ticker", "Ticker.Stream", r#"{"count":3}"#],
+        "{\n\t\"count\": 1\n}\n{\n\t\"count\": 2\n}\n{\n\t\"count\": 3\n}\n",
+        "error calling ticker.Ticker.Stream: \
+         {\"id\":\"ticker\",\"code\":409,\"detail\":\"it has ticked enough\",\"status\":\"Conflict\"}\n",
+        1,
+    ),
+    // One reply is a stream of one.
+    (&["stream", "helloworld", "Helloworld.Call"], "{\n\t\"msg\": \"Hello \",\n\t\"n\": 1.0\n}\n", "", 0),
+    (
+        &["stream", "nosuch", "Foo.Bar", "{}"],
+        "",
+        "error calling nosuch.Foo.Bar: \
+         {\"id\":\"go.micro.rpc\",\"code\":404,\"detail\":\"service not found\",\"status\":\"Not Found\"}\n",
+        1,
+    ),
+    (
+        &["call", "ticker", "Ticker.Stream", r#"{"count":2}"#],
+        "",
+        "error calling ticker.Ticker.Stream: {\"id\":\"micro\",\"code\":400,\
+         \"detail\":\"Ticker.Stream replies with a stream: use `micro stream`\",\"status\":\"Bad Request\"}\n",
         1,
     ),
     // Status

@@ -5,7 +5,7 @@ use quote::quote;
 use syn::ext::IdentExt;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
-use syn::{Error, ImplItemFn, Lit, MetaNameValue, Token, parse_quote};
+use syn::{Error, FnArg, ImplItemFn, Lit, MetaNameValue, Token, Type, parse_quote};
 
 /// The kind of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,7 @@ impl Section {
     /// The method as it is, with the section's text in it.
     pub(crate) fn expand(&self, arguments: TokenStream, item: TokenStream) -> Result<TokenStream, Error> {
         let mut method: ImplItemFn = syn::parse2(item)?;
+        self.refuse_streams(&method)?;
         let text = self.text(arguments, &method)?;
         let (length, bytes) = (text.len(), Literal::byte_string(text.as_bytes()));
         // In the body, since an attribute of a method can put nothing beside it.
@@ -81,6 +82,24 @@ impl Section {
             },
         );
         Ok(quote!(#method))
+    }
+
+    /// A message, an event or a time is one request. Types are told by their names: an attribute sees no more.
+    fn refuse_streams(&self, method: &ImplItemFn) -> Result<(), Error> {
+        for input in &method.sig.inputs {
+            if let FnArg::Typed(argument) = input
+                && let Type::Path(path) = argument.ty.as_ref()
+                && let Some(last) = path.path.segments.last()
+                && (last.ident == "Requests" || last.ident == "Replies")
+            {
+                let detail = format!(
+                    "#[{}] calls a method with one request and one reply: this one streams",
+                    self.name
+                );
+                return Err(Error::new_spanned(argument, detail));
+            }
+        }
+        Ok(())
     }
 
     /// As `micro.toml` would have it. Without an endpoint it names the method alone, `.created`: the platform knows which
@@ -196,6 +215,29 @@ mod tests {
         ] {
             let said = text(section, arguments).unwrap_err();
             assert!(said.starts_with(wanted), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_method_that_streams_is_refused() {
+        for item in [
+            quote!(
+                async fn a(&self, ctx: &Context, requests: Requests<A>) -> Result<B, Error> {}
+            ),
+            quote!(
+                async fn a(
+                    &self,
+                    ctx: &Context,
+                    request: A,
+                    replies: streaming::Replies<B>,
+                ) -> Result<(), Error> {
+                }
+            ),
+        ] {
+            for section in [&SUBSCRIBE, &CONSUME, &SCHEDULE] {
+                let error = section.expand(quote!(topic = "a"), item.clone()).unwrap_err().to_string();
+                assert!(error.ends_with("this one streams"), "{error}");
+            }
         }
     }
 

@@ -4314,6 +4314,41 @@ pub mod micro {
             pub type Codec = super::super::super::micro::platform::types::Codec;
             pub type Error = super::super::super::micro::platform::types::Error;
             pub type Metadata = super::super::super::micro::platform::types::Metadata;
+            /// How one of several nodes of a service is chosen.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Selector {
+                /// Of two drawn at random the one with fewer calls.
+                Random,
+                /// One after the other.
+                RoundRobin,
+            }
+            impl ::core::fmt::Debug for Selector {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Selector::Random => f.debug_tuple("Selector::Random").finish(),
+                        Selector::RoundRobin => {
+                            f.debug_tuple("Selector::RoundRobin").finish()
+                        }
+                    }
+                }
+            }
+            impl Selector {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Selector {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => Selector::Random,
+                        1 => Selector::RoundRobin,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
             #[derive(Clone)]
             pub struct Options {
                 /// Added to what the inbound call carried.
@@ -4323,6 +4358,9 @@ pub mod micro {
                 pub timeout: ::core::option::Option<u32>,
                 /// Only this version of the service.
                 pub version: ::core::option::Option<_rt::String>,
+                /// Only nodes whose metadata has all of these. 503 when there is none.
+                pub labels: Metadata,
+                pub selector: Selector,
             }
             impl ::core::fmt::Debug for Options {
                 fn fmt(
@@ -4333,6 +4371,8 @@ pub mod micro {
                         .field("metadata", &self.metadata)
                         .field("timeout", &self.timeout)
                         .field("version", &self.version)
+                        .field("labels", &self.labels)
+                        .field("selector", &self.selector)
                         .finish()
                 }
             }
@@ -4369,13 +4409,13 @@ pub mod micro {
                         fn abi_layout(&mut self) -> ::core::alloc::Layout {
                             unsafe {
                                 ::core::alloc::Layout::from_size_align_unchecked(
-                                    (8 + 20 * ::core::mem::size_of::<*const u8>()),
+                                    (8 + 23 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 )
                             }
                         }
                         fn results_offset(&mut self) -> usize {
-                            (8 + 12 * ::core::mem::size_of::<*const u8>())
+                            (8 + 15 * ::core::mem::size_of::<*const u8>())
                         }
                         unsafe fn call_import(
                             &mut self,
@@ -4478,6 +4518,39 @@ pub mod micro {
                                         _rt::cabi_dealloc(l15, l16, 1);
                                     }
                                 }
+                                let l17 = *_params
+                                    .0
+                                    .add(8 + 12 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l18 = *_params
+                                    .0
+                                    .add(8 + 13 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base23 = l17;
+                                let len23 = l18;
+                                for i in 0..len23 {
+                                    let base = base23
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l19 = *base.add(0).cast::<*mut u8>();
+                                        let l20 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l19, l20, 1);
+                                        let l21 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l22 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l21, l22, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base23,
+                                    len23 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
                             }
                         }
                         unsafe fn params_dealloc_lists_and_own(
@@ -4564,6 +4637,39 @@ pub mod micro {
                                         _rt::cabi_dealloc(l15, l16, 1);
                                     }
                                 }
+                                let l17 = *_params
+                                    .0
+                                    .add(8 + 12 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l18 = *_params
+                                    .0
+                                    .add(8 + 13 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base23 = l17;
+                                let len23 = l18;
+                                for i in 0..len23 {
+                                    let base = base23
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l19 = *base.add(0).cast::<*mut u8>();
+                                        let l20 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l19, l20, 1);
+                                        let l21 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l22 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l21, l22, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base23,
+                                    len23 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
                             }
                         }
                         unsafe fn params_lower(
@@ -4624,6 +4730,8 @@ pub mod micro {
                                     metadata: metadata0,
                                     timeout: timeout0,
                                     version: version0,
+                                    labels: labels0,
+                                    selector: selector0,
                                 } = _lower4;
                                 let vec4 = metadata0;
                                 let len4 = vec4.len();
@@ -4704,6 +4812,53 @@ pub mod micro {
                                             .cast::<u8>() = (0i32) as u8;
                                     }
                                 };
+                                let vec9 = labels0;
+                                let len9 = vec9.len();
+                                let layout9 = _rt::alloc::Layout::from_size_align(
+                                        vec9.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result9, _cleanup9) = ::micro_sdk::wit_bindgen::rt::Cleanup::new(
+                                    layout9,
+                                );
+                                if let Some(cleanup) = _cleanup9 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec9.into_iter().enumerate() {
+                                    let base = result9
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let (t6_0, t6_1) = e;
+                                        let vec7 = (t6_0.into_bytes()).into_boxed_slice();
+                                        let ptr7 = vec7.as_ptr().cast::<u8>();
+                                        let len7 = vec7.len();
+                                        ::core::mem::forget(vec7);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len7;
+                                        *base.add(0).cast::<*mut u8>() = ptr7.cast_mut();
+                                        let vec8 = (t6_1.into_bytes()).into_boxed_slice();
+                                        let ptr8 = vec8.as_ptr().cast::<u8>();
+                                        let len8 = vec8.len();
+                                        ::core::mem::forget(vec8);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len8;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr8.cast_mut();
+                                    }
+                                }
+                                *_param_ptr
+                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len9;
+                                *_param_ptr
+                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result9;
+                                *_param_ptr
+                                    .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<u8>() = (selector0.clone() as i32) as u8;
                             }
                             ParamsLower(_ptr)
                         }
@@ -4790,6 +4945,1440 @@ pub mod micro {
                         _unused: core::marker::PhantomData,
                     }
                         .call((service, endpoint, codec, request, options))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Begins a call of an endpoint that streams, in one direction or in both, and gives a handle of it. `request` is the
+            /// one message of an endpoint that takes no stream, and none for one that does. The budget of a stream is what the
+            /// inbound call has left, or `timeout`. It is never repeated. 429 when 16 handles are open in the instance.
+            #[allow(async_fn_in_trait)]
+            pub async fn open(
+                service: _rt::String,
+                endpoint: _rt::String,
+                codec: Codec,
+                request: ::core::option::Option<_rt::Vec<u8>>,
+                options: Options,
+            ) -> ::core::result::Result<u64, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (
+                            _rt::String,
+                            _rt::String,
+                            Codec,
+                            ::core::option::Option<_rt::Vec<u8>>,
+                            Options,
+                        );
+                        type Results = ::core::result::Result<u64, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (24 + 22 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            (8 + 16 * ::core::mem::size_of::<*const u8>())
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/client@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]open"]
+                                fn call(_: *mut u8, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = *_params
+                                    .0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l3 = *_params
+                                    .0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l2, l3, 1);
+                                let l4 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(5 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l4 {
+                                    0 => {}
+                                    _ => {
+                                        let l5 = *_params
+                                            .0
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l6 = *_params
+                                            .0
+                                            .add(7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base7 = l5;
+                                        let len7 = l6;
+                                        _rt::cabi_dealloc(base7, len7 * 1, 1);
+                                    }
+                                }
+                                let l8 = *_params
+                                    .0
+                                    .add(8 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l9 = *_params
+                                    .0
+                                    .add(9 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base14 = l8;
+                                let len14 = l9;
+                                for i in 0..len14 {
+                                    let base = base14
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l10 = *base.add(0).cast::<*mut u8>();
+                                        let l11 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l10, l11, 1);
+                                        let l12 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l13 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l12, l13, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base14,
+                                    len14 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l15 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l15 {
+                                    0 => {}
+                                    _ => {
+                                        let l16 = *_params
+                                            .0
+                                            .add(8 + 11 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l17 = *_params
+                                            .0
+                                            .add(8 + 12 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l16, l17, 1);
+                                    }
+                                }
+                                let l18 = *_params
+                                    .0
+                                    .add(8 + 13 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l19 = *_params
+                                    .0
+                                    .add(8 + 14 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base24 = l18;
+                                let len24 = l19;
+                                for i in 0..len24 {
+                                    let base = base24
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l20 = *base.add(0).cast::<*mut u8>();
+                                        let l21 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l20, l21, 1);
+                                        let l22 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l23 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l22, l23, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base24,
+                                    len24 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = *_params
+                                    .0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l3 = *_params
+                                    .0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l2, l3, 1);
+                                let l4 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(5 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l4 {
+                                    0 => {}
+                                    _ => {
+                                        let l5 = *_params
+                                            .0
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l6 = *_params
+                                            .0
+                                            .add(7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base7 = l5;
+                                        let len7 = l6;
+                                        _rt::cabi_dealloc(base7, len7 * 1, 1);
+                                    }
+                                }
+                                let l8 = *_params
+                                    .0
+                                    .add(8 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l9 = *_params
+                                    .0
+                                    .add(9 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base14 = l8;
+                                let len14 = l9;
+                                for i in 0..len14 {
+                                    let base = base14
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l10 = *base.add(0).cast::<*mut u8>();
+                                        let l11 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l10, l11, 1);
+                                        let l12 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l13 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l12, l13, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base14,
+                                    len14 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l15 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l15 {
+                                    0 => {}
+                                    _ => {
+                                        let l16 = *_params
+                                            .0
+                                            .add(8 + 11 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l17 = *_params
+                                            .0
+                                            .add(8 + 12 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l16, l17, 1);
+                                    }
+                                }
+                                let l18 = *_params
+                                    .0
+                                    .add(8 + 13 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l19 = *_params
+                                    .0
+                                    .add(8 + 14 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base24 = l18;
+                                let len24 = l19;
+                                for i in 0..len24 {
+                                    let base = base24
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l20 = *base.add(0).cast::<*mut u8>();
+                                        let l21 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l20, l21, 1);
+                                        let l22 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l23 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l22, l23, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base24,
+                                    len24 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1, _lower2, _lower3, _lower4): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            let _param_ptr = unsafe { _ptr.add(0) };
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((2 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                let vec0 = (_lower1.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((4 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                *_param_ptr.add(0).cast::<u8>() = (_lower2.clone() as i32)
+                                    as u8;
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((5 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                match _lower3 {
+                                    Some(e) => {
+                                        *_param_ptr.add(0).cast::<u8>() = (1i32) as u8;
+                                        let vec0 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                            .into_boxed_slice();
+                                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                                        let len0 = vec0.len();
+                                        ::core::mem::forget(vec0);
+                                        *_param_ptr
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len0;
+                                        *_param_ptr
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr0.cast_mut();
+                                    }
+                                    None => {
+                                        *_param_ptr.add(0).cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((8 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                let Options {
+                                    metadata: metadata0,
+                                    timeout: timeout0,
+                                    version: version0,
+                                    labels: labels0,
+                                    selector: selector0,
+                                } = _lower4;
+                                let vec4 = metadata0;
+                                let len4 = vec4.len();
+                                let layout4 = _rt::alloc::Layout::from_size_align(
+                                        vec4.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result4, _cleanup4) = ::micro_sdk::wit_bindgen::rt::Cleanup::new(
+                                    layout4,
+                                );
+                                if let Some(cleanup) = _cleanup4 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec4.into_iter().enumerate() {
+                                    let base = result4
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let (t1_0, t1_1) = e;
+                                        let vec2 = (t1_0.into_bytes()).into_boxed_slice();
+                                        let ptr2 = vec2.as_ptr().cast::<u8>();
+                                        let len2 = vec2.len();
+                                        ::core::mem::forget(vec2);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len2;
+                                        *base.add(0).cast::<*mut u8>() = ptr2.cast_mut();
+                                        let vec3 = (t1_1.into_bytes()).into_boxed_slice();
+                                        let ptr3 = vec3.as_ptr().cast::<u8>();
+                                        let len3 = vec3.len();
+                                        ::core::mem::forget(vec3);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len3;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr3.cast_mut();
+                                    }
+                                }
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len4;
+                                *_param_ptr.add(0).cast::<*mut u8>() = result4;
+                                match timeout0 {
+                                    Some(e) => {
+                                        *_param_ptr
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        *_param_ptr
+                                            .add(4 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>() = _rt::as_i32(e);
+                                    }
+                                    None => {
+                                        *_param_ptr
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                                match version0 {
+                                    Some(e) => {
+                                        *_param_ptr
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let vec5 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr5 = vec5.as_ptr().cast::<u8>();
+                                        let len5 = vec5.len();
+                                        ::core::mem::forget(vec5);
+                                        *_param_ptr
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len5;
+                                        *_param_ptr
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr5.cast_mut();
+                                    }
+                                    None => {
+                                        *_param_ptr
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                                let vec9 = labels0;
+                                let len9 = vec9.len();
+                                let layout9 = _rt::alloc::Layout::from_size_align(
+                                        vec9.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result9, _cleanup9) = ::micro_sdk::wit_bindgen::rt::Cleanup::new(
+                                    layout9,
+                                );
+                                if let Some(cleanup) = _cleanup9 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec9.into_iter().enumerate() {
+                                    let base = result9
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let (t6_0, t6_1) = e;
+                                        let vec7 = (t6_0.into_bytes()).into_boxed_slice();
+                                        let ptr7 = vec7.as_ptr().cast::<u8>();
+                                        let len7 = vec7.len();
+                                        ::core::mem::forget(vec7);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len7;
+                                        *base.add(0).cast::<*mut u8>() = ptr7.cast_mut();
+                                        let vec8 = (t6_1.into_bytes()).into_boxed_slice();
+                                        let ptr8 = vec8.as_ptr().cast::<u8>();
+                                        let len8 = vec8.len();
+                                        ::core::mem::forget(vec8);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len8;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr8.cast_mut();
+                                    }
+                                }
+                                *_param_ptr
+                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len9;
+                                *_param_ptr
+                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result9;
+                                *_param_ptr
+                                    .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<u8>() = (selector0.clone() as i32) as u8;
+                            }
+                            ParamsLower(_ptr)
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr.add(8).cast::<i64>();
+                                            l1 as u64
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l2 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l3 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len4 = l3;
+                                            let bytes4 = _rt::Vec::from_raw_parts(
+                                                l2.cast(),
+                                                len4,
+                                                len4,
+                                            );
+                                            let l5 = i32::from(
+                                                *_ptr
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l6 = *_ptr
+                                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *_ptr
+                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            let l9 = *_ptr
+                                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes4),
+                                                code: l5 as u16,
+                                                detail: _rt::string_lift(bytes8),
+                                                status: _rt::string_lift(bytes11),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((service, endpoint, codec, request, options))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Sends one message, and waits while the service has 16 unread. 499 when it takes no more. The handle stays: what the
+            /// service replied can be received.
+            #[allow(async_fn_in_trait)]
+            pub async fn send(
+                handle: u64,
+                message: _rt::Vec<u8>,
+            ) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(i64, *mut u8, usize);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (u64, _rt::Vec<u8>);
+                        type Results = ::core::result::Result<(), Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/client@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]send"]
+                                fn call(_: i64, _: *mut u8, _: usize, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: i64,
+                                _: *mut u8,
+                                _: usize,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe {
+                                call(_params.0, _params.1, _params.2, _results) as u32
+                            }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let base0 = _params.1;
+                                let len0 = _params.2;
+                                _rt::cabi_dealloc(base0, len0 * 1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let base0 = _params.1;
+                                let len0 = _params.2;
+                                _rt::cabi_dealloc(base0, len0 * 1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                let vec0 = <_ as Into<_rt::Vec<_>>>::into(_lower1)
+                                    .into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                ParamsLower(_rt::as_i64(_lower0), ptr0.cast_mut(), len0)
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = ();
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l1 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len3 = l2;
+                                            let bytes3 = _rt::Vec::from_raw_parts(
+                                                l1.cast(),
+                                                len3,
+                                                len3,
+                                            );
+                                            let l4 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l5 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            let l8 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes3),
+                                                code: l4 as u16,
+                                                detail: _rt::string_lift(bytes7),
+                                                status: _rt::string_lift(bytes10),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((handle, message))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Says that the last message was sent.
+            #[allow(async_fn_in_trait)]
+            pub async fn finish(handle: u64) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(i64);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (u64,);
+                        type Results = ::core::result::Result<(), Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/client@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]finish"]
+                                fn call(_: i64, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: i64, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0,): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe { ParamsLower(_rt::as_i64(_lower0)) }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = ();
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l1 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len3 = l2;
+                                            let bytes3 = _rt::Vec::from_raw_parts(
+                                                l1.cast(),
+                                                len3,
+                                                len3,
+                                            );
+                                            let l4 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l5 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            let l8 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes3),
+                                                code: l4 as u16,
+                                                detail: _rt::string_lift(bytes7),
+                                                status: _rt::string_lift(bytes10),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((handle,))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The service's next message; none after its last one. An error is the service's own, or says why there is no more.
+            /// Either ends the handle.
+            #[allow(async_fn_in_trait)]
+            pub async fn receive(
+                handle: u64,
+            ) -> ::core::result::Result<::core::option::Option<_rt::Vec<u8>>, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(i64);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (u64,);
+                        type Results = ::core::result::Result<
+                            ::core::option::Option<_rt::Vec<u8>>,
+                            Error,
+                        >;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "micro:platform/client@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]receive"]
+                                fn call(_: i64, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: i64, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0,): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe { ParamsLower(_rt::as_i64(_lower0)) }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = i32::from(
+                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            );
+                                            match l1 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l2 = *_ptr
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l3 = *_ptr
+                                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len4 = l3;
+                                                        <_ as From<
+                                                            _rt::Vec<_>,
+                                                        >>::from(_rt::Vec::from_raw_parts(l2.cast(), len4, len4))
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            }
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l5 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            let l8 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l9 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            let l12 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes7),
+                                                code: l8 as u16,
+                                                detail: _rt::string_lift(bytes11),
+                                                status: _rt::string_lift(bytes14),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((handle,))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Cancels the call, if it has not ended, and lets go of its handle. Unknown handles are no error. The end of the call
+            /// closes the handles of an instance that runs no other.
+            #[allow(async_fn_in_trait)]
+            pub fn close(handle: u64) -> () {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "micro:platform/client@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "close"]
+                        fn wit_import0(_: i64);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i64) {
+                        unreachable!()
+                    }
+                    wit_import0(_rt::as_i64(&handle));
+                }
+            }
+        }
+        /// The messages of a call whose endpoint streams (`stream` in its `.proto`), while `handler.handle` answers it. Needs no
+        /// grant: it reaches nobody but the caller. An endpoint that takes one message has it as the `request` of `handle`, and
+        /// no bytes there if it takes a stream; it returns its one reply from `handle`, and no bytes if it replies with a
+        /// stream. An error that `handle` returns comes after the replies that were sent.
+        /// Limits: each message as a request and a reply of the service; 16 wait at most in each direction, then the sender
+        /// waits. All errors are final.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod streaming {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Error = super::super::super::micro::platform::types::Error;
+            #[allow(unused_unsafe, clippy::all)]
+            /// The next message of the caller, in the codec of the call; none after its last one. 400 where the endpoint takes no
+            /// stream.
+            #[allow(async_fn_in_trait)]
+            pub async fn receive() -> ::core::result::Result<
+                ::core::option::Option<_rt::Vec<u8>>,
+                Error,
+            > {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower();
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = ();
+                        type Results = ::core::result::Result<
+                            ::core::option::Option<_rt::Vec<u8>>,
+                            Error,
+                        >;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(
+                                wasm_import_module = "micro:platform/streaming@0.1.0"
+                            )]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]receive"]
+                                fn call(_: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {}
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe { ParamsLower() }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = i32::from(
+                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            );
+                                            match l1 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l2 = *_ptr
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l3 = *_ptr
+                                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len4 = l3;
+                                                        <_ as From<
+                                                            _rt::Vec<_>,
+                                                        >>::from(_rt::Vec::from_raw_parts(l2.cast(), len4, len4))
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            }
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l5 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            let l8 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l9 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            let l12 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes7),
+                                                code: l8 as u16,
+                                                detail: _rt::string_lift(bytes11),
+                                                status: _rt::string_lift(bytes14),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call(())
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Sends one message to the caller, in the codec of the call, and waits while it has too many unread. 499 when the
+            /// caller is gone: nobody reads what the endpoint does from then on. 400 where the endpoint replies with no stream.
+            #[allow(async_fn_in_trait)]
+            pub async fn send(
+                message: _rt::Vec<u8>,
+            ) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8, usize);
+                    unsafe impl Send for ParamsLower {}
+                    use ::micro_sdk::wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::Vec<u8>,);
+                        type Results = ::core::result::Result<(), Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (8 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(
+                                wasm_import_module = "micro:platform/streaming@0.1.0"
+                            )]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]send"]
+                                fn call(_: *mut u8, _: usize, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: *mut u8,
+                                _: usize,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _params.1, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let base0 = _params.0;
+                                let len0 = _params.1;
+                                _rt::cabi_dealloc(base0, len0 * 1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let base0 = _params.0;
+                                let len0 = _params.1;
+                                _rt::cabi_dealloc(base0, len0 * 1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0,): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                let vec0 = <_ as Into<_rt::Vec<_>>>::into(_lower0)
+                                    .into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                ParamsLower(ptr0.cast_mut(), len0)
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = ();
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l1 = *_ptr
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len3 = l2;
+                                            let bytes3 = _rt::Vec::from_raw_parts(
+                                                l1.cast(),
+                                                len3,
+                                                len3,
+                                            );
+                                            let l4 = i32::from(
+                                                *_ptr
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>(),
+                                            );
+                                            let l5 = *_ptr
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *_ptr
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            let l8 = *_ptr
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *_ptr
+                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            super::super::super::micro::platform::types::Error {
+                                                id: _rt::string_lift(bytes3),
+                                                code: l4 as u16,
+                                                detail: _rt::string_lift(bytes7),
+                                                status: _rt::string_lift(bytes10),
+                                            }
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((message,))
                         .await
                 }
             }
@@ -9551,10 +11140,10 @@ macro_rules! __export_service_impl {
         =
         "component-type:wit-bindgen:0.63.0:micro:platform@0.1.0:service:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3166] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3512] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe0\x17\x01A\x02\x01\
-A\x1a\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xba\x1a\x01A\x02\x01\
+A\x1c\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
 json\x04\0\x05codec\x03\0\x08\x01k\x07\x01r\x05\x07account\x0a\x08metadata\x04\x08\
@@ -9588,50 +11177,58 @@ eys\x06action\x10\x04\0\x06change\x03\0\x11\x01k\x05\x01j\x01\x13\x01\x01\x01C\x
 \x01j\x01x\x01\x01\x01C\x03\x03keys\x05deltax\x03ttl\x03\0\x1f\x04\0\x09incremen\
 t\x01\x20\x01p\x0c\x01p\x12\x01j\x01\x7f\x01\x01\x01C\x02\x06checks!\x07changes\"\
 \0#\x04\0\x06commit\x01$\x03\0\x1amicro:platform/store@0.1.0\x05\x04\x02\x03\0\0\
-\x05codec\x02\x03\0\0\x08metadata\x01B\x0e\x02\x03\x02\x01\x05\x04\0\x05codec\x03\
+\x05codec\x02\x03\0\0\x08metadata\x01B\x1e\x02\x03\x02\x01\x05\x04\0\x05codec\x03\
 \0\0\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x08m\
-etadata\x03\0\x04\x01ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\
-\x07\x04\0\x07options\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08\
-endpoints\x05codec\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\
-\x03\0\x1bmicro:platform/client@0.1.0\x05\x07\x01B\x0c\x02\x03\x02\x01\x02\x04\0\
-\x05error\x03\0\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03ge\
-t\x01\x04\x04\0\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07versio\
-n\x01\x06\x01C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform\
-/config@0.1.0\x05\x08\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02\
-ss\x01p\x02\x01p}\x01r\x05\x02ids\x08positionw\x0ctimestamp-msw\x08metadata\x03\x07\
-payload\x04\x04\0\x05event\x03\0\x05\x01j\x01s\x01\x01\x01C\x03\x05topics\x08met\
-adata\x03\x07payload\x04\0\x07\x04\0\x07publish\x01\x08\x01ks\x01p\x06\x01j\x01\x0a\
-\x01\x01\x01C\x03\x05topics\x05after\x09\x05limity\0\x0b\x04\0\x04read\x01\x0c\x03\
-\0\x1bmicro:platform/events@0.1.0\x05\x09\x01B#\x02\x03\x02\x01\x02\x04\0\x05err\
-or\x03\0\0\x01py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\
-\x01p\x04\x01o\x02ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06valu\
-es\x05\x08metadata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08\
-metadata\x07\x04\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07vers\
-ions\x08metadata\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01\
-m\x03\x06create\x06update\x06delete\x04\0\x06action\x03\0\x10\x01r\x03\x06action\
-\x11\x07service\x0f\x0ctimestamp-msw\x04\0\x06change\x03\0\x12\x01p\x13\x01r\x04\
-\x05reset\x7f\x05ready\x7f\x08revisions\x07changes\x14\x04\0\x07changes\x03\0\x15\
-\x01p\x0f\x01j\x01\x17\x01\x01\x01C\x01\x04names\0\x18\x04\0\x0bget-service\x01\x19\
-\x01ps\x01j\x01\x1a\x01\x01\x01C\0\0\x1b\x04\0\x0dlist-services\x01\x1c\x01ks\x01\
-j\x01\x16\x01\x01\x01C\x03\x07service\x1d\x05after\x1d\x07wait-msy\0\x1e\x04\0\x05\
-watch\x01\x1f\x03\0\x1dmicro:platform/registry@0.1.0\x05\x0a\x01B\x0a\x02\x03\x02\
-\x01\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\
-\x04body\x04\x04\0\x07message\x03\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07mes\
-sage\x06\0\x07\x04\0\x07publish\x01\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\
-\x0b\x01B\x12\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01r\x03\x05tokens\x05f\
-encew\x0aexpires-inw\x04\0\x04lock\x03\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04na\
-mes\x06ttl-msw\x07wait-msw\0\x04\x04\0\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01\
-C\x03\x04names\x05tokens\x06ttl-msw\0\x06\x04\0\x05renew\x01\x07\x01C\x02\x04nam\
-es\x05tokens\0\x06\x04\0\x07release\x01\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07\
-wait-msw\0\x04\x04\0\x08campaign\x01\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04\
-names\0\x0b\x04\0\x06leader\x01\x0c\x03\0\x1amicro:platform/locks@0.1.0\x05\x0c\x02\
-\x03\0\0\x07context\x01B\x0a\x02\x03\x02\x01\x0d\x04\0\x07context\x03\0\0\x02\x03\
-\x02\x01\x05\x04\0\x05codec\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x04\
-\x01p}\x01j\x01\x06\x01\x05\x01C\x04\x07context\x01\x08endpoints\x05codec\x03\x07\
-request\x06\0\x07\x04\0\x06handle\x01\x08\x04\0\x1cmicro:platform/handler@0.1.0\x05\
-\x0e\x04\0\x1cmicro:platform/service@0.1.0\x04\0\x0b\x0d\x01\0\x07service\x03\0\0\
-\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bind\
-gen-rust\x060.63.0";
+etadata\x03\0\x04\x01m\x02\x06random\x0bround-robin\x04\0\x08selector\x03\0\x06\x01\
+ky\x01ks\x01r\x05\x08metadata\x05\x07timeout\x08\x07version\x09\x06labels\x05\x08\
+selector\x07\x04\0\x07options\x03\0\x0a\x01p}\x01j\x01\x0c\x01\x03\x01C\x05\x07s\
+ervices\x08endpoints\x05codec\x01\x07request\x0c\x07options\x0b\0\x0d\x04\0\x04c\
+all\x01\x0e\x01k\x0c\x01j\x01w\x01\x03\x01C\x05\x07services\x08endpoints\x05code\
+c\x01\x07request\x0f\x07options\x0b\0\x10\x04\0\x04open\x01\x11\x01j\0\x01\x03\x01\
+C\x02\x06handlew\x07message\x0c\0\x12\x04\0\x04send\x01\x13\x01C\x01\x06handlew\0\
+\x12\x04\0\x06finish\x01\x14\x01j\x01\x0f\x01\x03\x01C\x01\x06handlew\0\x15\x04\0\
+\x07receive\x01\x16\x01@\x01\x06handlew\x01\0\x04\0\x05close\x01\x17\x03\0\x1bmi\
+cro:platform/client@0.1.0\x05\x07\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\
+\0\0\x01p}\x01k\x02\x01j\x01\x03\x01\x01\x01C\0\0\x04\x04\0\x07receive\x01\x05\x01\
+j\0\x01\x01\x01C\x01\x07message\x02\0\x06\x04\0\x04send\x01\x07\x03\0\x1emicro:p\
+latform/streaming@0.1.0\x05\x08\x01B\x0c\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\
+\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03get\x01\x04\x04\0\
+\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07version\x01\x06\x01C\x01\
+\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform/config@0.1.0\x05\x09\
+\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01\
+r\x05\x02ids\x08positionw\x0ctimestamp-msw\x08metadata\x03\x07payload\x04\x04\0\x05\
+event\x03\0\x05\x01j\x01s\x01\x01\x01C\x03\x05topics\x08metadata\x03\x07payload\x04\
+\0\x07\x04\0\x07publish\x01\x08\x01ks\x01p\x06\x01j\x01\x0a\x01\x01\x01C\x03\x05\
+topics\x05after\x09\x05limity\0\x0b\x04\0\x04read\x01\x0c\x03\0\x1bmicro:platfor\
+m/events@0.1.0\x05\x0a\x01B#\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01py\x01\
+r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\x01o\x02\
+ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08metadata\
+\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\x07\x04\
+\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08metadata\
+\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01m\x03\x06create\
+\x06update\x06delete\x04\0\x06action\x03\0\x10\x01r\x03\x06action\x11\x07service\
+\x0f\x0ctimestamp-msw\x04\0\x06change\x03\0\x12\x01p\x13\x01r\x04\x05reset\x7f\x05\
+ready\x7f\x08revisions\x07changes\x14\x04\0\x07changes\x03\0\x15\x01p\x0f\x01j\x01\
+\x17\x01\x01\x01C\x01\x04names\0\x18\x04\0\x0bget-service\x01\x19\x01ps\x01j\x01\
+\x1a\x01\x01\x01C\0\0\x1b\x04\0\x0dlist-services\x01\x1c\x01ks\x01j\x01\x16\x01\x01\
+\x01C\x03\x07service\x1d\x05after\x1d\x07wait-msy\0\x1e\x04\0\x05watch\x01\x1f\x03\
+\0\x1dmicro:platform/registry@0.1.0\x05\x0b\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05\
+error\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\
+\x07message\x03\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\
+\0\x07publish\x01\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\x0c\x01B\x12\x02\x03\
+\x02\x01\x02\x04\0\x05error\x03\0\0\x01r\x03\x05tokens\x05fencew\x0aexpires-inw\x04\
+\0\x04lock\x03\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06ttl-msw\x07wait-m\
+sw\0\x04\x04\0\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\x04names\x05toke\
+ns\x06ttl-msw\0\x06\x04\0\x05renew\x01\x07\x01C\x02\x04names\x05tokens\0\x06\x04\
+\0\x07release\x01\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07wait-msw\0\x04\x04\0\
+\x08campaign\x01\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04names\0\x0b\x04\0\x06\
+leader\x01\x0c\x03\0\x1amicro:platform/locks@0.1.0\x05\x0d\x02\x03\0\0\x07contex\
+t\x01B\x0a\x02\x03\x02\x01\x0e\x04\0\x07context\x03\0\0\x02\x03\x02\x01\x05\x04\0\
+\x05codec\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x04\x01p}\x01j\x01\x06\
+\x01\x05\x01C\x04\x07context\x01\x08endpoints\x05codec\x03\x07request\x06\0\x07\x04\
+\0\x06handle\x01\x08\x04\0\x1cmicro:platform/handler@0.1.0\x05\x0f\x04\0\x1cmicr\
+o:platform/service@0.1.0\x04\0\x0b\x0d\x01\0\x07service\x03\0\0\0G\x09producers\x01\
+\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -9644,9 +11241,9 @@ pub use __export_service_impl as __export_service;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3072] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe2\x16\x01A\x02\x01\
-A\x17\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3418] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xbc\x19\x01A\x02\x01\
+A\x19\x01B\x0d\x01r\x04\x02ids\x04code{\x06details\x06statuss\x04\0\x05error\x03\
 \0\0\x01o\x02ss\x01p\x02\x04\0\x08metadata\x03\0\x03\x01ps\x01r\x04\x02ids\x04ki\
 nds\x06issuers\x06scopes\x05\x04\0\x07account\x03\0\x06\x01m\x02\x08protobuf\x04\
 json\x04\0\x05codec\x03\0\x08\x01k\x07\x01r\x05\x07account\x0a\x08metadata\x04\x08\
@@ -9680,46 +11277,55 @@ eys\x06action\x10\x04\0\x06change\x03\0\x11\x01k\x05\x01j\x01\x13\x01\x01\x01C\x
 \x01j\x01x\x01\x01\x01C\x03\x03keys\x05deltax\x03ttl\x03\0\x1f\x04\0\x09incremen\
 t\x01\x20\x01p\x0c\x01p\x12\x01j\x01\x7f\x01\x01\x01C\x02\x06checks!\x07changes\"\
 \0#\x04\0\x06commit\x01$\x03\0\x1amicro:platform/store@0.1.0\x05\x04\x02\x03\0\0\
-\x05codec\x02\x03\0\0\x08metadata\x01B\x0e\x02\x03\x02\x01\x05\x04\0\x05codec\x03\
+\x05codec\x02\x03\0\0\x08metadata\x01B\x1e\x02\x03\x02\x01\x05\x04\0\x05codec\x03\
 \0\0\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x08m\
-etadata\x03\0\x04\x01ky\x01ks\x01r\x03\x08metadata\x05\x07timeout\x06\x07version\
-\x07\x04\0\x07options\x03\0\x08\x01p}\x01j\x01\x0a\x01\x03\x01C\x05\x07services\x08\
-endpoints\x05codec\x01\x07request\x0a\x07options\x09\0\x0b\x04\0\x04call\x01\x0c\
-\x03\0\x1bmicro:platform/client@0.1.0\x05\x07\x01B\x0c\x02\x03\x02\x01\x02\x04\0\
-\x05error\x03\0\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03ge\
-t\x01\x04\x04\0\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07versio\
-n\x01\x06\x01C\x01\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform\
-/config@0.1.0\x05\x08\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02\
-ss\x01p\x02\x01p}\x01r\x05\x02ids\x08positionw\x0ctimestamp-msw\x08metadata\x03\x07\
-payload\x04\x04\0\x05event\x03\0\x05\x01j\x01s\x01\x01\x01C\x03\x05topics\x08met\
-adata\x03\x07payload\x04\0\x07\x04\0\x07publish\x01\x08\x01ks\x01p\x06\x01j\x01\x0a\
-\x01\x01\x01C\x03\x05topics\x05after\x09\x05limity\0\x0b\x04\0\x04read\x01\x0c\x03\
-\0\x1bmicro:platform/events@0.1.0\x05\x09\x01B#\x02\x03\x02\x01\x02\x04\0\x05err\
-or\x03\0\0\x01py\x01r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\
-\x01p\x04\x01o\x02ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06valu\
-es\x05\x08metadata\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08\
-metadata\x07\x04\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07vers\
-ions\x08metadata\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01\
-m\x03\x06create\x06update\x06delete\x04\0\x06action\x03\0\x10\x01r\x03\x06action\
-\x11\x07service\x0f\x0ctimestamp-msw\x04\0\x06change\x03\0\x12\x01p\x13\x01r\x04\
-\x05reset\x7f\x05ready\x7f\x08revisions\x07changes\x14\x04\0\x07changes\x03\0\x15\
-\x01p\x0f\x01j\x01\x17\x01\x01\x01C\x01\x04names\0\x18\x04\0\x0bget-service\x01\x19\
-\x01ps\x01j\x01\x1a\x01\x01\x01C\0\0\x1b\x04\0\x0dlist-services\x01\x1c\x01ks\x01\
-j\x01\x16\x01\x01\x01C\x03\x07service\x1d\x05after\x1d\x07wait-msy\0\x1e\x04\0\x05\
-watch\x01\x1f\x03\0\x1dmicro:platform/registry@0.1.0\x05\x0a\x01B\x0a\x02\x03\x02\
-\x01\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\
-\x04body\x04\x04\0\x07message\x03\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07mes\
-sage\x06\0\x07\x04\0\x07publish\x01\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\
-\x0b\x01B\x12\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01r\x03\x05tokens\x05f\
-encew\x0aexpires-inw\x04\0\x04lock\x03\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04na\
-mes\x06ttl-msw\x07wait-msw\0\x04\x04\0\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01\
-C\x03\x04names\x05tokens\x06ttl-msw\0\x06\x04\0\x05renew\x01\x07\x01C\x02\x04nam\
-es\x05tokens\0\x06\x04\0\x07release\x01\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07\
-wait-msw\0\x04\x04\0\x08campaign\x01\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04\
-names\0\x0b\x04\0\x06leader\x01\x0c\x03\0\x1amicro:platform/locks@0.1.0\x05\x0c\x04\
-\0<micro:platform/service-with-all-of-its-exports-removed@0.1.0\x04\0\x0b-\x01\0\
-'service-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocesse\
-d-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+etadata\x03\0\x04\x01m\x02\x06random\x0bround-robin\x04\0\x08selector\x03\0\x06\x01\
+ky\x01ks\x01r\x05\x08metadata\x05\x07timeout\x08\x07version\x09\x06labels\x05\x08\
+selector\x07\x04\0\x07options\x03\0\x0a\x01p}\x01j\x01\x0c\x01\x03\x01C\x05\x07s\
+ervices\x08endpoints\x05codec\x01\x07request\x0c\x07options\x0b\0\x0d\x04\0\x04c\
+all\x01\x0e\x01k\x0c\x01j\x01w\x01\x03\x01C\x05\x07services\x08endpoints\x05code\
+c\x01\x07request\x0f\x07options\x0b\0\x10\x04\0\x04open\x01\x11\x01j\0\x01\x03\x01\
+C\x02\x06handlew\x07message\x0c\0\x12\x04\0\x04send\x01\x13\x01C\x01\x06handlew\0\
+\x12\x04\0\x06finish\x01\x14\x01j\x01\x0f\x01\x03\x01C\x01\x06handlew\0\x15\x04\0\
+\x07receive\x01\x16\x01@\x01\x06handlew\x01\0\x04\0\x05close\x01\x17\x03\0\x1bmi\
+cro:platform/client@0.1.0\x05\x07\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05error\x03\
+\0\0\x01p}\x01k\x02\x01j\x01\x03\x01\x01\x01C\0\0\x04\x04\0\x07receive\x01\x05\x01\
+j\0\x01\x01\x01C\x01\x07message\x02\0\x06\x04\0\x04send\x01\x07\x03\0\x1emicro:p\
+latform/streaming@0.1.0\x05\x08\x01B\x0c\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\
+\0\x01ks\x01j\x01\x02\x01\x01\x01C\x01\x04paths\0\x03\x04\0\x03get\x01\x04\x04\0\
+\x06secret\x01\x04\x01j\x01w\x01\x01\x01C\0\0\x05\x04\0\x07version\x01\x06\x01C\x01\
+\x05afterw\0\x05\x04\0\x04next\x01\x07\x03\0\x1bmicro:platform/config@0.1.0\x05\x09\
+\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01\
+r\x05\x02ids\x08positionw\x0ctimestamp-msw\x08metadata\x03\x07payload\x04\x04\0\x05\
+event\x03\0\x05\x01j\x01s\x01\x01\x01C\x03\x05topics\x08metadata\x03\x07payload\x04\
+\0\x07\x04\0\x07publish\x01\x08\x01ks\x01p\x06\x01j\x01\x0a\x01\x01\x01C\x03\x05\
+topics\x05after\x09\x05limity\0\x0b\x04\0\x04read\x01\x0c\x03\0\x1bmicro:platfor\
+m/events@0.1.0\x05\x0a\x01B#\x02\x03\x02\x01\x02\x04\0\x05error\x03\0\0\x01py\x01\
+r\x03\x04names\x04kinds\x06fields\x02\x04\0\x05value\x03\0\x03\x01p\x04\x01o\x02\
+ss\x01p\x06\x01r\x05\x04names\x07requesty\x08responsey\x06values\x05\x08metadata\
+\x07\x04\0\x08endpoint\x03\0\x08\x01r\x03\x02ids\x07addresss\x08metadata\x07\x04\
+\0\x04node\x03\0\x0a\x01p\x09\x01p\x0b\x01r\x05\x04names\x07versions\x08metadata\
+\x07\x09endpoints\x0c\x05nodes\x0d\x04\0\x07service\x03\0\x0e\x01m\x03\x06create\
+\x06update\x06delete\x04\0\x06action\x03\0\x10\x01r\x03\x06action\x11\x07service\
+\x0f\x0ctimestamp-msw\x04\0\x06change\x03\0\x12\x01p\x13\x01r\x04\x05reset\x7f\x05\
+ready\x7f\x08revisions\x07changes\x14\x04\0\x07changes\x03\0\x15\x01p\x0f\x01j\x01\
+\x17\x01\x01\x01C\x01\x04names\0\x18\x04\0\x0bget-service\x01\x19\x01ps\x01j\x01\
+\x1a\x01\x01\x01C\0\0\x1b\x04\0\x0dlist-services\x01\x1c\x01ks\x01j\x01\x16\x01\x01\
+\x01C\x03\x07service\x1d\x05after\x1d\x07wait-msy\0\x1e\x04\0\x05watch\x01\x1f\x03\
+\0\x1dmicro:platform/registry@0.1.0\x05\x0b\x01B\x0a\x02\x03\x02\x01\x02\x04\0\x05\
+error\x03\0\0\x01o\x02ss\x01p\x02\x01p}\x01r\x02\x06header\x03\x04body\x04\x04\0\
+\x07message\x03\0\x05\x01j\0\x01\x01\x01C\x02\x05topics\x07message\x06\0\x07\x04\
+\0\x07publish\x01\x08\x03\0\x1bmicro:platform/broker@0.1.0\x05\x0c\x01B\x12\x02\x03\
+\x02\x01\x02\x04\0\x05error\x03\0\0\x01r\x03\x05tokens\x05fencew\x0aexpires-inw\x04\
+\0\x04lock\x03\0\x02\x01j\x01\x03\x01\x01\x01C\x03\x04names\x06ttl-msw\x07wait-m\
+sw\0\x04\x04\0\x07acquire\x01\x05\x01j\x01\x7f\x01\x01\x01C\x03\x04names\x05toke\
+ns\x06ttl-msw\0\x06\x04\0\x05renew\x01\x07\x01C\x02\x04names\x05tokens\0\x06\x04\
+\0\x07release\x01\x08\x01C\x04\x04names\x02ids\x06ttl-msw\x07wait-msw\0\x04\x04\0\
+\x08campaign\x01\x09\x01ks\x01j\x01\x0a\x01\x01\x01C\x01\x04names\0\x0b\x04\0\x06\
+leader\x01\x0c\x03\0\x1amicro:platform/locks@0.1.0\x05\x0d\x04\0<micro:platform/\
+service-with-all-of-its-exports-removed@0.1.0\x04\0\x0b-\x01\0'service-with-all-\
+of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-co\
+mponent\x070.262.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

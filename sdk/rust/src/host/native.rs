@@ -3,19 +3,27 @@
 use std::time::Duration;
 
 use crate::store::{Change, Check, Range, Record};
+use crate::streaming::Streams;
 use crate::sync::Held;
 use crate::test::with_state;
 use crate::{Error, LocalFuture, Request};
 
 #[path = "native/blob.rs"]
 mod blob;
+#[path = "native/streaming.rs"]
+mod streaming;
 pub(crate) use blob::*;
+pub(crate) use streaming::*;
 
 pub(crate) fn call(request: Request) -> LocalFuture<'static, Result<Vec<u8>, Error>> {
     let Some(service) = with_state(|state| state.service(&request.service)) else {
         return Box::pin(async { Err(Error::not_found("go.micro.client", "service not found")) });
     };
-    service(request)
+    if (service.streams)(&request.endpoint) != Some(Streams::default()) {
+        let detail = format!("{} streams: open a stream of it", request.endpoint);
+        return Box::pin(async { Err(Error::bad_request("go.micro.client", detail)) });
+    }
+    (service.answer)(request)
 }
 
 pub(crate) fn log(level: crate::log::Level, message: &str, fields: &[(&str, &str)]) {

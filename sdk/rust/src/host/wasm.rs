@@ -5,14 +5,17 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::bindings::service::micro::platform::{
     broker, client, config, events, locks, log, registry, store, types,
 };
-use crate::client::Codec;
+use crate::client::{Codec, Selector};
 use crate::store::{Change, Check, Range, Record};
 use crate::sync::Held;
 use crate::{Account, Context, Error, Request, Service};
 
 #[path = "wasm/blob.rs"]
 mod blob;
+#[path = "wasm/streaming.rs"]
+mod streaming;
 pub(crate) use blob::*;
+pub(crate) use streaming::*;
 
 #[cfg(feature = "http")]
 #[path = "wasm/http.rs"]
@@ -40,16 +43,30 @@ pub async fn dispatch(
 }
 
 pub(crate) async fn call(request: Request) -> Result<Vec<u8>, Error> {
-    let options = client::Options {
-        metadata: request.options.metadata,
-        timeout: request.options.timeout.map(millis_u32),
-        version: request.options.version,
-    };
-    let codec = match request.codec {
+    let (codec, options) = (codec(request.codec), request.options.into());
+    client::call(request.service, request.endpoint, codec, request.body, options).await.map_err(Into::into)
+}
+
+fn codec(codec: Codec) -> types::Codec {
+    match codec {
         Codec::Protobuf => types::Codec::Protobuf,
         Codec::Json => types::Codec::Json,
-    };
-    client::call(request.service, request.endpoint, codec, request.body, options).await.map_err(Into::into)
+    }
+}
+
+impl From<crate::client::Options> for client::Options {
+    fn from(options: crate::client::Options) -> Self {
+        Self {
+            metadata: options.metadata,
+            timeout: options.timeout.map(millis_u32),
+            version: options.version,
+            labels: options.labels,
+            selector: match options.selector {
+                Selector::Random => client::Selector::Random,
+                Selector::RoundRobin => client::Selector::RoundRobin,
+            },
+        }
+    }
 }
 
 pub(crate) fn log(level: crate::log::Level, message: &str, fields: &[(&str, &str)]) {

@@ -155,10 +155,15 @@ mod tests {
         let world = World::new();
         let seen = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
         let keep = std::rc::Rc::clone(&seen);
-        world.insert("echo", crate::client::Codec::Json, move |request| {
-            keep.borrow_mut().extend(request.options.metadata);
-            Box::pin(async { Ok(b"{}".to_vec()) })
-        });
+        world.insert(
+            "echo",
+            crate::client::Codec::Json,
+            |_| Some(crate::streaming::Streams::default()),
+            move |request| {
+                keep.borrow_mut().extend(request.options.metadata);
+                Box::pin(async { Ok(b"{}".to_vec()) })
+            },
+        );
         let request = Request::post("http://echo/", "application/json", "{}").with_header("Shop", "berlin");
         assert_eq!(world.block_on(send(request)).unwrap().status, 200);
         assert_eq!(*seen.borrow(), [("Shop".to_owned(), "berlin".to_owned())]);

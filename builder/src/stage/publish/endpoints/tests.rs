@@ -63,7 +63,9 @@ fn endpoints_have_micros_shape() {
     let shown: Vec<(&str, &str)> =
         call.request.values.iter().map(|value| (value.name.as_str(), value.r#type.as_str())).collect();
     assert_eq!(shown, [("first_name", "string"), ("self", "[]Request"), ("labels", "map[string]int64")]);
-    assert_eq!(stream.metadata.get("stream").map(String::as_str), Some("true"));
+    let said: Vec<_> = stream.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(said, [("replies", "stream"), ("stream", "true")]);
+    assert!(call.metadata.is_empty());
     // Nesting ends after three levels.
     let mut depth = 0;
     let mut value = &call.request;

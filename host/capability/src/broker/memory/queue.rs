@@ -178,6 +178,14 @@ impl Queue {
         true
     }
 
+    pub(super) fn release(&mut self, token: Token) -> bool {
+        let Some(mut held) = self.take(token) else { return false };
+        held.attempts = held.attempts.saturating_sub(1);
+        self.ready.push_front(held);
+        self.bell.notify_one();
+        true
+    }
+
     pub(super) fn bury(&mut self, token: Token, reason: &str, keep: bool, config: &MemoryConfig) -> bool {
         let Some(held) = self.take(token) else { return false };
         self.bytes -= held.message.bytes();

@@ -3,73 +3,38 @@
 //! Scripts ring by publishing numbers of bells on one channel, to which each process listens over one connection. Who
 //! waits looks each second all the same: a ring that is lost costs a second.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use futures::StreamExt as _;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use crate::redis::Redis as Server;
+use crate::bells::Row;
+use crate::redis::{Heard, Hearing, Redis as Server};
 
 /// Groups share them, so that their number is bounded: a wrong ring costs its hearer one look.
 pub(super) const BELLS: usize = 1_024;
-/// Every process rings more often than this, if only to say that it is there: a longer silence is a dead line.
-const SILENCE: Duration = Duration::from_secs(6);
-/// The wait before a connection is made anew; it doubles.
-const PAUSE: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(3);
 
-#[derive(Debug)]
-pub(super) struct Bells(Vec<watch::Sender<u64>>);
-
-impl Default for Bells {
-    fn default() -> Self {
-        Self((0..BELLS).map(|_| watch::Sender::new(0)).collect())
-    }
-}
+#[derive(Debug, Default)]
+pub(super) struct Bells(Row<BELLS>);
 
 impl Bells {
     pub(super) fn of(&self, bell: usize) -> watch::Receiver<u64> {
-        // There is always one: the number is less than theirs.
-        self.0.get(bell).map_or_else(|| watch::Sender::new(0).subscribe(), watch::Sender::subscribe)
+        self.0.of(bell)
     }
 
     /// Those that a message names, by their numbers with spaces between.
     fn ring(&self, numbers: &str) {
-        let numbers = numbers.split(' ').filter_map(|number| number.parse::<usize>().ok());
-        for bell in numbers.filter_map(|number| self.0.get(number)) {
-            bell.send_modify(|rings| *rings = rings.wrapping_add(1));
-        }
+        numbers.split(' ').filter_map(|number| number.parse().ok()).for_each(|bell| self.0.ring(bell));
     }
 
-    fn ring_all(&self) {
-        for bell in &self.0 {
-            bell.send_modify(|rings| *rings = rings.wrapping_add(1));
-        }
-    }
-
-    /// Rings as the scripts say, until `stop`.
-    pub(super) async fn listen(&self, server: &Server, channel: &str, stop: CancellationToken) {
-        stop.run_until_cancelled(self.hear(server, channel)).await;
-    }
-
-    async fn hear(&self, server: &Server, channel: &str) {
-        let mut pause = PAUSE;
-        loop {
-            match server.listen(channel).await {
-                Ok(mut rings) => {
-                    pause = PAUSE;
-                    // Whatever was rung while nobody heard it.
-                    self.ring_all();
-                    while let Ok(Some(ring)) = tokio::time::timeout(SILENCE, rings.next()).await {
-                        self.ring(&String::from_utf8_lossy(ring.get_payload_bytes()));
-                    }
-                }
-                Err(error) => tracing::debug!(%error, "Listen for the broker's bells"),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
+    /// Rings as the scripts say.
+    pub(super) fn follow(self: &Arc<Self>, server: &Arc<Server>, channel: String) -> Hearing {
+        let bells = Arc::clone(self);
+        server.hear(channel, move |heard| match heard {
+            // What is no text names no bell.
+            Heard::Message(numbers) => bells.ring(std::str::from_utf8(numbers).unwrap_or_default()),
+            // Whatever was rung while nobody heard it.
+            Heard::Begins => bells.0.ring_all(),
+        })
     }
 }
 
@@ -93,7 +58,7 @@ mod tests {
         assert_eq!(rang(), [3, 1023]);
         bells.ring("");
         assert!(rang().is_empty());
-        bells.ring_all();
+        bells.0.ring_all();
         assert_eq!(rang().len(), BELLS);
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Inner {
     pub(super) server: Arc<Server>,
     pub(super) scripts: Scripts,
     pub(super) bounds: MemoryConfig,
-    pub(super) bells: Bells,
+    pub(super) bells: Arc<Bells>,
     pub(super) counts: Mutex<Counts>,
     /// Names this process; no other that lives has it.
     process: u64,
@@ -69,7 +69,7 @@ impl Inner {
             server,
             scripts,
             bounds,
-            bells: Bells::default(),
+            bells: Arc::default(),
             counts: Mutex::default(),
             process: number % PROCESSES,
             // Not from 0: a server that lost its last moments may give a number twice, but no two claims are one then.

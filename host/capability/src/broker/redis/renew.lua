@@ -21,7 +21,5 @@ for _, other in ipairs(redis.call('ZRANGEBYSCORE', nodes, '-inf', text(now), 'LI
         end
     end
 end
--- Who hears nothing for a while knows that its line is dead.
-ring('')
 local sums = redis.call('HMGET', all, 'groups', 'bytes')
 return { tonumber(sums[1] or 0), tonumber(sums[2] or 0) }

@@ -1,7 +1,6 @@
 //! Removes what retention does not keep. It beats a group that is behind: what such a group loses is counted.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use micro_api::name::Namespace;
 
@@ -53,23 +52,6 @@ impl Keeper {
             tracing::warn!(%namespace, lost, "retention removed events that a group had not acknowledged");
         }
         Ok(())
-    }
-
-    /// Until it is dropped.
-    pub(super) async fn keep_clean(self: Arc<Self>, every: Duration) {
-        let mut failing = false;
-        loop {
-            tokio::time::sleep(every).await;
-            match self.sweep().await {
-                Ok(()) => failing = false,
-                Err(error) => {
-                    if !failing {
-                        tracing::warn!(%error, "Old events cannot be removed");
-                    }
-                    failing = true;
-                }
-            }
-        }
     }
 
     /// Removes old events of all namespaces, ephemeral groups that nobody asks for, and processes that are gone.

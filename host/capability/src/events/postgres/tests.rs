@@ -1,5 +1,6 @@
 //! What goes wrong between the log and its server, with a real one behind a connection that can be cut and stalled.
 
+mod killed;
 mod nodes;
 
 use std::collections::BTreeMap;
@@ -11,9 +12,8 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::line::Line;
+use crate::tests::{PATIENCE, eventually};
 
-/// Before this nothing that ought to happen may be given up.
-const PATIENCE: Duration = Duration::from_secs(30);
 const HOUR_MS: u64 = 3_600_000;
 
 /// A config with a schema of its own; none without a server.
@@ -29,10 +29,7 @@ async fn at_the_end_of_a_line(
 ) -> Option<(Line, Arc<Postgres>, PostgresConfig)> {
     let mut direct = config()?;
     adjust(&mut direct);
-    let (before, rest) = direct.url.split_once('@').unwrap();
-    let (server, database) = rest.split_once('/').unwrap();
-    let line = Line::to(server.to_owned()).await;
-    let url = format!("{before}@{}/{database}", line.address);
+    let (line, url) = Line::to_postgres(&direct.url).await;
     let log = Postgres::open(&PostgresConfig { url, ..direct.clone() }).await.unwrap();
     Some((line, log, direct))
 }
@@ -60,14 +57,6 @@ async fn somebody_waits(connection: &mut PgConnection) {
     while count(connection, sql).await == 0 {
         assert!(Instant::now() < until, "nobody waits");
         tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-async fn eventually(what: &str, check: impl AsyncFn() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !check().await {
-        assert!(Instant::now() < until, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -9,6 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Log, rows};
 use crate::events::Error;
+use crate::keeping::ToldOnce;
 use crate::redis::Call;
 
 /// Events that one step removes.
@@ -74,33 +75,11 @@ impl Log {
 pub(super) fn keep_alive(log: &Arc<Log>, every: Duration) -> AbortOnDropHandle<()> {
     let log = Arc::downgrade(log);
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let mut failing = false;
+        let mut told = ToldOnce::default();
         while let Some(alive) = Weak::upgrade(&log) {
-            told_once(alive.pulse().await, &mut failing, "Other nodes may take what this one has in hand");
+            told.note(&alive.pulse().await, "Other nodes may take what this one has in hand");
             drop(alive);
             sleep(every).await;
         }
     }))
-}
-
-/// Ends with the log.
-pub(super) fn keep_clean(log: &Arc<Log>, every: Duration) -> AbortOnDropHandle<()> {
-    let log = Arc::downgrade(log);
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        let mut failing = false;
-        loop {
-            sleep(every).await;
-            let Some(alive) = Weak::upgrade(&log) else { return };
-            told_once(alive.sweep().await, &mut failing, "Old events cannot be removed");
-        }
-    }))
-}
-
-fn told_once(done: Result<(), Error>, failing: &mut bool, what: &str) {
-    if let Err(error) = &done
-        && !*failing
-    {
-        tracing::warn!(%error, "{what}");
-    }
-    *failing = done.is_err();
 }

@@ -10,13 +10,11 @@ use tokio::runtime::Runtime;
 
 use super::super::sqlite::model::{Log as Modelled, compare, step};
 use super::*;
-use crate::events::{Event, Retention};
+use crate::events::{Event, Retention, faults};
 use crate::line::Line;
 use crate::redis::server::{self, Server as Process};
-use crate::tests::ran;
+use crate::tests::{PATIENCE, eventually, ran};
 
-/// Before this nothing that ought to happen may be given up.
-const PATIENCE: Duration = Duration::from_secs(20);
 const LONG_MS: u64 = 60_000;
 /// The time that stands in a key, so that it passes when a test says so.
 const SET_CLOCK: &str = "local now = tonumber(redis.call('GET', KEYS[1] .. 'clock'))\n";
@@ -47,19 +45,9 @@ fn places(taken: &[Delivery]) -> Vec<(u64, u32)> {
     taken.iter().map(|one| (one.event.position, one.attempt)).collect()
 }
 
-async fn eventually(what: &str, check: impl AsyncFn() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !check().await {
-        assert!(Instant::now() < until, "{what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 impl Redis {
     async fn ask<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut call = ::redis::cmd(words[0]);
-        call.arg(&words[1..]);
-        self.log.server.retried(&Call::plain(call)).await.unwrap()
+        self.log.server.ask(words).await
     }
 
     fn base(&self) -> String {
@@ -303,50 +291,19 @@ async fn a_stalled_server_is_told_in_time_and_all_goes_on_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stall_of_two_seconds_costs_two_seconds() {
+    let Some(process) = Process::start(&[]) else { return };
+    let redis = Redis::open(&config(process.url())).await.unwrap();
+    faults::a_stall_costs_its_time(redis, || process.stall(), || process.go_on()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_has_lost_nothing_that_was_acknowledged() {
     let Some(mut process) = Process::start(&[]) else { return };
-    let redis = Redis::open(&config(process.url())).await.unwrap();
-    let mut kept = Vec::new();
-    for _ in 0..3 {
-        let writers = (0..4).map(|_| {
-            let redis = Arc::clone(&redis);
-            tokio::spawn(async move {
-                let mut kept = Vec::new();
-                while let Ok(appended) = redis.append(&topic(), vec![event("e")]).await {
-                    kept.extend(appended.into_iter().map(|one| (one.position, one.id)));
-                }
-                kept
-            })
-        });
-        let writers: Vec<_> = writers.collect();
-        let before = kept.len() as u64;
-        // Until it is under load.
-        let last =
-            async || redis.topics(topic().namespace()).await.unwrap().first().map_or(0, |one| one.last);
-        eventually("it is written to", async || last().await > before + 20).await;
-        process.kill();
-        for writer in writers {
-            kept.extend(writer.await.unwrap());
-        }
-        process.restart();
-        eventually("it recovers", async || redis.check().await.is_ok()).await;
-    }
-    let mut found = HashMap::new();
-    let mut after = 0;
-    loop {
-        let page = redis.read(&topic(), From::After(after), 1_000).await.unwrap();
-        if page.events.is_empty() {
-            break;
-        }
-        for event in page.events {
-            after += 1;
-            assert_eq!(event.position, after, "no gap");
-            found.insert(event.position, event.id);
-        }
-    }
-    for (position, id) in kept {
-        assert_eq!(found.get(&position), Some(&id));
-    }
+    let mut config = config(process.url());
+    config.server.call_timeout = Duration::from_secs(5);
+    let redis = Redis::open(&config).await.unwrap();
+    faults::nothing_acknowledged_is_lost(&mut process, redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use micro_api::name::Namespace;
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, params,
+    Connection, ErrorCode, OptionalExtension as _, Row, Transaction, TransactionBehavior, params,
 };
 use uuid::Uuid;
 
@@ -16,8 +16,6 @@ use crate::events::{
     Appended, Error, Event, From, New, Page, Plans, READ_BYTES_MAX, READ_EVENTS_MAX, TOPICS_MAX, TopicInfo,
     TopicKey,
 };
-
-const PAGE_BYTES: u64 = 4_096;
 
 /// `seq` is the order of the whole file. Times never go back in it, so what is old lies at its beginning. Names are
 /// ASCII, and are compared bytewise.
@@ -77,32 +75,15 @@ pub(crate) struct EventFile {
 }
 
 impl EventFile {
-    /// The file's size is bounded by SQLite itself: a write beyond it fails as one on a full disk does. No path: in
-    /// memory.
+    /// No path: in memory.
     pub(crate) fn open(
         namespace: &Namespace,
         path: Option<&Path>,
         bytes_max: u64,
         plans: Arc<Plans>,
     ) -> Result<Self, Error> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || {
-            let connection = match path {
-                Some(path) => Connection::open_with_flags(path, flags)?,
-                None => Connection::open_in_memory_with_flags(flags)?,
-            };
-            connection.execute_batch(&format!(
-                "PRAGMA page_size = {PAGE_BYTES};
-                 PRAGMA journal_mode = WAL;
-                 PRAGMA synchronous = FULL;
-                 PRAGMA busy_timeout = 5000;
-                 PRAGMA cache_size = -512;
-                 PRAGMA journal_size_limit = 4194304;
-                 PRAGMA max_page_count = {};",
-                (bytes_max / PAGE_BYTES).max(32),
-            ))?;
+            let connection = crate::sqlite::open(path, bytes_max, 32)?;
             connection.execute_batch(SCHEMA)?;
             Ok(connection)
         };

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use micro_api::name::Namespace;
 
+use super::SqliteConfig;
 use super::file::EventFile;
-use super::{SqliteConfig, shard};
 use crate::context::unix_ms;
 use crate::events::{Error, Plans};
+use crate::sqlite::shard;
 
 /// Namespaces whose old events one round removes; the next round goes on after them.
 const SWEEP_NAMESPACES: usize = 64;

@@ -4,17 +4,17 @@ use micro_api::name::Namespace;
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::killed::noise;
 use crate::line::Line;
 use crate::postgres::server::Server as Process;
+use crate::store::faults::nothing_acknowledged_is_lost;
 use std::time::Instant;
 
 /// A store of its own schema at the end of a line; none without a server.
 async fn at_the_end_of_a_line(adjust: impl FnOnce(&mut PostgresConfig)) -> Option<(Line, Arc<Postgres>)> {
     let url = std::env::var("MICRO_TEST_POSTGRES").ok()?;
-    let (before, rest) = url.split_once('@').unwrap();
-    let (server, database) = rest.split_once('/').unwrap();
-    let line = Line::to(server.to_owned()).await;
-    let mut config = PostgresConfig::new(format!("{before}@{}/{database}", line.address));
+    let (line, url) = Line::to_postgres(&url).await;
+    let mut config = PostgresConfig::new(url);
     config.schema = format!("store_{}", uuid::Uuid::new_v4().simple());
     config.connections_max = 4;
     config.call_timeout = Duration::from_millis(700);
@@ -221,27 +221,6 @@ async fn a_role_that_only_reads_and_writes_is_enough() {
     drop(line);
 }
 
-/// Bytes that do not become fewer when they are compressed.
-fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    (0..bytes.div_ceil(8)).flat_map(|_| next().to_le_bytes()).take(bytes).collect()
-}
-
-/// Waits until the store answers again.
-async fn recovered(store: &Postgres) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while let Err(error) = store.get(&table(), b"k").await {
-        assert!(Instant::now() < deadline, "it does not recover: {error}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_and_costs_nothing_that_was_acknowledged() {
     let Some(process) = Process::start_on_disk_of(64 << 20) else { return };
@@ -274,50 +253,8 @@ async fn a_full_disk_is_told_and_costs_nothing_that_was_acknowledged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_has_lost_nothing_that_was_acknowledged() {
     let Some(mut process) = Process::start() else { return };
-    let store = Postgres::open(&PostgresConfig::new(process.url())).await.unwrap();
-    let own = table();
-    let (mut acknowledged, mut unknown) = (0_i64, 0_i64);
-    for round in 0..3 {
-        let writers = (0..8).map(|writer| {
-            let (store, own) = (Arc::clone(&store), own.clone());
-            tokio::spawn(async move {
-                let (mut kept, mut added, mut unsure) = (Vec::new(), 0, 0);
-                for number in 0.. {
-                    let key = format!("{round}/{writer}/{number}");
-                    let Ok(()) = store.set(&own, write(&key)).await else { break };
-                    kept.push(key);
-                    match store.increment(&own, b"n", 1, None).await {
-                        Ok(_) => added += 1,
-                        Err(Error::Unknown(_)) => {
-                            unsure += 1;
-                            break;
-                        }
-                        Err(_) => break,
-                    }
-                }
-                (kept, added, unsure)
-            })
-        });
-        let writers: Vec<_> = writers.collect();
-        // Until it is under load.
-        while store.get(&own, format!("{round}/7/20").as_bytes()).await.unwrap().is_none() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        process.kill();
-        let mut kept = Vec::new();
-        for writer in writers {
-            let (keys, added, unsure) = writer.await.unwrap();
-            kept.extend(keys);
-            acknowledged += added;
-            unknown += unsure;
-        }
-        process.restart();
-        recovered(&store).await;
-        for key in kept {
-            let found = store.get(&own, key.as_bytes()).await.unwrap();
-            assert_eq!(found.map(|record| record.value), Some("v".into()), "{key}");
-        }
-        let sum = store.increment(&own, b"n", 0, None).await.unwrap();
-        assert!((acknowledged..=acknowledged + unknown).contains(&sum), "{acknowledged} + {unknown}: {sum}");
-    }
+    let acquire_timeout = Duration::from_secs(1);
+    let config = PostgresConfig { acquire_timeout, ..PostgresConfig::new(process.url()) };
+    let store = Postgres::open(&config).await.unwrap();
+    nothing_acknowledged_is_lost(&mut process, store).await;
 }

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::line::Line;
 use crate::redis::server::Server as Process;
+use crate::store::faults::nothing_acknowledged_is_lost;
 
 fn table() -> TableKey {
     TableKey::named(&"default".parse::<Namespace>().unwrap(), "faults").unwrap()
@@ -102,55 +103,7 @@ async fn a_stalled_server_is_told_in_time_and_all_goes_on_after_it() {
 async fn a_killed_server_has_lost_nothing_that_was_acknowledged() {
     let Some(mut process) = Process::start(&[]) else { return };
     let store = Redis::open(&config(process.url())).await.unwrap();
-    let own = table();
-    let (mut acknowledged, mut unknown) = (0_i64, 0_i64);
-    for round in 0..3 {
-        let writers = (0..8).map(|writer| {
-            let (store, own) = (Arc::clone(&store), own.clone());
-            tokio::spawn(async move {
-                let (mut kept, mut added, mut unsure) = (Vec::new(), 0, 0);
-                for number in 0.. {
-                    let key = format!("{round}/{writer}/{number}");
-                    let Ok(()) = store.set(&own, write(key.clone(), key.clone())).await else { break };
-                    kept.push(key);
-                    match store.increment(&own, b"n", 1, None).await {
-                        Ok(_) => added += 1,
-                        Err(Error::Unknown(_)) => {
-                            unsure += 1;
-                            break;
-                        }
-                        Err(_) => break,
-                    }
-                }
-                (kept, added, unsure)
-            })
-        });
-        let writers: Vec<_> = writers.collect();
-        // Until it is under load.
-        while store.get(&own, format!("{round}/7/20").as_bytes()).await.unwrap().is_none() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        process.kill();
-        let mut kept = Vec::new();
-        for writer in writers {
-            let (keys, added, unsure) = writer.await.unwrap();
-            kept.extend(keys);
-            acknowledged += added;
-            unknown += unsure;
-        }
-        let gone = store.get(&own, b"n").await.unwrap_err();
-        assert!(matches!(gone, Error::Away(_)), "{gone:?}");
-        process.restart();
-        recovered(&store).await;
-        for key in kept {
-            assert_eq!(
-                store.get(&own, key.as_bytes()).await.unwrap().map(|record| record.value),
-                Some(key.into())
-            );
-        }
-        let sum = store.increment(&own, b"n", 0, None).await.unwrap();
-        assert!((acknowledged..=acknowledged + unknown).contains(&sum), "{acknowledged} + {unknown}: {sum}");
-    }
+    nothing_acknowledged_is_lost(&mut process, store).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,14 +229,6 @@ async fn a_server_that_is_not_there_is_named() {
         let refused = Redis::open(&config).await.unwrap_err().to_string();
         assert!(refused.contains("no prefix"), "{prefix}: {refused}");
     }
-}
-
-/// A server that speaks no TLS is not talked to without it.
-#[tokio::test(flavor = "multi_thread")]
-async fn tls_is_not_left_out() {
-    let Some(process) = Process::start(&[]) else { return };
-    let refused = Redis::open(&config(format!("rediss://{}", process.address()))).await.unwrap_err();
-    assert!(matches!(refused, Error::Away(_) | Error::Backend(_)), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

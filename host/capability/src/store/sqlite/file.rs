@@ -5,7 +5,7 @@ use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
 use bytes::Bytes;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, params};
 
 use super::change::{Change, Outcome, record};
 use super::due::to_sql;
@@ -13,7 +13,6 @@ use crate::store::books::RECORD_BYTES;
 use crate::store::page::{Candidate, Cut, start};
 use crate::store::{Error, Page, Range, Record, TableKey, Want};
 
-const PAGE_BYTES: u64 = 4_096;
 const TABLES_MAX: i64 = 10_000;
 /// Expired records that one sweep of a file removes.
 const SWEEP: i64 = 1_000;
@@ -65,23 +64,9 @@ pub(crate) struct NamespaceFile(Connection);
 pub(crate) type Sizes = Vec<(String, u64)>;
 
 impl NamespaceFile {
-    /// The file's size is bounded by SQLite itself: a write beyond it fails as one on a full disk does.
     pub(crate) fn open(path: &Path, bytes_max: u64) -> Result<Self, Error> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || {
-            let file = Connection::open_with_flags(path, flags)?;
-            file.execute_batch(&format!(
-                "PRAGMA page_size = {PAGE_BYTES};
-                 PRAGMA journal_mode = WAL;
-                 PRAGMA synchronous = FULL;
-                 PRAGMA busy_timeout = 5000;
-                 PRAGMA cache_size = -512;
-                 PRAGMA journal_size_limit = 4194304;
-                 PRAGMA max_page_count = {};",
-                (bytes_max / PAGE_BYTES).max(8),
-            ))?;
+            let file = crate::sqlite::open(Some(path), bytes_max, 8)?;
             file.execute_batch(SCHEMA)?;
             add_sizes(&file)?;
             Ok(Self(file))

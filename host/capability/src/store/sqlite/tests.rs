@@ -1,6 +1,7 @@
 //! What only files can do wrong.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::store::BATCH_RECORDS_MAX;
@@ -71,6 +72,38 @@ async fn more_namespaces_than_open_files_work() {
     for number in 0..6 {
         let record = store.get(&table(&format!("ns-{number}")), b"k").await.unwrap().unwrap();
         assert_eq!(&record.value[..], [1]);
+    }
+}
+
+/// Each namespace has a file and its log; a process may have some thousand files open.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_namespaces_stay_below_two_thousand_descriptors() {
+    use futures::{StreamExt as _, stream};
+
+    const NAMESPACES: u64 = 10_000;
+    // A prime: its multiples visit every namespace, in an order that keeps none together.
+    const STEP: u64 = 7_919;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&SqliteConfig::new(folder.path().to_owned())).unwrap();
+    let touched = stream::iter(0..NAMESPACES).map(|number| {
+        let (store, number) = (&store, number * STEP % NAMESPACES);
+        async move {
+            let table = table(&format!("ns-{number}"));
+            store.set(&table, write("k", number.to_le_bytes().to_vec())).await.unwrap();
+        }
+    });
+    let mut touched = touched.buffer_unordered(64).enumerate();
+    let mut most = 0;
+    while let Some((count, ())) = touched.next().await {
+        if count % 100 == 0 {
+            most = most.max(std::fs::read_dir("/proc/self/fd").unwrap().count());
+        }
+    }
+    drop(touched);
+    assert!(most < 2_000, "{most} descriptors");
+    for number in (0..NAMESPACES).step_by(997) {
+        let record = store.get(&table(&format!("ns-{number}")), b"k").await.unwrap().unwrap();
+        assert_eq!(&record.value[..], number.to_le_bytes());
     }
 }
 

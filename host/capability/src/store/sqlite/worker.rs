@@ -13,8 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::change::{Change, Outcome, Part};
 use super::due::Due;
 use super::file::{NamespaceFile, Sizes};
-use super::{CACHED_VALUE_BYTES_MAX, HotKeys, SqliteConfig, shard};
+use super::{CACHED_VALUE_BYTES_MAX, HotKeys, SqliteConfig};
 use crate::context::unix_ms;
+use crate::sqlite::shard;
 use crate::store::books::Books;
 use crate::store::{Error, Page, Range, Record, TableKey, Want};
 

@@ -1,20 +1,23 @@
 //! What goes wrong between the locks and their server, with a real one behind a connection that can be cut and stalled.
 
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+
 use super::super::contract::{claim, key};
+use super::super::faults;
 use super::*;
+use crate::killed::noise;
 use crate::line::Line;
+use crate::postgres::server::Server as Process;
+use crate::tests::{PATIENCE, eventually};
 
 const LONG: Duration = Duration::from_secs(60);
-/// Before this nothing that ought to happen may be given up; shorter than what is held.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Locks of a schema of their own at the end of a line; none without a server.
 async fn at_the_end_of_a_line(call_timeout: Duration) -> Option<(Line, Arc<Postgres>)> {
     let url = std::env::var("MICRO_TEST_POSTGRES").ok()?;
-    let (before, rest) = url.split_once('@').unwrap();
-    let (server, database) = rest.split_once('/').unwrap();
-    let line = Line::to(server.to_owned()).await;
-    let mut config = PostgresConfig::new(format!("{before}@{}/{database}", line.address));
+    let (line, url) = Line::to_postgres(&url).await;
+    let mut config = PostgresConfig::new(url);
     config.schema = format!("locks_{}", uuid::Uuid::new_v4().simple());
     config.call_timeout = call_timeout;
     config.sweep_every = Duration::from_millis(50);
@@ -24,14 +27,6 @@ async fn at_the_end_of_a_line(call_timeout: Duration) -> Option<(Line, Arc<Postg
 async fn rows(locks: &Postgres) -> i64 {
     let count = sqlx::query_as::<_, (i64,)>("SELECT count(*) FROM locks");
     count.fetch_one(&locks.server.pool).await.unwrap().0
-}
-
-async fn eventually(what: &str, check: impl AsyncFn() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !check().await {
-        assert!(Instant::now() < until, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,4 +102,70 @@ fn many_who_wait_ask_as_often_as_few() {
         assert!((least..=most).contains(&pause(1)));
         assert!((least * 21..=most * 21).contains(&pause(super::super::WAITERS_MAX)));
     }
+}
+
+async fn of(process: &Process) -> Arc<Postgres> {
+    let (acquire_timeout, call_timeout) = (Duration::from_secs(1), Duration::from_secs(5));
+    let config = PostgresConfig { acquire_timeout, call_timeout, ..PostgresConfig::new(process.url()) };
+    Postgres::open(&config).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_has_lost_no_lock_and_no_fence() {
+    let Some(mut process) = Process::start() else { return };
+    let locks = of(&process).await;
+    faults::nothing_granted_is_lost(&mut process, locks).await;
+}
+
+/// Fills what is left of the disk, the last pages too.
+async fn fill(process: &Process) {
+    let mut beside = PgConnection::connect(&process.url()).await.unwrap();
+    sqlx::query("CREATE TABLE filler (bytes BYTEA)").execute(&mut beside).await.unwrap();
+    for bytes in [256 << 10, 1_000] {
+        let mut number = 0;
+        loop {
+            let insert = sqlx::query("INSERT INTO filler VALUES ($1)").bind(noise(number, bytes));
+            match insert.execute(&mut beside).await {
+                Ok(_) => number += 1,
+                Err(sqlx::Error::Database(error)) => {
+                    assert_eq!(error.code().as_deref(), Some("53100"), "{error}");
+                    break;
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_and_costs_no_lock_and_no_fence() {
+    let Some(process) = Process::start_on_disk_of(64 << 20) else { return };
+    process.take_room();
+    let locks = of(&process).await;
+    let held = locks.acquire(&key("held"), claim(LONG, Duration::ZERO)).await.unwrap();
+    fill(&process).await;
+    // Some have room in pages that are there.
+    let mut granted = vec![held.clone()];
+    let full = loop {
+        let name = format!("{:0>200}", granted.len());
+        match locks.acquire(&key(&name), claim(LONG, Duration::ZERO)).await {
+            Ok(lock) => granted.push(lock),
+            Err(error) => break error,
+        }
+        assert!(granted.len() < HELD_MAX, "it is never full");
+    };
+    assert_eq!(full, Error::Memory);
+    assert_eq!(micro_api::Error::from(full).code, 507);
+    assert!(granted.is_sorted_by_key(|lock| lock.fence));
+    assert_eq!(locks.acquire(&key("held"), claim(LONG, Duration::ZERO)).await, Err(Error::Timeout));
+    locks.check().await.unwrap();
+    // Where it has no room for that, it says so; it is held all the same.
+    let renewed = locks.renew(&key("held"), &held.token, LONG).await;
+    assert!(matches!(renewed, Ok(true) | Err(Error::Memory)), "{renewed:?}");
+    assert_eq!(locks.acquire(&key("held"), claim(LONG, Duration::ZERO)).await, Err(Error::Timeout));
+    assert!(locks.release(&key("held"), &held.token).await.unwrap(), "that needs no room");
+    process.make_room();
+    assert!(locks.renew(&key(&format!("{:0>200}", 1)), &granted[1].token, LONG).await.unwrap());
+    let next = locks.acquire(&key("held"), claim(LONG, Duration::ZERO)).await.unwrap();
+    assert!(granted.iter().all(|lock| lock.fence < next.fence));
 }

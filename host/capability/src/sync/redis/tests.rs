@@ -1,15 +1,15 @@
 //! What goes wrong between the locks and their server, with servers of the tests' own.
 
 use super::super::contract::{claim, key};
+use super::super::faults;
 use super::super::model::Timed;
 use super::*;
 use crate::line::Line;
 use crate::redis::server::Server as Process;
+use crate::tests::{PATIENCE, eventually};
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(1);
-/// Before this nothing that ought to happen may be given up; shorter than what is held.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// A poll that no test sees: what happens before it was not the poll's work.
 const NEVER: Duration = Duration::from_secs(3_600);
 
@@ -24,19 +24,9 @@ async fn open(process: &Process, poll: Duration) -> Arc<Redis> {
     Redis::open(&config).await.unwrap()
 }
 
-async fn eventually(what: &str, check: impl AsyncFn() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !check().await {
-        assert!(Instant::now() < until, "{what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 impl Redis {
     async fn ask<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut call = ::redis::cmd(words[0]);
-        call.arg(&words[1..]);
-        self.locks.server.retried(&Call::plain(call)).await.unwrap()
+        self.locks.server.ask(words).await
     }
 
     fn names(&self) -> [String; 3] {
@@ -137,27 +127,23 @@ async fn a_stalled_server_is_told_in_time_and_all_goes_on_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stall_of_two_seconds_costs_two_seconds() {
+    let Some(process) = Process::start(&[]) else { return };
+    faults::a_stall_costs_its_time(open(&process, SHORT).await, || process.stall(), || process.go_on()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_has_lost_no_lock_and_no_fence() {
     let Some(mut process) = Process::start(&[]) else { return };
-    let locks = open(&process, SHORT).await;
-    let lead = Claim { holder: Some("one".to_owned()), ..claim(LONG, Duration::ZERO) };
-    let held = locks.acquire(&key("a"), lead).await.unwrap();
-    let given_up = locks.acquire(&key("b"), claim(LONG, Duration::ZERO)).await.unwrap();
-    assert!(locks.release(&key("b"), &given_up.token).await.unwrap());
-    process.kill();
-    let gone = locks.acquire(&key("b"), claim(LONG, Duration::ZERO)).await.unwrap_err();
-    assert!(matches!(gone, Error::Away(_)), "{gone:?}");
-    process.restart();
-    eventually("it recovers", async || locks.check().await.is_ok()).await;
-    assert_eq!(locks.acquire(&key("a"), claim(LONG, Duration::ZERO)).await, Err(Error::Timeout));
-    assert_eq!(locks.holder(&key("a")).await.unwrap().as_deref(), Some("one"));
-    assert!(locks.renew(&key("a"), &held.token, LONG).await.unwrap());
-    let again = locks.acquire(&key("b"), claim(LONG, Duration::ZERO)).await.unwrap();
-    assert!(again.fence > given_up.fence && again.fence > held.fence);
+    let mut config = config(process.url());
+    config.server.call_timeout = Duration::from_secs(5);
+    let locks = Redis::open(&config).await.unwrap();
+    faults::nothing_granted_is_lost(&mut process, Arc::clone(&locks) as Arc<dyn Backend>).await;
     // Who waits is woken also by a server that it had to find again.
+    let held = locks.acquire(&key("a"), claim(LONG, Duration::ZERO)).await.unwrap();
     let waiter = locks.wait_for("a").await;
     assert!(locks.release(&key("a"), &held.token).await.unwrap());
-    assert!(waiter.await.unwrap().unwrap().fence > again.fence);
+    assert!(waiter.await.unwrap().unwrap().fence > held.fence);
 }
 
 #[tokio::test(flavor = "multi_thread")]

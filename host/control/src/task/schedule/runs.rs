@@ -10,7 +10,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
 use crate::error::chain;
-use crate::{Control, Scheduled, ScheduledCall};
+use crate::{Control, NotRun, Scheduled, ScheduledCall};
 
 /// Calls at once on one node.
 const CALLS_AT_ONCE: usize = 64;
@@ -149,10 +149,18 @@ async fn go(ending: Ending, spec: Arc<Scheduled>) {
         metadata: vec![(SCHEDULE.to_owned(), name.to_owned()), (TICK.to_owned(), run.tick_ms.to_string())],
         request_id: run.id.clone(),
     };
-    let error =
-        control.node.run_schedule(call).await.err().map(|error| format!("{} {}", error.code, error.detail));
+    let ended = control.node.run_schedule(call).await;
     for _ in 0..END_TRIES {
-        match control.db.end_run(run, error.as_deref(), control.config.clock.now_ms()).await {
+        let now_ms = control.config.clock.now_ms();
+        let written = match &ended {
+            Ok(()) => control.db.end_run(run, None, now_ms).await,
+            Err(NotRun::Skipped(error)) => control.db.skip_run(run, &error.detail, now_ms).await,
+            Err(NotRun::Failed(error)) => {
+                let text = format!("{} {}", error.code, error.detail);
+                control.db.end_run(run, Some(&text), now_ms).await
+            }
+        };
+        match written {
             Ok(true) => return,
             Ok(false) => {
                 tracing::warn!(schedule = name, run = run.id, "A run ended after it had been lost");

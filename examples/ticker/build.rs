@@ -1,0 +1,5 @@
+fn main() {
+    micro_sdk_build::Proto::new()
+        .service("proto/ticker.proto")
+        .generate();
+}

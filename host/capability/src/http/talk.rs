@@ -1,0 +1,161 @@
+//! An exchange with a service that runs elsewhere whose request, answer or both are streams.
+//!
+//! The same door as for one message. Both bodies go at once as far as the other side does that too: many servers of
+//! HTTP/1.1 answer only once they have read the whole request.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderMap, HeaderValue};
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use micro_api::name::ServiceKey;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+use wasmtime_wasi_http::Error as WasiError;
+
+use super::allow::normalise;
+use super::body::Driver;
+use super::counted::Counted;
+use super::send::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, Target, host_header};
+use super::{Egress, PostError};
+use crate::Tally;
+
+/// The body of a request that streams; an error of it breaks the exchange off.
+pub type Outgoing = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Where an exchange goes, and when it must be over.
+#[derive(Debug, Clone)]
+pub struct Dial {
+    /// Over TLS, with the web's authorities.
+    pub tls: bool,
+    /// A name or an address, without a port.
+    pub host: String,
+    /// Not 0.
+    pub port: u16,
+    /// When all of it must be over.
+    pub until: std::time::Instant,
+}
+
+/// A connection on which nothing was sent. Dropping it closes it.
+pub struct Dialed {
+    sender: http1::SendRequest<Outgoing>,
+    host: HeaderValue,
+    held: Held,
+}
+
+/// What lasts until the end of the exchange.
+struct Held {
+    _driver: Driver,
+    _permits: [OwnedSemaphorePermit; 2],
+    until: Instant,
+    idle: std::time::Duration,
+}
+
+/// An answer whose body comes part by part. Dropping it closes the connection.
+pub struct Answering {
+    /// Of the answer.
+    pub status: StatusCode,
+    /// Of the answer.
+    pub headers: HeaderMap,
+    body: Incoming,
+    /// The request may not have been sent to its end.
+    _sender: http1::SendRequest<Outgoing>,
+    held: Held,
+}
+
+impl std::fmt::Debug for Dialed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialed").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Answering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answering").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+impl Egress {
+    /// Connects for `service`, whose traffic `tally` counts.
+    ///
+    /// # Errors
+    /// See [`PostError`]; nothing was sent.
+    pub async fn dial(
+        &self,
+        service: &ServiceKey,
+        tally: &Arc<Tally>,
+        dial: Dial,
+    ) -> Result<Dialed, PostError> {
+        if tally.space().is_egress_closed() {
+            return Err(PostError::Quota);
+        }
+        let of_service = self.permits(service).try_acquire_owned().map_err(|_| PostError::Busy)?;
+        let of_process = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| PostError::Busy)?;
+        let until: Instant = dial.until.into();
+        let target = Target { host: normalise(&dial.host), port: dial.port, tls: dial.tls };
+        let connect = (Instant::now() + self.config.connect_timeout).min(until);
+        let stream = self.connect(&target, connect).await.map_err(|error| match error {
+            WasiError::DestinationIpProhibited => PostError::Prohibited,
+            _ => PostError::Unreached,
+        })?;
+        let stream = Counted { stream, tally: Arc::clone(tally) };
+        let host = HeaderValue::try_from(host_header(&target)).map_err(|_| PostError::Unreached)?;
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEAD_FIELDS_MAX);
+        let (sender, connection) =
+            builder.handshake(TokioIo::new(stream)).await.map_err(|_| PostError::Unreached)?;
+        let driver = Driver(tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a stream to a service elsewhere ended");
+            }
+        }));
+        let (permits, idle) = ([of_service, of_process], self.config.idle_timeout);
+        Ok(Dialed { sender, host, held: Held { _driver: driver, _permits: permits, until, idle } })
+    }
+}
+
+impl Dialed {
+    /// Sends a POST and waits for the head of its answer; `body` is sent meanwhile and afterwards.
+    ///
+    /// # Errors
+    /// [`PostError::Broken`] and [`PostError::Timeout`]; the other side may have read a part of `body`.
+    pub async fn post(
+        mut self,
+        path: &str,
+        headers: HeaderMap,
+        body: Outgoing,
+    ) -> Result<Answering, PostError> {
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = path.parse().map_err(|_| PostError::Unreached)?;
+        *request.headers_mut() = headers;
+        request.headers_mut().insert(HOST, self.host);
+        let sent = timeout_at(self.held.until, self.sender.send_request(request)).await;
+        let response = sent.map_err(|_| PostError::Timeout)?.map_err(|_| PostError::Broken)?;
+        let (parts, body) = response.into_parts();
+        let (status, headers) = (parts.status, parts.headers);
+        Ok(Answering { status, headers, body, _sender: self.sender, held: self.held })
+    }
+}
+
+impl Answering {
+    /// The next part of the body; none at its end.
+    ///
+    /// # Errors
+    /// [`PostError::Timeout`] when none comes for `idle_timeout`, or until the exchange's end; [`PostError::Broken`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, PostError> {
+        loop {
+            let until = (Instant::now() + self.held.idle).min(self.held.until);
+            let frame = timeout_at(until, self.body.frame()).await.map_err(|_| PostError::Timeout)?;
+            let Some(frame) = frame else { return Ok(None) };
+            if let Ok(data) = frame.map_err(|_| PostError::Broken)?.into_data() {
+                return Ok(Some(data));
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What the capabilities that keep SQLite files have in common: one file a namespace, and a few threads of our own that
+//! do all work on them, each namespace always on the same one.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use micro_api::name::Namespace;
+use moka::sync::Cache;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+const PAGE_BYTES: u64 = 4_096;
+/// Namespaces whose turns are known; one that was forgotten begins anew.
+const TURNS_MAX: u64 = 65_536;
+const TURNS_IDLE: Duration = Duration::from_secs(600);
+
+/// Opens a namespace's file, which is durable when a transaction returns. Its size is bounded by SQLite itself: a write
+/// beyond it fails as one on a full disk does. No path: in memory.
+pub(crate) fn open(path: Option<&Path>, bytes_max: u64, pages_min: u64) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let file = match path {
+        Some(path) => Connection::open_with_flags(path, flags)?,
+        None => Connection::open_in_memory_with_flags(flags)?,
+    };
+    file.execute_batch(&format!(
+        "PRAGMA page_size = {PAGE_BYTES};
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA busy_timeout = 5000;
+         PRAGMA cache_size = -512;
+         PRAGMA journal_size_limit = 4194304;
+         PRAGMA max_page_count = {};",
+        (bytes_max / PAGE_BYTES).max(pages_min),
+    ))?;
+    Ok(file)
+}
+
+/// The threads, which end with this, and whose turn it is to ask them.
+pub(crate) struct Threads<T> {
+    queues: Vec<SyncSender<T>>,
+    turns: Cache<Namespace, Arc<Semaphore>>,
+    calls_per_namespace_max: usize,
+}
+
+/// Why a task was not taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Refused {
+    /// The thread's queue is full.
+    Busy,
+    /// The thread has stopped.
+    Stopped,
+}
+
+/// The bounds of threads.
+pub(crate) struct Bounds {
+    /// Tasks that wait for one thread.
+    pub(crate) queue_max: usize,
+    /// Tasks of one namespace that wait or run; more wait their turn outside the queue.
+    pub(crate) calls_per_namespace_max: usize,
+}
+
+impl<T> std::fmt::Debug for Threads<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Threads").field("count", &self.queues.len()).finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + 'static> Threads<T> {
+    /// Starts so many. `worker` makes what one runs, from its number.
+    pub(crate) fn start<W: FnOnce(Receiver<T>) + Send + 'static>(
+        name: &str,
+        count: usize,
+        bounds: &Bounds,
+        worker: impl Fn(usize) -> W,
+    ) -> std::io::Result<Self> {
+        let start = |index: usize| {
+            let (queue, tasks) = sync_channel(bounds.queue_max);
+            let worker = worker(index);
+            let thread = std::thread::Builder::new().name(format!("{name}-{index}"));
+            thread.spawn(move || worker(tasks))?;
+            Ok(queue)
+        };
+        let queues = (0..count).map(start).collect::<std::io::Result<_>>()?;
+        let turns = Cache::builder().max_capacity(TURNS_MAX).time_to_idle(TURNS_IDLE).build();
+        Ok(Self { queues, turns, calls_per_namespace_max: bounds.calls_per_namespace_max })
+    }
+
+    /// Waits for the namespace's turn. Whoever gives up must leave the place taken until the work is done.
+    pub(crate) async fn turn(&self, namespace: &Namespace) -> Result<OwnedSemaphorePermit, Refused> {
+        let calls_max = self.calls_per_namespace_max;
+        let turns = self.turns.get_with_by_ref(namespace, || Arc::new(Semaphore::new(calls_max)));
+        turns.acquire_owned().await.map_err(|_| Refused::Stopped)
+    }
+
+    /// Queues a task on the namespace's thread.
+    pub(crate) fn send(&self, namespace: &Namespace, task: T) -> Result<(), Refused> {
+        let queue = self.queues.get(shard(namespace, self.queues.len())).ok_or(Refused::Stopped)?;
+        queue.try_send(task).map_err(|error| match error {
+            TrySendError::Full(_) => Refused::Busy,
+            TrySendError::Disconnected(_) => Refused::Stopped,
+        })
+    }
+}
+
+/// The thread that a namespace belongs to.
+pub(crate) fn shard(namespace: &Namespace, threads: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    namespace.hash(&mut hasher);
+    usize::try_from(hasher.finish() % threads as u64).unwrap_or(0)
+}

@@ -1,0 +1,388 @@
+//! Calls whose endpoint streams: the guest runs while its replies are read.
+//!
+//! The messages of the caller go into a bounded queue while there is room, those of the guest come out of another, and
+//! whoever reads them drives both. Who stops reading stops the guest; who drops [`Replies`] cancels the call.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context as Cx, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use micro_api::Error;
+use micro_capability::Context;
+use micro_capability::streaming::{Far, Receiver, Sender, Shape, duplex};
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+use wasmtime_wasi::runtime::AbortOnDropJoinHandle;
+
+use crate::concurrent::Work;
+use crate::driver::{Driver, Threads};
+use crate::fault::Fault;
+use crate::instance::Export;
+use crate::revision::{Activity, Revision};
+use crate::rpc::{self, Call};
+use crate::runtime::{Runtime, bounded};
+use crate::slot::Slot;
+
+/// Messages of a caller, in the codec of the call. An error is the last one: the call fails with it.
+pub type Requests = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
+
+/// One call of an endpoint that streams.
+pub struct StreamCall {
+    /// Its `request` is the one message of an endpoint that takes no stream, and empty otherwise.
+    pub call: Call,
+    /// The messages of an endpoint that takes a stream; none for one that does not.
+    pub requests: Option<Requests>,
+    /// The endpoint replies with a stream, not with one message.
+    pub replies_stream: bool,
+}
+
+impl std::fmt::Debug for StreamCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamCall")
+            .field("call", &self.call)
+            .field("takes_stream", &self.requests.is_some())
+            .field("replies_stream", &self.replies_stream)
+            .finish()
+    }
+}
+
+/// What the guest replies, message by message; a fault is the last item. Reading it runs the guest. Dropping it cancels
+/// the call: the guest's `receive` and `send` fail from then on, and it has as long as any call to finish its work.
+pub struct Replies(Inner);
+
+enum Inner {
+    Live(Box<Live>),
+    /// The call has a task of its own. None is the end of the replies; without it the task ended otherwise.
+    Elsewhere {
+        replies: mpsc::Receiver<Option<Result<Bytes, Fault>>>,
+        is_over: bool,
+        _task: AbortOnDropJoinHandle<()>,
+    },
+}
+
+impl std::fmt::Debug for Replies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replies").finish_non_exhaustive()
+    }
+}
+
+impl Stream for Replies {
+    type Item = Result<Bytes, Fault>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Option<Self::Item>> {
+        match &mut self.0 {
+            Inner::Live(live) => live.poll_reply(cx),
+            Inner::Elsewhere { is_over: true, .. } => Poll::Ready(None),
+            Inner::Elsewhere { replies, is_over, .. } => replies.poll_recv(cx).map(|reply| {
+                let lost = || Some(Err(Fault::Host("the task of a stream ended".to_owned())));
+                let reply = reply.unwrap_or_else(lost);
+                *is_over = !matches!(reply, Some(Ok(_)));
+                reply
+            }),
+        }
+    }
+}
+
+impl Runtime {
+    /// Calls an endpoint that streams. The whole call may take `http_total`, between two messages in whichever direction
+    /// `http_idle`; each message has the size limits of a request and of an answer. A call whose endpoint streams in no
+    /// direction has one reply.
+    ///
+    /// # Errors
+    /// What goes wrong before the guest runs; later faults are the last item of the replies.
+    pub async fn stream(&self, revision: &Arc<Revision>, call: StreamCall) -> Result<Replies, Fault> {
+        if !crate::driver::is_inside_call() {
+            let live = self.stream_live(revision, call, true).await?;
+            return Ok(Replies(Inner::Live(Box::new(live))));
+        }
+        // As for a call: a guest's call inside another's gets a task of its own, which ends with the replies.
+        let runtime = self.me.upgrade().ok_or_else(|| Fault::Host("the runtime is gone".to_owned()))?;
+        let (sender, replies) = mpsc::channel(1);
+        let revision = Arc::clone(revision);
+        let task = wasmtime_wasi::runtime::spawn(async move {
+            match runtime.stream_live(&revision, call, false).await {
+                Err(fault) => drop(sender.send(Some(Err(fault))).await),
+                Ok(live) => {
+                    let mut live = Replies(Inner::Live(Box::new(live)));
+                    loop {
+                        let reply = live.next().await;
+                        let is_last = reply.is_none();
+                        // Whoever read the replies may be gone.
+                        if sender.send(reply).await.is_err() || is_last {
+                            break;
+                        }
+                    }
+                }
+            }
+        });
+        Ok(Replies(Inner::Elsewhere { replies, is_over: false, _task: task }))
+    }
+
+    async fn stream_live(
+        &self,
+        revision: &Arc<Revision>,
+        call: StreamCall,
+        leaves: bool,
+    ) -> Result<Live, Fault> {
+        let mut record = Record { revision: Arc::clone(revision), began: Instant::now(), failed: true };
+        let limits = *revision.limits();
+        let StreamCall { call: Call { endpoint, codec, request, context }, requests, replies_stream } = call;
+        if context.deadline <= record.began {
+            return Err(Fault::WallLimit);
+        }
+        if request.len() as u64 > limits.request_bytes {
+            revision.log_fault(&Fault::RequestLimit, &context.request_id);
+            return Err(Fault::RequestLimit);
+        }
+        let activity = revision.activity();
+        let shape = Shape { takes: requests.is_some(), replies: replies_stream };
+        let (near, mut far) = duplex(shape, limits.response_bytes);
+        let stream = Some(near);
+        let request = rpc::Request { endpoint, codec, bytes: request, stream };
+        let slot = Slot::new();
+        // A free instance is waited for no longer than for any call.
+        let head = bounded(context.clone(), limits.wall);
+        let context = bounded(context, limits.http_total);
+        let driver = if self.is_concurrent(revision, Export::Handler) {
+            let work = Work::Rpc { request: Some(request), slot: Arc::clone(&slot) };
+            self.offer(revision, Export::Handler, &context, work).await?;
+            None
+        } else {
+            let start = self.start(revision, Export::Handler, &head).await?;
+            let meter = start.meter();
+            meter.begin(limits.cpu, self.config.front_cpu);
+            let served =
+                rpc::serve(Arc::clone(revision), start, Arc::clone(&context), request, Arc::clone(&slot));
+            Some(self.driver(revision, Box::pin(served), meter, &context, Threads::Front))
+        };
+        let fed = Arc::<AtomicU64>::default();
+        let feeding = requests.zip(far.requests.take()).map(|(requests, to)| -> Feeding {
+            Box::pin(feed(requests, to, limits.request_bytes, Arc::clone(&fed)))
+        });
+        record.failed = false;
+        Ok(Live {
+            driver,
+            slot,
+            far,
+            feeding,
+            fed,
+            fed_seen: 0,
+            answer: None,
+            replies_stream,
+            leaves,
+            idle: None,
+            is_over: false,
+            context,
+            record,
+            _activity: activity,
+        })
+    }
+}
+
+type Feeding = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
+
+/// Hands the caller's messages to the guest, until the last one, or until the guest takes no more.
+async fn feed(mut requests: Requests, to: Sender, bytes_max: u64, fed: Arc<AtomicU64>) -> Result<(), Fault> {
+    while let Some(message) = requests.next().await {
+        let message = message.map_err(Fault::Caller)?;
+        if message.len() as u64 > bytes_max {
+            return Err(Fault::RequestLimit);
+        }
+        if to.send(message).await.is_err() {
+            break;
+        }
+        fed.fetch_add(1, Relaxed);
+    }
+    Ok(())
+}
+
+/// Counts the call once, whichever way it ends.
+struct Record {
+    revision: Arc<Revision>,
+    began: Instant,
+    failed: bool,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.revision.stats_cells().record(self.began.elapsed(), self.failed);
+    }
+}
+
+/// A call that runs while it is polled.
+struct Live {
+    /// None once the call has ended, and where an instance that serves several runs it.
+    driver: Option<Driver>,
+    slot: Arc<Slot<rpc::Answer>>,
+    far: Far,
+    /// None once the caller has sent its last message.
+    feeding: Option<Feeding>,
+    /// Messages that went to the guest, and how many of them the idle clock knows of.
+    fed: Arc<AtomicU64>,
+    fed_seen: u64,
+    /// What `handle` returned, or why it did not; the messages before it may not have been read yet.
+    answer: Option<Result<Vec<u8>, Ended>>,
+    replies_stream: bool,
+    /// The replies leave the platform.
+    leaves: bool,
+    idle: Option<Pin<Box<Sleep>>>,
+    is_over: bool,
+    context: Arc<Context>,
+    record: Record,
+    _activity: Activity,
+}
+
+/// Why there is no answer.
+struct Ended {
+    fault: Fault,
+    is_logged: bool,
+}
+
+impl Live {
+    fn poll_reply(&mut self, cx: &mut Cx<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(reply) = self.poll_sent(cx) {
+            return Poll::Ready(reply);
+        }
+        if let Some(Poll::Ready(fed)) = self.feeding.as_mut().map(|feeding| feeding.as_mut().poll(cx)) {
+            self.feeding = None;
+            if let Err(fault) = fed {
+                return self.fail(fault, false);
+            }
+        }
+        self.poll_guest(cx);
+        if let Poll::Ready(reply) = self.poll_sent(cx) {
+            return Poll::Ready(reply);
+        }
+        let Some(answer) = self.answer.take() else { return self.wait(cx) };
+        // A poll may be refused where a task has done much at once, and the messages before the answer must not be lost.
+        match self.far.replies.as_mut().and_then(Receiver::try_recv) {
+            Some(message) => {
+                self.answer = Some(answer);
+                Poll::Ready(Some(Ok(self.replied(message))))
+            }
+            None => self.end(answer),
+        }
+    }
+
+    /// A message that the guest sent.
+    fn poll_sent(&mut self, cx: &mut Cx<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        let Some(replies) = self.far.replies.as_mut() else { return Poll::Pending };
+        match replies.poll_recv(cx) {
+            Poll::Ready(Some(message)) => Poll::Ready(Some(Ok(self.replied(message)))),
+            Poll::Ready(None) if self.far.is_over() => self.fail(Fault::ResponseLimit, false),
+            // The call has ended, or is about to: its answer says how.
+            Poll::Ready(None) => {
+                self.far.replies = None;
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Runs the guest, and keeps what its call ended with.
+    fn poll_guest(&mut self, cx: &mut Cx<'_>) {
+        self.slot.register(cx);
+        let ended = match self.driver.as_mut().map(|driver| driver.poll(cx)) {
+            Some(Poll::Ready(ended)) => {
+                self.driver = None;
+                Some(ended)
+            }
+            Some(Poll::Pending) | None => None,
+        };
+        let answer = match (self.slot.take(), ended) {
+            // The driver has logged it.
+            (_, Some(Err(fault))) => Err(Ended { fault, is_logged: true }),
+            (Some(answer), _) => answer.map_err(|fault| Ended { fault, is_logged: false }),
+            (None, Some(Ok(()))) => {
+                let fault = Fault::NoAnswer("the service ended without an answer".to_owned());
+                Err(Ended { fault, is_logged: false })
+            }
+            (None, None) => return,
+        };
+        self.answer.get_or_insert(answer);
+    }
+
+    fn replied(&mut self, message: Bytes) -> Bytes {
+        self.idle = None;
+        if self.leaves {
+            self.record.revision.guest().tally().egress(message.len() as u64);
+        }
+        message
+    }
+
+    fn end(&mut self, answer: Result<Vec<u8>, Ended>) -> Poll<Option<Result<Bytes, Fault>>> {
+        if self.far.is_over() {
+            return self.fail(Fault::ResponseLimit, false);
+        }
+        let bytes = match answer {
+            Ok(bytes) => bytes,
+            Err(Ended { fault, is_logged }) => return self.fail(fault, is_logged),
+        };
+        if self.replies_stream {
+            if !bytes.is_empty() {
+                let text =
+                    "`handle` returned a message, and the endpoint replies with a stream: `send` it instead";
+                return self.fail(Fault::NoAnswer(text.to_owned()), false);
+            }
+            self.finish();
+            return Poll::Ready(None);
+        }
+        match rpc::check(Ok(bytes), self.record.revision.limits().response_bytes) {
+            Ok(bytes) => {
+                let bytes = self.replied(bytes);
+                self.finish();
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Err(fault) => self.fail(fault, false),
+        }
+    }
+
+    fn fail(&mut self, fault: Fault, is_logged: bool) -> Poll<Option<Result<Bytes, Fault>>> {
+        self.record.failed = !matches!(fault, Fault::Caller(_));
+        if !is_logged {
+            self.record.revision.log_fault(&fault, &self.context.request_id);
+        }
+        self.finish();
+        Poll::Ready(Some(Err(fault)))
+    }
+
+    /// Nobody reads what the guest still sends. It gets as long as any call, to finish its work.
+    fn finish(&mut self) {
+        self.is_over = true;
+        self.far.cancel();
+        self.feeding = None;
+        if let Some(mut driver) = self.driver.take() {
+            let until = Instant::now() + self.record.revision.limits().wall;
+            driver.set_deadline(until.min(self.context.deadline));
+            driver.detach();
+        }
+    }
+
+    /// Nothing to do: no longer than a stream may be silent, or the call last.
+    fn wait(&mut self, cx: &mut Cx<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        let fed = self.fed.load(Relaxed);
+        if fed != self.fed_seen {
+            self.fed_seen = fed;
+            self.idle = None;
+        }
+        let silent_until = Instant::now() + self.record.revision.limits().http_idle;
+        let until = silent_until.min(self.context.deadline);
+        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until.into())));
+        if idle.as_mut().poll(cx).is_ready() { self.fail(Fault::WallLimit, false) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.finish();
+        }
+    }
+}

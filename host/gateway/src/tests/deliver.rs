@@ -78,11 +78,11 @@ async fn an_endpoint_that_is_not_there_is_the_messages_end() {
 
 #[tokio::test]
 async fn a_delivery_counts_as_a_request_and_waits_when_these_are_used_up() {
-    let server = Server::start(|_| ()).await;
+    let server = Server::with_web(|_| ()).await;
     let ready = || server.dispatcher.ready(&scope("svc", "latest"));
     ready().unwrap();
     deliver(&server, "svc", "latest", "id").await.unwrap();
-    failed(&server, "svc", "latest", "Nobody.Home").await;
+    failed(&server, "web", "latest", "Nobody.Home").await;
     failed(&server, "none", "latest", "id").await;
     assert_eq!(*server.budget.counted.lock(), ["default/svc"], "what is not there costs nothing");
 
@@ -100,7 +100,7 @@ async fn a_delivery_counts_as_a_request_and_waits_when_these_are_used_up() {
     assert_eq!((error.code, error.detail.as_str()), (429, wanted));
     assert_eq!(ready().unwrap_err().detail, wanted);
     // What is no good does not wait.
-    assert_eq!(failed(&server, "svc", "latest", "Nobody.Home").await.code, 404);
+    assert_eq!(failed(&server, "web", "latest", "Nobody.Home").await.code, 404);
 
     *server.budget.used_up.lock() = None;
     ready().unwrap();

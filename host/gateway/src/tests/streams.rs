@@ -255,14 +255,14 @@ async fn what_is_opened_or_called_the_wrong_way_is_said() {
         assert_eq!((error.code, error.detail.as_str()), (400, detail));
     }
     assert_eq!(open(&server, "nobody", None).await.unwrap_err().code, 404);
-    let call = async |labels: &[(&str, &str)], endpoint: &str| {
-        let (service, endpoint) = ("feed".parse().unwrap(), endpoint.to_owned());
+    let call = async |service: &str, labels: &[(&str, &str)], endpoint: &str| {
+        let (service, endpoint) = (service.parse().unwrap(), endpoint.to_owned());
         server.dispatcher.call(origin(), service, endpoint, Codec::Json, Bytes::new(), options(labels)).await
     };
-    let error = call(&[], "echo").await.unwrap_err();
+    let error = call("feed", &[], "echo").await.unwrap_err();
     assert_eq!((error.code, error.detail.as_str()), (400, "endpoint `echo` streams: use open"));
-    let error = call(&[("runtime", "wasm"), ("region", "eu")], "unary").await.unwrap_err();
+    let error = call("svc", &[("runtime", "wasm"), ("region", "eu")], "id").await.unwrap_err();
     assert_eq!(error.code, 503);
-    assert!(error.detail.starts_with("none available: no node of feed has"), "{error}");
-    assert_eq!(call(&[("runtime", "wasm"), ("type", "service")], "unary").await.unwrap(), "");
+    assert!(error.detail.starts_with("none available: no node of svc has"), "{error}");
+    assert_eq!(call("svc", &[("runtime", "wasm"), ("type", "service")], "id").await.unwrap(), "");
 }

@@ -53,7 +53,7 @@ async fn the_command_line_prints_each_message() -> Result<()> {
     ensure!(called.contains("micro stream"), "{called}");
     // What the registry says of them.
     let shown = micro.ok(&["get", "service", "ticker"]).await?;
-    ensure!(shown.contains("Endpoint: Ticker.Stream\n\nMetadata: stream=true"), "{shown}");
+    ensure!(shown.contains("Endpoint: Ticker.Stream\n\nMetadata: replies=stream,stream=true"), "{shown}");
     Ok(())
 }
 

@@ -146,8 +146,9 @@ async fn a_guest_finds_nothing_of_another_tenants_by_any_import() -> Result<()> 
         let wanted = if import == "blob.read" { VALUE } else { KEY };
         ensure!(own.probe(import, name, "").await?.contains(wanted), "{import}");
     }
-    // One that is not a stream's is no way to anybody's messages, and one reply is a stream of one.
-    ensure!(own.probe("client.receive", SERVICE, "").await?.contains("Some"));
+    // A call that is not a stream's is no way to anybody's messages, and what does not stream is not opened.
+    let said = own.probe("client.receive", SERVICE, "").await?;
+    ensure!(said.starts_with("400 ") && said.contains("does not stream: use call"), "{said}");
     for import in ["streaming.receive", "streaming.send"] {
         let said = own.probe(import, "", "").await?;
         ensure!(said.starts_with("400 ") && said.contains("does not stream"), "{import}: {said}");

@@ -52,15 +52,29 @@ async fn every_endpoint_of_the_bad_neighbour_is_held() -> Result<()> {
     let mut wrong = Vec::new();
     for (endpoint, body, limits) in CASES {
         let beside = beside(&platform, endpoint, body).await.with_context(|| (*endpoint).to_owned())?;
-        let logs = platform.micro().ok(&["logs", "-n", "2000", "bad-neighbour"]).await?;
         println!("{endpoint}: p99 beside {beside:?}, alone {alone:?}");
-        if !limits.is_empty() && !limits.iter().any(|limit| logs.contains(limit)) {
+        if !limits.is_empty() && !is_named(&platform, endpoint, body, limits).await? {
             wrong.push(format!("{endpoint}: the log names none of {limits:?}"));
         }
     }
     ensure!(platform.pid() == server && platform.get("/good/hello").await?.status == 200, "the host died");
     ensure!(wrong.is_empty(), "{wrong:#?}");
     Ok(())
+}
+
+/// Whether the log names one of `limits`. Eight loops write more than a log keeps, and the platform's own lines have a
+/// rate too: what the noise has pushed out is said again for a call that is alone.
+async fn is_named(platform: &Platform, endpoint: &str, body: &'static str, limits: &[&str]) -> Result<bool> {
+    const CALLS: usize = 5;
+    let (client, url) = (http::client()?, platform.url(&format!("/bad-neighbour/{endpoint}")));
+    for _ in 0..CALLS {
+        let logs = platform.micro().ok(&["logs", "-n", "2000", "bad-neighbour"]).await?;
+        if limits.iter().any(|limit| logs.contains(limit)) {
+            return Ok(true);
+        }
+        http::send(client.post(&url).header("content-type", "application/json").body(body)).await?;
+    }
+    Ok(false)
 }
 
 /// The good service's p99, for the eye, while the bad one is called in loops.

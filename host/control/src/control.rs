@@ -109,6 +109,7 @@ impl Control {
     /// Routes what the rows say is active, then reconciles until `stop`. Run it once a process.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let access = task::access::run(Arc::clone(&self), stop.clone());
+        let registry = task::access::registry(Arc::clone(&self), stop.clone());
         let watcher = task::watch::run(Arc::clone(&self), stop.clone());
         let sweeper = task::sweep::run(Arc::clone(&self), stop.clone());
         let usage = task::usage::run(Arc::clone(&self), stop.clone());
@@ -120,7 +121,7 @@ impl Control {
             task::reconcile::run(Arc::clone(&self), stop).await;
             ended.cancel();
         };
-        tokio::join!(access, watcher, sweeper, usage, schedules, reconciler, lease);
+        tokio::join!(access, registry, watcher, sweeper, usage, schedules, reconciler, lease);
     }
 
     /// Waits until [`Control::run`] has routed what the rows say is active: before that a call of a running service

@@ -27,6 +27,7 @@ use micro_api::deployment::{Deployment, DeploymentState, RunRequest, Source, Sta
 use micro_api::manifest::Manifest;
 use micro_artifact::{Code, Codec, Exports, Key, Package, RevisionManifest, Store, Wasi};
 use micro_auth::{MasterKey, PasswordConfig, Passwords, Sealer};
+use micro_db::nodes::LEASE_MS;
 use micro_db::{BuildJob, Db};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -257,6 +258,34 @@ impl Fixture {
         let job = self.claim().await;
         self.db.fail(&job, Stage::Build, micro_api::Error::bad_request("builder", detail)).await.unwrap();
         job
+    }
+}
+
+/// Another node, which has its lease and does nothing.
+struct Elsewhere {
+    db: Db,
+    stop: CancellationToken,
+    beats: tokio::task::JoinHandle<()>,
+}
+
+impl Elsewhere {
+    async fn begin(db: &Db) -> Self {
+        let (db, stop) = (db.clone(), CancellationToken::new());
+        db.beat_node("elsewhere", "process", LEASE_MS).await.unwrap();
+        let (of, ended) = (db.clone(), stop.clone());
+        let beats = tokio::spawn(async move {
+            let pause = Duration::from_millis(LEASE_MS.unsigned_abs() / 5);
+            while tokio::time::timeout(pause, ended.cancelled()).await.is_err() {
+                of.beat_node("elsewhere", "process", LEASE_MS).await.unwrap();
+            }
+        });
+        Self { db, stop, beats }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.beats.await.unwrap();
+        self.db.release_node("elsewhere", "process").await.unwrap();
     }
 }
 

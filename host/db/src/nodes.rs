@@ -4,6 +4,7 @@
 //! jobs that it runs name it, and stay its own until that lease has run out: then another node takes them. A node that
 //! starts again has its id from its data folder, so it takes back at once what it had.
 
+use crate::dialect::Tx;
 use crate::query::query;
 use crate::row::Record;
 use crate::state::Held;
@@ -17,7 +18,7 @@ const LEADS: &str = "leads";
 /// What came of a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beat {
-    /// The lease was this process's all the time.
+    /// The lease was this process's all the time, or had run out while no other node was there to take anything.
     Kept,
     /// It begins now: others may have taken what this process had.
     Begun,
@@ -31,7 +32,8 @@ impl Db {
         let until = now.saturating_add(ttl_ms);
         let beat = query(
             "nodes.beat",
-            "UPDATE nodes SET lease_until_ms = $3 WHERE id = $1 AND process = $2 AND lease_until_ms > $4",
+            "UPDATE nodes SET lease_until_ms = $3 WHERE id = $1 AND process = $2 AND (lease_until_ms > $4
+               OR NOT EXISTS (SELECT 1 FROM nodes o WHERE o.id <> $1 AND o.lease_until_ms > nodes.lease_until_ms))",
         );
         let beat = beat.bind(node).bind(process).bind(until).bind(now);
         let kept = beat.execute(&mut tx).await? > 0;
@@ -50,11 +52,14 @@ impl Db {
     /// Ends the lease of a process that is about to end, and wakes the others: what it had is theirs.
     pub async fn release_node(&self, node: &str, process: &str) -> Result<(), Error> {
         let mut tx = self.begin_unlocked().await?;
-        let release = query("nodes.release", "DELETE FROM nodes WHERE id = $1 AND process = $2");
-        if release.bind(node).bind(process).execute(&mut tx).await? > 0 {
-            let now = tx.clock_ms().await?;
-            let leave = query("leads.leave", "UPDATE leads SET node = '', alive_ms = $2 WHERE node = $1");
-            leave.bind(node).bind(now).execute(&mut tx).await?;
+        let now = tx.clock_ms().await?;
+        // Its row stays for a while: it tells a node whose lease had run out that this one may have taken something.
+        let release =
+            query("nodes.release", "UPDATE nodes SET lease_until_ms = $3 WHERE id = $1 AND process = $2");
+        if release.bind(node).bind(process).bind(now).execute(&mut tx).await? > 0 {
+            // What it did last is as old as its last word: what it began since may not be done.
+            let leave = query("leads.leave", "UPDATE leads SET node = '' WHERE node = $1");
+            leave.bind(node).execute(&mut tx).await?;
         }
         tx.commit().await
     }
@@ -81,10 +86,12 @@ impl Db {
     pub async fn lead(&self, name: &str, node: &str, ttl_ms: i64) -> Result<Option<i64>, Error> {
         let mut tx = self.begin(LEADS).await?;
         let now = tx.clock_ms().await?;
+        bound(&mut tx, now).await?;
         let row = query("leads.get", "SELECT node, alive_ms FROM leads WHERE name = $1").bind(name);
         let before = row.first::<(String, i64)>(&mut tx).await?;
         let is_free = |(of, alive): &(String, i64)| of.is_empty() || of == node || *alive <= now - ttl_ms;
         if before.as_ref().is_some_and(|before| !is_free(before)) {
+            tx.commit_quietly().await?;
             return Ok(None);
         }
         let take = query(
@@ -119,4 +126,15 @@ impl Db {
         tx.commit_quietly().await?;
         Ok(Some(taken))
     }
+}
+
+/// The clock went back, as with another server that takes over, where a lease ends later than any that begins now: it
+/// ends as if it began now. So a dead node's does not last until the clock is there again, and a living node has the
+/// time to renew its own. Under the lock of [`LEADS`]: of two that change several rows each, none waits for the other.
+async fn bound(tx: &mut Tx, now: i64) -> Result<(), Error> {
+    let nodes = query("nodes.bound", "UPDATE nodes SET lease_until_ms = $1 WHERE lease_until_ms > $1");
+    nodes.bind(now.saturating_add(LEASE_MS)).execute(tx).await?;
+    let leads = query("leads.bound", "UPDATE leads SET alive_ms = $1 WHERE alive_ms > $1");
+    leads.bind(now).execute(tx).await?;
+    Ok(())
 }

@@ -1,5 +1,5 @@
 //! Calls that the platform makes by itself: messages, events and ticks, to those who asked for them. Each counts as a
-//! request of the month; when these are used up it waits, as nobody is there to be told.
+//! request of the month; when these are used up, or the namespace is blocked, it waits, as nobody is there to be told.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use crate::dispatch::{Dispatcher, Message, call, check_endpoint};
 #[async_trait]
 impl Deliver for Dispatcher {
     fn ready(&self, scope: &Scope) -> Result<(), Error> {
+        self.snapshot().tenant(&scope.namespace).check_open(&scope.namespace)?;
         self.quota.check(&scope.namespace).map_err(|over| over.error())
     }
 
@@ -27,7 +28,7 @@ impl Deliver for Dispatcher {
         let snapshot = self.snapshot();
         let tenant = snapshot.tenant(&scope.namespace);
         // Whoever is blocked now gets its messages later: it is no fault of the message.
-        tenant.check_open(&scope.namespace).map_err(|error| away(error.detail))?;
+        tenant.check_open(&scope.namespace).map_err(Undelivered::Waits)?;
         let entry = snapshot.find(&scope.key(), Some(&scope.version));
         let entry = entry.ok_or_else(|| away(format!("{} does not run", scope.service)))?;
         let authorized = Authorized::of_platform(tenant, Arc::clone(entry), endpoint);

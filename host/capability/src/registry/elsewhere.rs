@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use micro_api::name::Namespace;
@@ -156,8 +156,8 @@ pub struct Elsewhere {
 #[derive(Debug, Default)]
 struct Bell {
     rung: Notify,
-    /// The connection that listens was made anew.
-    anew: AtomicBool,
+    /// How often the connection that listens was made anew.
+    anew: AtomicU64,
 }
 
 impl Elsewhere {
@@ -173,7 +173,7 @@ impl Elsewhere {
         let ringer = Arc::clone(&bell);
         let hearing = server.hear(channel.clone(), move |heard| {
             if matches!(heard, Heard::Begins) {
-                ringer.anew.store(true, Ordering::SeqCst);
+                ringer.anew.fetch_add(1, Ordering::SeqCst);
             }
             ringer.rung.notify_one();
         });
@@ -241,12 +241,11 @@ impl Elsewhere {
     /// When the server fails.
     pub async fn since(&self, seen: Option<u64>) -> Result<Option<All>, ElsewhereError> {
         let mut state = self.state.lock().await;
-        let anew = self.bell.anew.swap(false, Ordering::SeqCst);
-        if let Err(error) = self.refresh(&mut state, anew).await {
-            // What was to be read anew still is.
-            self.bell.anew.fetch_or(anew, Ordering::SeqCst);
-            return Err(error);
-        }
+        let anew = self.bell.anew.load(Ordering::SeqCst);
+        let is_anew = anew != state.anew;
+        self.refresh(&mut state, is_anew).await?;
+        // Only now: what failed, or whose caller left meanwhile, is still to be read anew.
+        state.anew = anew;
         Ok((seen != Some(state.revision())).then(|| state.all()))
     }
 

@@ -109,7 +109,8 @@ impl Teller {
             let Ok(Some(now)) = lead.wait_for(|lead| self.leads(*lead)).await.map(|lead| *lead) else {
                 return;
             };
-            let since = now.gap.saturating_add(APART);
+            // Who told before may have tried its last message for so long, while others waited behind it.
+            let since = now.gap.saturating_add(APART).saturating_add(RETRY * TRIES);
             let since = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
             let now_ms = i64::try_from(unix_ms()).unwrap_or(i64::MAX);
             let mut place = self.log.before(now_ms.saturating_sub(since)).max(first);

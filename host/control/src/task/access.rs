@@ -26,9 +26,6 @@ pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
                 away = true;
             }
         }
-        if let Err(error) = control.follow_registry().await {
-            tracing::debug!(%error, "Services elsewhere cannot be read");
-        }
         if control.is_resumed()
             && let Err(error) = control.follow_routes().await
         {
@@ -45,9 +42,33 @@ pub(crate) async fn run(control: Arc<Control>, stop: CancellationToken) {
                 return;
             }
             () = tokio::time::sleep(EVERY) => {}
-            () = control.registrations.woken() => {}
             // Ends only with a change: the sender lives in `control`.
             _ = changes.changed() => {}
         }
+    }
+}
+
+/// Follows services elsewhere, by itself: their server may hang, and neither access nor routes wait for it.
+pub(crate) async fn registry(control: Arc<Control>, stop: CancellationToken) {
+    let follow = async {
+        // Rules before routes: whoever finds a service is held to them.
+        control.resumed().await;
+        let mut changes = control.changes();
+        loop {
+            changes.mark_unchanged();
+            if let Err(error) = control.follow_registry().await {
+                tracing::debug!(%error, "Services elsewhere cannot be read");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = control.registrations.woken() => {}
+                // Ends only with a change: the sender lives in `control`.
+                _ = changes.changed() => {}
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = follow => {}
     }
 }

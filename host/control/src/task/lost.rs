@@ -39,22 +39,27 @@ pub(super) async fn judge(
 
 /// Whether the store has answered that the code is not there, or not what was published.
 async fn is_gone(control: &Control, record: &Record) -> bool {
-    use micro_artifact::Error;
     let Some(revision) = revision_of(record) else { return true };
     let (store, key) = (control.config.artifacts.clone(), control.config.key.clone());
     let checked = tokio::task::spawn_blocking(move || {
         micro_artifact::verify(&store, &key, &revision.revision).map(drop)
     });
     match checked.await {
-        Ok(Err(error)) => matches!(
-            error,
-            Error::Missing(_)
-                | Error::Damaged(_)
-                | Error::Signature(_)
-                | Error::Manifest(_)
-                | Error::ManifestSize { .. }
-        ),
+        Ok(Err(error)) => is_final(&error),
         // It is there by now, or the process is ending.
         Ok(Ok(())) | Err(_) => false,
     }
+}
+
+/// Whether the store itself has answered, so that asking again would not help.
+pub(super) fn is_final(error: &micro_artifact::Error) -> bool {
+    use micro_artifact::Error;
+    matches!(
+        error,
+        Error::Missing(_)
+            | Error::Damaged(_)
+            | Error::Signature(_)
+            | Error::Manifest(_)
+            | Error::ManifestSize { .. }
+    )
 }

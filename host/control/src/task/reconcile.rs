@@ -105,6 +105,14 @@ async fn round(control: &Arc<Control>, tasks: &mut Tasks) -> Result<(), micro_db
     let departed = std::mem::take(&mut *control.departed.lock());
     let work = control.db.work(&control.config.node_id).await;
     let work = work.inspect_err(|_| control.departed.lock().extend(departed.iter().cloned()))?;
+    // What another node stops is let go of here too: at once, for whatever fails below is tried again without it.
+    for revision in departed {
+        let is_here = |record: &Record| record.deployment.id == revision.deployment;
+        if !tasks.stopping.contains_key(&revision.deployment) && !work.stop.iter().any(is_here) {
+            let of = Arc::clone(control);
+            tasks.set.spawn(async move { drain(&of, &revision).await });
+        }
+    }
     control.busy.store(control.db.is_busy().await?, Ordering::Relaxed);
     take_up(control, tasks, work.start, work.jobs).await?;
     let stopping: Vec<_> =
@@ -117,13 +125,6 @@ async fn round(control: &Arc<Control>, tasks: &mut Tasks) -> Result<(), micro_db
         }
         let handle = tasks.set.spawn(finish(Arc::clone(control), record));
         tasks.stopping.insert(id, handle);
-    }
-    // What another node stops is let go of here too.
-    for revision in departed {
-        if !tasks.stopping.contains_key(&revision.deployment) {
-            let of = Arc::clone(control);
-            tasks.set.spawn(async move { drain(&of, &revision).await });
-        }
     }
     Ok(())
 }
@@ -260,6 +261,12 @@ async fn start(control: &Control, record: Record, starts: Arc<Semaphore>) {
     let permit = starts.acquire_owned().await;
     let facts = match facts(control, &revision).await {
         Ok(facts) => facts,
+        Err(error) if !lost::is_final(&error) => {
+            tracing::warn!(revision = %revision.revision, error = chain(&error), "A revision cannot be read yet");
+            drop(permit);
+            // It is still this node's, in the state that it had: the next round takes it up again.
+            return tokio::time::sleep(RETRY).await;
+        }
         Err(error) => {
             tracing::error!(revision = %revision.revision, error = chain(&error), "A revision cannot be read");
             let error = micro_api::Error::internal(

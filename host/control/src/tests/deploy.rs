@@ -185,6 +185,25 @@ async fn a_revision_that_is_gone_is_said_to_be() {
 }
 
 #[tokio::test]
+async fn a_revision_that_cannot_be_read_yet_is_tried_again() {
+    let fixture = Fixture::without_tasks().await;
+    let waits = fixture.run("waits").await;
+    fixture.build_service().await;
+    let record = fixture.db.work("node").await.unwrap().start.remove(0);
+    let revision: micro_artifact::Digest = record.deployment.revision.unwrap().parse().unwrap();
+    let path = fixture.folder.path().join("artifacts").join(revision.hex());
+    let aside = fixture.folder.path().join("aside");
+    // What is there is no answer of the store.
+    std::fs::rename(&path, &aside).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let fixture = fixture.restart().await;
+    fixture.bring_up("other").await;
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::rename(&aside, &path).unwrap();
+    fixture.until(&waits.id, DeploymentState::Running).await;
+}
+
+#[tokio::test]
 async fn a_restart_takes_up_where_it_was() {
     let fixture = Fixture::new().await;
     let running = fixture.bring_up("running").await;
@@ -279,7 +298,7 @@ async fn the_server_says_what_it_was_asked() {
 #[tokio::test]
 async fn what_another_node_starts_is_left_to_it() {
     let fixture = Fixture::without_tasks().await;
-    fixture.db.beat_node("elsewhere", "process", 600_000).await.unwrap();
+    let elsewhere = Elsewhere::begin(&fixture.db).await;
     let theirs = fixture.run("theirs").await;
     fixture.build_service().await;
     let record = fixture.db.work("elsewhere").await.unwrap().start.remove(0);
@@ -302,14 +321,14 @@ async fn what_another_node_starts_is_left_to_it() {
     fixture.node.until("drained here too", |state| state.calls.contains(&drained)).await;
     let stopping = fixture.db.deployment_by_id(&theirs.id).await.unwrap().unwrap();
     assert_eq!(stopping.deployment.state, DeploymentState::Stopping);
-    fixture.db.release_node("elsewhere", "process").await.unwrap();
+    elsewhere.end().await;
     fixture.until(&theirs.id, DeploymentState::Stopped).await;
 }
 
 #[tokio::test]
 async fn a_service_that_another_node_may_serve_has_not_failed() {
     let fixture = Fixture::new().await;
-    fixture.db.beat_node("elsewhere", "process", 600_000).await.unwrap();
+    let _elsewhere = Elsewhere::begin(&fixture.db).await;
     let bad = fixture.bring_up("bad").await;
     let Fixture { folder, .. } = fixture;
     let node = Arc::new(FakeNode::default());

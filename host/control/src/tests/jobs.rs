@@ -119,7 +119,7 @@ async fn give_to(fixture: &Fixture, other: &str) {
 #[tokio::test]
 async fn a_job_of_another_node_is_taken_over_when_that_node_is_gone() {
     let fixture = Fixture::without_tasks().await;
-    fixture.db.beat_node("elsewhere", "process", 600_000).await.unwrap();
+    let elsewhere = Elsewhere::begin(&fixture.db).await;
     let deployment = run_job(&fixture).await;
     give_to(&fixture, "elsewhere").await;
 
@@ -128,7 +128,7 @@ async fn a_job_of_another_node_is_taken_over_when_that_node_is_gone() {
     // Whatever else there is to do it does.
     fixture.bring_up("helloworld").await;
     assert_eq!(job_runs(&fixture.node.state()), 0, "the other node runs it");
-    fixture.db.release_node("elsewhere", "process").await.unwrap();
+    elsewhere.end().await;
     fixture.node.until("the job runs here", |state| job_runs(state) == 1).await;
     let record = fixture.db.deployment_by_id(&deployment.id).await.unwrap().unwrap();
     let run = (record.node.as_deref(), record.starts);
@@ -141,7 +141,7 @@ async fn a_node_ends_its_jobs_when_its_lease_has_run_out() {
     let deployment = run_job(&fixture).await;
     fixture.node.until("the job runs", |state| job_runs(state) == 1).await;
     // As if this process had stood still, and another node had looked meanwhile.
-    fixture.db.beat_node("elsewhere", "process", 600_000).await.unwrap();
+    let _elsewhere = Elsewhere::begin(&fixture.db).await;
     fixture.db.beat_node("node", "before", 0).await.unwrap();
     give_to(&fixture, "elsewhere").await;
     fixture.node.until("the job ended here", |state| state.dropped == [deployment.id.clone()]).await;

@@ -30,6 +30,23 @@ async fn a_lease_is_kept_or_begins_anew() {
 }
 
 #[tokio::test]
+async fn a_lease_that_nobody_could_have_used_is_kept() {
+    for fixture in each().await {
+        let db = &fixture.db;
+        db.beat_node("a", "first", -2_000).await.unwrap();
+        // As after a step of the clock: nobody else was there.
+        assert_eq!(db.beat_node("a", "first", -2_000).await.unwrap(), Beat::Kept);
+        db.beat_node("b", "second", -3_000).await.unwrap();
+        assert_eq!(db.beat_node("a", "first", -2_000).await.unwrap(), Beat::Kept, "b ended before");
+        // It was there, even if it is no more.
+        db.beat_node("b", "second", LEASE_MS).await.unwrap();
+        db.release_node("b", "second").await.unwrap();
+        assert!(db.live_nodes().await.unwrap().is_empty());
+        assert_eq!(db.beat_node("a", "first", LEASE_MS).await.unwrap(), Beat::Begun);
+    }
+}
+
+#[tokio::test]
 async fn work_is_one_nodes_until_its_lease_has_run_out() {
     for fixture in each().await {
         let db = &fixture.db;
@@ -98,5 +115,29 @@ async fn one_node_does_what_is_done_once() {
         db.beat_node("b", "process", LEASE_MS).await.unwrap();
         db.release_node("b", "process").await.unwrap();
         assert!(db.lead("events", "a", LEASE_MS).await.unwrap().is_some_and(|gap| gap < LEASE_MS));
+    }
+}
+
+#[tokio::test]
+async fn a_lease_does_not_outlast_a_clock_that_went_back() {
+    for fixture in each().await {
+        let db = &fixture.db;
+        // As if each had been begun an hour from now.
+        db.beat_node("dead", "process", 3_600_000).await.unwrap();
+        db.lead("events", "dead", LEASE_MS).await.unwrap();
+        let mut tx = db.begin_unlocked().await.unwrap();
+        let leads = crate::query::query("test.leads", "UPDATE leads SET alive_ms = alive_ms + 3600000");
+        leads.execute(&mut tx).await.unwrap();
+        tx.commit_quietly().await.unwrap();
+        db.beat_node("dead", "process", 3_600_000).await.unwrap();
+
+        db.beat_node("a", "process", LEASE_MS).await.unwrap();
+        assert_eq!(db.lead("events", "a", LEASE_MS).await.unwrap(), None, "it may be alive");
+        assert_eq!(db.live_nodes().await.unwrap(), ["a", "dead"]);
+        let rows = crate::query::query("test.nodes", "SELECT lease_until_ms FROM nodes WHERE id = 'dead'");
+        let (until,) = rows.read_first::<(i64,)>(db).await.unwrap().unwrap();
+        assert!(until <= db.clock_ms().await.unwrap() + LEASE_MS, "as long as any other");
+        // As after a lease.
+        assert!(db.lead("events", "a", -1).await.unwrap().is_some_and(|gap| gap < LEASE_MS));
     }
 }

@@ -65,8 +65,14 @@ async fn whoever_cannot_be_called_now_may_be_later() {
     }
     let blocked = Tenant { blocked: Some("unpaid".to_owned()), ..tenant(&[PUBLIC]) };
     server.tenants(&[("default", blocked)]);
-    let error = failed(&server, "svc", "latest", "id").await;
-    assert!(error.code == 503 && error.detail.contains("blocked: unpaid"), "{error}");
+    let waits = deliver(&server, "svc", "latest", "id").await.unwrap_err();
+    let Undelivered::Waits(error) = waits else { panic!("{waits}") };
+    assert!(error.detail.contains("blocked: unpaid"), "{error}");
+    // Nor is anything taken for it meanwhile.
+    assert_eq!(server.dispatcher.ready(&scope("svc", "latest")).unwrap_err(), error);
+    server.tenants(&[("default", tenant(&[PUBLIC]))]);
+    server.dispatcher.ready(&scope("svc", "latest")).unwrap();
+    deliver(&server, "svc", "latest", "id").await.unwrap();
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ const APART: Duration = Duration::from_millis(500);
 pub(super) struct State {
     /// The greatest number of a change that was read.
     pub(super) seen: f64,
+    /// How often the connection that listens had been made anew when all was read last.
+    pub(super) anew: u64,
     /// Counts what became different here.
     revision: u64,
     known: BTreeMap<Namespace, Vec<Known>>,

@@ -90,7 +90,7 @@ async fn a_killed_server_has_lost_nothing_and_one_that_did_is_believed() {
     lose.arg(&keys).arg("micro:registry:spaces");
     one.server.retried::<i64>(&Call::plain(lose)).await.unwrap();
     one.register(&space("c"), &service("legacy", &["x"]), None).await.unwrap();
-    one.bell.anew.store(true, Ordering::SeqCst);
+    one.bell.anew.fetch_add(1, Ordering::SeqCst);
     assert_eq!(names(&one).await, ["c/legacy"]);
 }
 

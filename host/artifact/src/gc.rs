@@ -24,7 +24,7 @@ pub struct Collected {
 /// Removes nothing while somebody has a [`Store::hold`]: the next round will.
 pub fn collect(store: &Store, key: &Key, live: &HashSet<Digest>, age: Duration) -> Result<Collected, Error> {
     let Some(_held) = store.hold_alone()? else { return Ok(Collected::default()) };
-    let keep = reachable(store, key, live);
+    let keep = reachable(store, key, live)?;
     let mut collected = Collected::default();
     for digest in store.older_than(age)? {
         if keep.contains(&digest) {
@@ -42,14 +42,23 @@ pub fn collect(store: &Store, key: &Key, live: &HashSet<Digest>, age: Duration) 
 }
 
 /// `live` and what the manifests among them name.
-pub fn reachable(store: &Store, key: &Key, live: &HashSet<Digest>) -> HashSet<Digest> {
+///
+/// # Errors
+/// When one cannot be read now: what it names is not known.
+pub fn reachable(store: &Store, key: &Key, live: &HashSet<Digest>) -> Result<HashSet<Digest>, Error> {
     let mut all = live.clone();
     for digest in live {
-        // What is not a manifest is kept by its own name alone.
-        if let Ok(manifest) = read_manifest(store, key, digest) {
-            all.extend([manifest.component, manifest.native]);
-            all.extend(manifest.descriptors);
+        match read_manifest(store, key, digest) {
+            Ok(manifest) => {
+                all.extend([manifest.component, manifest.native]);
+                all.extend(manifest.descriptors);
+            }
+            // What is not a manifest is kept by its own name alone.
+            Err(
+                Error::ManifestSize { .. } | Error::Signature(_) | Error::Manifest(_) | Error::Missing(_),
+            ) => {}
+            Err(error) => return Err(error),
         }
     }
-    all
+    Ok(all)
 }

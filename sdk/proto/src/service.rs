@@ -61,7 +61,10 @@ fn server(service: &Service, out: &mut String) {
     let endpoints: Vec<_> = service.methods.iter().map(|method| endpoint(service, method)).collect();
     let mut arms = String::new();
     for method in &service.methods {
-        line(&mut arms, &format!("                {} => {},", endpoint(service, method), answer(method)));
+        line(
+            &mut arms,
+            &format!("                {} => {},", endpoint(service, method), answer(service, method)),
+        );
     }
     let source = format!(
         "/// Answers the endpoints of `{proto}` with a handler.
@@ -96,18 +99,17 @@ impl<H: {name}Handler> ::micro_sdk::Endpoints for {name}Server<H> {{
     line(out, &source);
 }
 
-/// The call of a handler's method, from bytes to bytes.
-fn answer(method: &Method) -> String {
+/// The call of a handler's method, from bytes to bytes. By its path: `into` and others of its name would be found first.
+fn answer(service: &Service, method: &Method) -> String {
     let request = match method.client_streaming {
         true => format!("{STREAMING}::Requests::inbound(endpoint)"),
         false => "::micro_sdk::decode(endpoint, &body)?".to_owned(),
     };
-    let name = &method.name;
+    let call = format!("{}Handler::{}(&self.0, context, {request}", service.name, method.name);
     if method.server_streaming {
-        let call = format!("self.0.{name}(context, {request}, {STREAMING}::Replies::inbound())");
-        format!("{call}.await.map(|()| ::std::vec::Vec::new())")
+        format!("{call}, {STREAMING}::Replies::inbound()).await.map(|()| ::std::vec::Vec::new())")
     } else {
-        format!("{OK}(::micro_sdk::encode(&self.0.{name}(context, {request}).await?))")
+        format!("{OK}(::micro_sdk::encode(&{call}).await?))")
     }
 }
 

@@ -87,6 +87,18 @@ fn squeezed(source: &str) -> String {
     [")", ">", "}"].iter().fold(text, |text, close| text.replace(&format!(",{close}"), close))
 }
 
+/// `self.0.into(..)` would be the `into` of every type.
+#[test]
+fn a_handler_is_called_by_its_path() {
+    let source = TICKER.replace("rpc Call", "rpc Into").replace("rpc Stream", "rpc TryInto");
+    let fixture = Fixture::new(&[&source], &[]);
+    generate(&fixture.options).unwrap();
+    let ticker = squeezed(&fixture.text("ticker.rs"));
+    for part in ["TickerHandler::into(&self.0, context,", "TickerHandler::try_into(&self.0, context,"] {
+        assert!(ticker.contains(&squeezed(part)), "{part} in {ticker}");
+    }
+}
+
 #[test]
 fn streaming_methods_have_streams_on_both_sides() {
     let fixture = Fixture::new(&[TICKER, GREETER], &[]);

@@ -137,3 +137,23 @@ fn one_node_looks_through_the_bucket() {
     collect(&other);
     assert_eq!(remote.list(ARTIFACTS).unwrap().len(), 1);
 }
+
+#[test]
+fn nothing_is_collected_when_a_manifest_cannot_be_read() {
+    let scratch = tempfile::tempdir().unwrap();
+    let remote = crate::remote::tests::bucket();
+    let key = crate::Key::open(&scratch.path().join("artifact.key")).unwrap();
+    let folder = scratch.path().join("node");
+    let store = Store::open(&Config::Shared { folder, remote: remote.clone() }).unwrap();
+    let named = store.put(b"what the manifest may name").unwrap();
+    let broken = scratch.path().join("broken");
+    std::fs::write(&broken, b"broken").unwrap();
+    let revision = Digest::of(b"revision");
+    remote.put(&name(&revision), &broken).unwrap();
+    let collect = |live| crate::collect(&store, &key, &HashSet::from([live]), Duration::ZERO);
+    assert!(matches!(collect(revision), Err(Error::Damaged(damaged)) if damaged == revision));
+    assert!(store.path(&named).exists());
+    assert_eq!(remote.list(ARTIFACTS).unwrap().len(), 2);
+    // One that is nowhere names nothing.
+    assert_eq!(collect(Digest::of(b"nowhere")).unwrap().removed, 1);
+}

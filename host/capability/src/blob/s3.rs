@@ -30,6 +30,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
 use object_store::{BackoffConfig, GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{CHUNK_BYTES_MAX, Chunks, Error, Found, ObjectId, Objects, Sink};
 use calls::Calls;
@@ -320,7 +321,11 @@ impl Objects for S3 {
         let next = Some(bucket.piece(&path, offset, piece_length(length)).await?);
         let pieces = Pieces { bucket, path, offset, left: length, next };
         let chunks = stream::try_unfold(pieces, |mut pieces| async move {
-            let piece = pieces.next().await?;
+            // A task, since a reader that stops waiting keeps this: what is not polled would keep its turn for ever.
+            let read = tokio::spawn(async move { (pieces.next().await, pieces) });
+            let read = AbortOnDropHandle::new(read).await;
+            let (piece, pieces) = read.map_err(|error| Error::Backend(error.to_string()))?;
+            let piece = piece?;
             Ok((!piece.is_empty()).then_some((piece, pieces)))
         });
         Ok(chunks.boxed())

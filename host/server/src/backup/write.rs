@@ -166,7 +166,8 @@ impl Writing {
         }
         let live = snapshot.live_artifacts().await.context("list the artifacts")?;
         let key = Key::open(&data.join(ARTIFACT_KEY)).context("open the artifact key")?;
-        let mut live: Vec<_> = reachable(artifacts, &key, &live).into_iter().collect();
+        let live = reachable(artifacts, &key, &live).context("list what the revisions need")?;
+        let mut live: Vec<_> = live.into_iter().collect();
         live.sort();
         for digest in live {
             let bytes = artifacts.size(&digest).context("look for an artifact that a revision needs")?;

@@ -30,6 +30,8 @@ pub(super) struct Fake {
     pub(super) slow_down: AtomicUsize,
     /// So many readings break off in their middle.
     pub(super) cuts: AtomicUsize,
+    /// So many readings are never answered.
+    pub(super) stalls: AtomicUsize,
     /// Puts of objects that are under way, and the most that were.
     pub(super) at_once: AtomicUsize,
     pub(super) most: AtomicUsize,
@@ -78,6 +80,7 @@ impl Fake {
                 xml(StatusCode::OK, "<ListBucketResult></ListBucketResult>")
             }
             (Method::PUT, _) if query.is_empty() || query == "x-id=PutObject" => self.put(name, body).await,
+            (Method::GET, "") if take(&self.stalls) => std::future::pending().await,
             (Method::GET, "") => self.get(&name, &range.unwrap()),
             (Method::DELETE, "") => {
                 self.objects.lock().remove(&name);

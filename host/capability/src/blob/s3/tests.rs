@@ -166,6 +166,21 @@ async fn a_reading_that_breaks_off_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_reading_that_nobody_waits_for_gives_its_turn_back() {
+    let (fake, config) = Fake::default().serve().await;
+    let call_timeout = Duration::from_secs(1);
+    let objects = S3::open(&S3Config { calls_max: 1, call_timeout, ..config }).await.unwrap();
+    let id = put(&objects, &bytes(PIECE_BYTES + 1)).await.unwrap();
+    let mut chunks = objects.read(&id, 0, u64::MAX).await.unwrap();
+    chunks.next().await.unwrap().unwrap();
+    fake.stalls.store(1, Ordering::SeqCst);
+    tokio::time::timeout(Duration::from_millis(100), chunks.next()).await.unwrap_err();
+    until("the only turn is free", async || read(&objects, &id, 0, 1).await.is_ok()).await;
+    let error = chunks.next().await.unwrap().unwrap_err();
+    assert_eq!(told(&error), "S3 gave no answer within 1s");
+}
+
+#[tokio::test]
 async fn calls_at_once_are_bounded() {
     let (fake, config) = Fake { together: Some(Barrier::new(4)), ..Fake::default() }.serve().await;
     let objects = S3::open(&S3Config { calls_max: 4, ..config }).await.unwrap();

@@ -9,7 +9,7 @@ use super::name::Name;
 use super::{Answer, Caller, said};
 use crate::Handle;
 use crate::blob::host::ID;
-use crate::blob::{BlobKey, New};
+use crate::blob::{self, BlobKey, New};
 
 impl Handle {
     /// When the container was made, Unix milliseconds; none: there is none.
@@ -36,8 +36,12 @@ impl Handle {
         self.bounded(ID, put).await.map(drop)
     }
 
-    /// The container's own blob goes last, so that a deletion that was cut short can be asked for again.
+    /// The container's own blob goes last, so that a deletion that was cut short can be asked for again. Where there is
+    /// none, what lies there belongs to no container, and stays.
     async fn container_delete(&self, name: &Name) -> Result<(), Error> {
+        if self.container_made(name).await?.is_none() {
+            return Ok(());
+        }
         self.container_clear(name).await?;
         self.blob_delete(&name.prefix()).await
     }
@@ -48,33 +52,43 @@ impl Handle {
         Ok((name, key))
     }
 
-    /// Copies the bytes and their content type; the copy is not public. Says where from and where to.
-    async fn object_copy(&self, from: &ObjectId, to: &ObjectId) -> Result<(BlobKey, BlobKey), Error> {
+    /// Copies the bytes and their content type; the copy is not public. Says where from, and which
+    /// bytes; none: it would be its own copy.
+    async fn object_copy(
+        &self,
+        from: &ObjectId,
+        to: &ObjectId,
+    ) -> Result<(BlobKey, Option<blob::ObjectId>), Error> {
         let ((_, from), (name, to)) = (self.object_of(from)?, self.object_of(to)?);
         self.container(&name).await?;
         let blobs = &self.guest.capabilities.blobs;
         let copy = async {
             let mut reading = blobs.open(&from, 0, None).await?;
             if from == to {
-                return Ok(());
+                return Ok(None);
             }
             let row = reading.row();
+            let object = row.object.clone();
             let (content_type, digest) = (row.content_type.clone(), Some(row.digest));
             let mut writing = blobs.create(to.clone(), New { content_type, digest, public: false }).await?;
             while let Some(chunk) = reading.next().await? {
                 writing.write(chunk).await?;
             }
             writing.finish().await?;
-            Ok(())
+            Ok(Some(object))
         };
-        self.bounded(ID, copy).await?;
-        Ok((from, to))
+        let copied = self.bounded(ID, copy).await?;
+        Ok((from, copied))
     }
 
-    /// A copy, and then a deletion: who is cut off between them finds both.
+    /// A copy, and then a deletion: who is cut off between them finds both. What was put there meanwhile stays.
     async fn object_move(&self, from: &ObjectId, to: &ObjectId) -> Result<(), Error> {
-        let (from, to) = self.object_copy(from, to).await?;
-        if from == to { Ok(()) } else { self.blob_delete(from.key()).await }
+        let (from, copied) = self.object_copy(from, to).await?;
+        let Some(copied) = copied else { return Ok(()) };
+        match self.blob_stat(from.key()).await? {
+            Some(found) if found.row.object == copied => self.blob_delete(from.key()).await,
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use micro_api::Error;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::Handle;
 use crate::blob::host::ID;
@@ -98,7 +99,10 @@ impl Sending {
             }
             Ok(writing)
         };
-        self.flight = Some(flight.boxed());
+        // A task, since whoever stops waiting keeps this: what is not polled would keep what it has taken for ever.
+        let flight = AbortOnDropHandle::new(tokio::spawn(flight));
+        let landed = flight.map(|done| done.unwrap_or_else(|error| Err(Blob::Backend(error.to_string()))));
+        self.flight = Some(landed.boxed());
     }
 
     /// Sends the rest, and puts the blob in place of what is there.

@@ -128,7 +128,12 @@ async fn a_container_is_there_from_its_creation_to_its_deletion() {
     assert_eq!(one.names(photos).await, Vec::<String>::new());
     one.put(photos, "again", b"x").await;
     one.calls().delete_container(name()).await.unwrap().unwrap();
+    // What others put where there is no container stays.
+    let (blobs, shelf) = (Arc::clone(&world.capabilities.blobs), one.calls().handle().blob_shelf());
+    let key = shelf.key("photos/plain").unwrap();
+    blobs.create(key.clone(), Default::default()).await.unwrap().finish().await.unwrap();
     one.calls().delete_container(name()).await.unwrap().unwrap();
+    blobs.stat(&key).await.unwrap();
     assert!(!other.calls().container_exists(name()).await.unwrap().unwrap());
     let value = one.calls().new_outgoing_value().await.unwrap().rep();
     assert_eq!(one.aim(photos, "x", value).await.unwrap_err(), missing, "a handle keeps no container alive");

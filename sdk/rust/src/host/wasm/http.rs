@@ -19,8 +19,10 @@ pub async fn serve(router: &Router, request: types::Request) -> Result<types::Re
         request.get_path_with_query().unwrap_or_else(|| "/".to_owned()),
     );
     inbound.headers = texts(request.get_headers().copy_all());
-    let (body, _) = types::Request::consume_body(request, ready(|| Ok(())));
+    let (body, end) = types::Request::consume_body(request, ready(|| Ok(())));
     let Some(body) = read(body).await else { return Err(ErrorCode::HttpRequestBodySize(None)) };
+    // The stream of a body that broke off ends as any other.
+    end.await?;
     inbound.body = body;
     respond(router.handle(inbound).await)
 }
@@ -40,7 +42,7 @@ pub(crate) async fn http_send(request: Request) -> Result<Response, Error> {
     let response = client::send(outbound).await.map_err(failed)?;
     let status = response.get_status_code();
     let headers = texts(response.get_headers().copy_all());
-    let (body, _) = types::Response::consume_body(response, ready(|| Ok(())));
+    let (body, end) = types::Response::consume_body(response, ready(|| Ok(())));
     let Some(body) = read(body).await else {
         return Err(Error::new(
             "go.micro.http",
@@ -48,6 +50,7 @@ pub(crate) async fn http_send(request: Request) -> Result<Response, Error> {
             format!("the response is longer than {MAX_BODY} bytes"),
         ));
     };
+    end.await.map_err(failed)?;
     Ok(Response { status, headers, body })
 }
 

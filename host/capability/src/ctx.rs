@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use micro_api::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::AsContextMut;
 use wasmtime::component::{Access, GuestTaskId};
 
@@ -18,6 +18,11 @@ use crate::{Context, Guest, HasCapability, View};
 
 /// Time that host calls get while no call runs: code that a component runs as it is instantiated.
 const START_BUDGET: Duration = Duration::from_secs(1);
+
+/// Bytes of messages that wait for room in the streams of one instance, beside what the streams hold themselves.
+const PENDING_BYTES_MAX: usize = 32 << 20;
+/// What a message counts at least, for what else its call costs.
+const PENDING_BYTES_MIN: usize = 1 << 10;
 
 /// One per `wasmtime::Store`.
 pub struct Ctx {
@@ -33,6 +38,7 @@ pub struct Ctx {
     /// Bounds the resources of `wasi:blobstore`.
     pub(crate) blobstore: crate::blob::wasi::Places,
     pub(crate) conversations: Arc<Conversations>,
+    pending: Arc<Semaphore>,
 }
 
 /// Outbound HTTP of one instance.
@@ -80,6 +86,7 @@ impl Ctx {
             blobs: Arc::default(),
             blobstore: Default::default(),
             conversations: Arc::default(),
+            pending: Arc::new(Semaphore::new(PENDING_BYTES_MAX)),
         }
     }
 
@@ -156,7 +163,8 @@ impl Ctx {
 
     fn handle_with(&self, context: Arc<Context>, stream: Streamed) -> Handle {
         let (guest, blobs) = (Arc::clone(&self.guest), Arc::clone(&self.blobs));
-        Handle { guest, context, blobs, conversations: Arc::clone(&self.conversations), stream }
+        let (conversations, pending) = (Arc::clone(&self.conversations), Arc::clone(&self.pending));
+        Handle { guest, context, blobs, conversations, pending, stream }
     }
 
     fn handle_of(&self, stack: impl Iterator<Item = GuestTaskId>) -> Handle {
@@ -216,6 +224,8 @@ pub struct Handle {
     pub(crate) context: Arc<Context>,
     pub(crate) blobs: Arc<Handles>,
     pub(crate) conversations: Arc<Conversations>,
+    /// Bytes of messages that the instance may have waiting to be sent, see [`Handle::hold`].
+    pending: Arc<Semaphore>,
     pub(crate) stream: Streamed,
 }
 
@@ -223,7 +233,20 @@ impl Handle {
     /// A handle for a call that no instance makes, as tests and the platform's own services need it.
     pub fn new(guest: Arc<Guest>, context: Arc<Context>) -> Self {
         let (blobs, conversations) = (Arc::default(), Arc::default());
-        Self { guest, context, blobs, conversations, stream: Streamed::No }
+        let pending = Arc::new(Semaphore::new(PENDING_BYTES_MAX));
+        Self { guest, context, blobs, conversations, pending, stream: Streamed::No }
+    }
+
+    /// Counts a message of so many bytes as waiting until the permit is dropped: a guest can start any number of sends
+    /// that wait for room, all of the same bytes of its memory, and the host has a copy for each.
+    ///
+    /// # Errors
+    /// 429 when too much waits already.
+    pub(crate) fn hold(&self, id: &'static str, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+        let bytes = u32::try_from(bytes.clamp(PENDING_BYTES_MIN, PENDING_BYTES_MAX)).unwrap_or(u32::MAX);
+        Arc::clone(&self.pending)
+            .try_acquire_many_owned(bytes)
+            .map_err(|_| Error::new(id, 429, "limit: streams: too many bytes wait to be sent"))
     }
 
     /// Runs one host call no longer than its caller waits.

@@ -88,6 +88,11 @@ impl Drop for Far {
 }
 
 impl Near {
+    /// Waits until the caller is gone, or has its answer.
+    pub async fn left(&self) {
+        self.state.gone.cancelled().await;
+    }
+
     /// The caller's next message; none after its last one.
     ///
     /// # Errors

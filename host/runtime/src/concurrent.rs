@@ -200,6 +200,7 @@ async fn run(
     let bound = Arc::clone(&instance.bound);
     let bounds = revision.reuse_bounds();
     let (cpu, front_cpu) = (revision.limits().cpu, bounds.front_cpu);
+    let wall = revision.limits().wall;
     let serve = async |accessor: &Accessor<State>| {
         let mut running = FuturesUnordered::new();
         std::future::poll_fn(|cx| {
@@ -223,7 +224,7 @@ async fn run(
                     Poll::Ready(Some(job)) => {
                         worker.calls.fetch_add(1, Relaxed);
                         worker.meter.extend(cpu, front_cpu);
-                        running.push(serve_job(accessor, &bound, job));
+                        running.push(serve_job(accessor, &bound, job, wall));
                     }
                     Poll::Ready(None) if running.is_empty() => return Poll::Ready(wasmtime::error::Ok(())),
                     Poll::Ready(None) | Poll::Pending => return Poll::Pending,
@@ -240,10 +241,27 @@ async fn run(
     }
 }
 
-async fn serve_job(accessor: &Accessor<State>, bound: &Bound, mut job: Job) -> wasmtime::Result<()> {
+/// Serves one call. One that streams has `wall` left once its caller is gone.
+async fn serve_job(
+    accessor: &Accessor<State>,
+    bound: &Bound,
+    mut job: Job,
+    wall: Duration,
+) -> wasmtime::Result<()> {
     let context = Arc::clone(&job.context);
     let call = accessor.with(|mut access| access.data_mut().capability().begin(Arc::clone(&context)));
     let deadline = context.deadline + GRACE;
+    let near = match &job.work {
+        Work::Rpc { request, .. } => request.as_ref().and_then(|request| request.stream.clone()),
+        Work::Http { .. } => None,
+    };
+    let abandoned = async {
+        match near {
+            Some(near) => near.left().await,
+            None => std::future::pending().await,
+        }
+        tokio::time::sleep(wall).await;
+    };
     let serve = async {
         match (&mut job.work, bound) {
             (Work::Rpc { request, slot }, Bound::Handler(service)) => {
@@ -264,9 +282,13 @@ async fn serve_job(accessor: &Accessor<State>, bound: &Bound, mut job: Job) -> w
             _ => Err(wasmtime::format_err!("the instance was made for another export")),
         }
     };
-    let served = tokio::time::timeout_at(deadline.into(), serve).await;
+    let served = tokio::select! {
+        biased;
+        served = tokio::time::timeout_at(deadline.into(), serve) => served.ok(),
+        () = abandoned => None,
+    };
     accessor.with(|mut access| access.data_mut().capability().end(call));
-    served.unwrap_or_else(|_| {
+    served.unwrap_or_else(|| {
         // The task goes on inside until the store is dropped.
         job.worker.retire();
         Ok(())

@@ -87,11 +87,12 @@ impl Runtime {
         start.inspect_err(|fault| revision.log_fault(fault, &context.request_id))
     }
 
-    /// Gives a call to an instance that has room, or to a new one.
+    /// Gives a call to an instance that has room, or to a new one, for which it waits until the deadline of `head`.
     pub(crate) async fn offer(
         &self,
         revision: &Arc<Revision>,
         export: Export,
+        head: &Context,
         context: &Arc<Context>,
         work: Work,
     ) -> Result<Arc<Worker>, Fault> {
@@ -100,7 +101,7 @@ impl Runtime {
             Ok(worker) => return Ok(worker),
             Err(work) => work,
         };
-        let start = self.fresh(revision, export, context, Launch::default()).await?;
+        let start = self.fresh(revision, export, head, Launch::default()).await?;
         // While this call waited, another may have made room.
         let work = match offer_to_any(revision, export, at_once, context, work) {
             Ok(worker) => return Ok(worker),

@@ -233,7 +233,7 @@ impl Runtime {
         let slot = Slot::new();
         let answer = if self.is_concurrent(revision, Export::Handler) {
             let work = Work::Rpc { request: Some(request), slot: Arc::clone(&slot) };
-            self.offer(revision, Export::Handler, &context, work).await?;
+            self.offer(revision, Export::Handler, &context, &context, work).await?;
             within(&context, &slot).await.inspect_err(|fault| revision.log_fault(fault, &context.request_id))
         } else {
             let start = self.start(revision, Export::Handler, &context).await?;
@@ -287,7 +287,7 @@ impl Runtime {
         if self.is_concurrent(&revision, Export::Http) {
             let (request, upload) = http::inbound(request, limits.request_bytes);
             let work = Work::Http { request: Some(Box::new(request)), slot: Arc::clone(&slot) };
-            let worker = self.offer(&revision, Export::Http, &context, work).await?;
+            let worker = self.offer(&revision, Export::Http, &head, &context, work).await?;
             let answer = http::exchange(revision, &head, None, &slot, &upload, activity).await;
             if let Err(Fault::WallLimit) = answer {
                 worker.retire();

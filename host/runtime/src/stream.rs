@@ -3,6 +3,8 @@
 //! The messages of the caller go into a bounded queue while there is room, those of the guest come out of another, and
 //! whoever reads them drives both. Who stops reading stops the guest; who drops [`Replies`] cancels the call.
 
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -99,24 +101,18 @@ impl Runtime {
             let live = self.stream_live(revision, call, true).await?;
             return Ok(Replies(Inner::Live(Box::new(live))));
         }
-        // As for a call: a guest's call inside another's gets a task of its own, which ends with the replies.
+        self.stream_apart(revision, call)
+    }
+
+    /// As for a call: a guest's call inside another's gets a task of its own, which ends with the replies.
+    pub(crate) fn stream_apart(&self, revision: &Arc<Revision>, call: StreamCall) -> Result<Replies, Fault> {
         let runtime = self.me.upgrade().ok_or_else(|| Fault::Host("the runtime is gone".to_owned()))?;
         let (sender, replies) = mpsc::channel(1);
         let revision = Arc::clone(revision);
         let task = wasmtime_wasi::runtime::spawn(async move {
             match runtime.stream_live(&revision, call, false).await {
                 Err(fault) => drop(sender.send(Some(Err(fault))).await),
-                Ok(live) => {
-                    let mut live = Replies(Inner::Live(Box::new(live)));
-                    loop {
-                        let reply = live.next().await;
-                        let is_last = reply.is_none();
-                        // Whoever read the replies may be gone.
-                        if sender.send(reply).await.is_err() || is_last {
-                            break;
-                        }
-                    }
-                }
+                Ok(live) => relay(live, &sender).await,
             }
         });
         Ok(Replies(Inner::Elsewhere { replies, is_over: false, _task: task }))
@@ -149,7 +145,7 @@ impl Runtime {
         let context = bounded(context, limits.http_total);
         let driver = if self.is_concurrent(revision, Export::Handler) {
             let work = Work::Rpc { request: Some(request), slot: Arc::clone(&slot) };
-            self.offer(revision, Export::Handler, &context, work).await?;
+            self.offer(revision, Export::Handler, &head, &context, work).await?;
             None
         } else {
             let start = self.start(revision, Export::Handler, &head).await?;
@@ -171,6 +167,7 @@ impl Runtime {
             feeding,
             fed,
             fed_seen: 0,
+            broken: None,
             answer: None,
             replies_stream,
             leaves,
@@ -183,21 +180,48 @@ impl Runtime {
     }
 }
 
-type Feeding = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
+type Feeding = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send>>;
+
+/// Why the caller's messages broke off. The guest must not take that for their end, so the way to it is still open.
+struct Broken {
+    fault: Fault,
+    to: Sender,
+}
 
 /// Hands the caller's messages to the guest, until the last one, or until the guest takes no more.
-async fn feed(mut requests: Requests, to: Sender, bytes_max: u64, fed: Arc<AtomicU64>) -> Result<(), Fault> {
+async fn feed(mut requests: Requests, to: Sender, bytes_max: u64, fed: Arc<AtomicU64>) -> Result<(), Broken> {
     while let Some(message) = requests.next().await {
-        let message = message.map_err(Fault::Caller)?;
-        if message.len() as u64 > bytes_max {
-            return Err(Fault::RequestLimit);
-        }
+        let message = match message {
+            Ok(message) if message.len() as u64 > bytes_max => {
+                return Err(Broken { fault: Fault::RequestLimit, to });
+            }
+            Ok(message) => message,
+            Err(error) => return Err(Broken { fault: Fault::Caller(error), to }),
+        };
         if to.send(message).await.is_err() {
             break;
         }
         fed.fetch_add(1, Relaxed);
     }
     Ok(())
+}
+
+/// Passes replies on, until the last one or until whoever read them is gone. The call goes on while none is taken.
+async fn relay(mut live: Live, replies: &mpsc::Sender<Option<Result<Bytes, Fault>>>) {
+    loop {
+        let reply = poll_fn(|cx| live.poll_reply(cx)).await;
+        let is_last = reply.is_none();
+        let place = tokio::select! {
+            biased;
+            place = replies.reserve() => place,
+            never = poll_fn(|cx| live.poll_on(cx)) => match never {},
+        };
+        let Ok(place) = place else { return };
+        place.send(reply);
+        if is_last {
+            return;
+        }
+    }
 }
 
 /// Counts the call once, whichever way it ends.
@@ -224,6 +248,8 @@ struct Live {
     /// Messages that went to the guest, and how many of them the idle clock knows of.
     fed: Arc<AtomicU64>,
     fed_seen: u64,
+    /// Why the caller's messages broke off; what the guest sent before is read first.
+    broken: Option<Fault>,
     /// What `handle` returned, or why it did not; the messages before it may not have been read yet.
     answer: Option<Result<Vec<u8>, Ended>>,
     replies_stream: bool,
@@ -247,14 +273,19 @@ impl Live {
         if self.is_over {
             return Poll::Ready(None);
         }
+        // A guest on another thread may have a message ready at each poll: what watches the deadline comes first.
+        if self.answer.is_none() && Instant::now() >= self.context.deadline {
+            self.poll_guest(cx);
+            if self.answer.is_none() {
+                return self.fail(Fault::WallLimit, false);
+            }
+        }
+        self.poll_feeding(cx);
         if let Poll::Ready(reply) = self.poll_sent(cx) {
             return Poll::Ready(reply);
         }
-        if let Some(Poll::Ready(fed)) = self.feeding.as_mut().map(|feeding| feeding.as_mut().poll(cx)) {
-            self.feeding = None;
-            if let Err(fault) = fed {
-                return self.fail(fault, false);
-            }
+        if let Some(fault) = self.broken.take() {
+            return self.fail(fault, false);
         }
         self.poll_guest(cx);
         if let Poll::Ready(reply) = self.poll_sent(cx) {
@@ -268,6 +299,28 @@ impl Live {
                 Poll::Ready(Some(Ok(self.replied(message))))
             }
             None => self.end(answer),
+        }
+    }
+
+    /// Nobody takes a reply now: messages still go in, the guest runs as far as its queue has room, and its time passes.
+    fn poll_on(&mut self, cx: &mut Cx<'_>) -> Poll<Infallible> {
+        if !self.is_over {
+            self.poll_feeding(cx);
+            self.poll_guest(cx);
+        }
+        Poll::Pending
+    }
+
+    /// Hands the caller's messages on. When they broke off, the guest is told before it can see an end of them.
+    fn poll_feeding(&mut self, cx: &mut Cx<'_>) {
+        let Some(Poll::Ready(fed)) = self.feeding.as_mut().map(|feeding| feeding.as_mut().poll(cx)) else {
+            return;
+        };
+        self.feeding = None;
+        if let Err(Broken { fault, to }) = fed {
+            self.far.cancel();
+            drop(to);
+            self.broken = Some(fault);
         }
     }
 

@@ -57,10 +57,23 @@ pub(super) struct Held {
 }
 
 impl Conversations {
+    /// Streams past their deadline make room.
+    ///
     /// # Errors
     /// 429 when there are [`HANDLES_MAX`] already.
     pub(super) fn reserve(self: &Arc<Self>) -> Result<Held, Error> {
+        let now = Instant::now();
+        let is_late = |open: &Option<Arc<Open>>| open.as_ref().is_some_and(|open| open.deadline <= now);
         let mut table = self.0.lock();
+        let late: Vec<_> = table.open.extract_if(|_, open| is_late(open)).collect();
+        let reserved = self.reserve_in(&mut table);
+        drop(table);
+        // They are dropped after the lock. Whoever waits for one is told of its deadline.
+        drop(late);
+        reserved
+    }
+
+    fn reserve_in(self: &Arc<Self>, table: &mut Table) -> Result<Held, Error> {
         if table.open.len() >= HANDLES_MAX {
             let detail = format!("limit: streams: an instance has at most {HANDLES_MAX} open: close some");
             return Err(Error::new(ID, 429, detail));

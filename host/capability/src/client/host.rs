@@ -76,7 +76,9 @@ impl Handle {
     }
 
     pub(crate) async fn client_send(&self, number: u64, message: Vec<u8>) -> Result<(), Error> {
-        self.conversations.find(number)?.send(Bytes::from(message)).await
+        let open = self.conversations.find(number)?;
+        let _held = self.hold(ID, message.len())?;
+        open.send(Bytes::from(message)).await
     }
 
     pub(crate) fn client_finish(&self, number: u64) -> Result<(), Error> {

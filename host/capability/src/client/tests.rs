@@ -7,7 +7,7 @@ use micro_api::Error;
 use micro_api::manifest::Grants;
 
 use super::{Codec, HANDLES_MAX, Options, Request, Selector};
-use crate::tests::{World, context};
+use crate::tests::{World, context, eventually};
 use crate::{Ctx, Handle};
 
 fn handle_of(world: &World, call: &str) -> Handle {
@@ -107,6 +107,22 @@ async fn a_stream_ends_with_its_budget_and_with_close() {
     };
     let (received, ()) = tokio::join!(guest.client_receive(slow), close);
     assert_eq!(code(received), 400, "whoever waits is told");
+}
+
+#[tokio::test]
+async fn a_stream_past_its_budget_makes_room() {
+    let world = World::new();
+    let guest = handle_of(&world, "*");
+    let open = async |timeout_ms| {
+        let options = Options { timeout_ms, ..Options::default() };
+        guest.client_open(Request { options, ..request("slow", None) }).await
+    };
+    let kept = open(None).await.unwrap();
+    for _ in 1..HANDLES_MAX {
+        open(Some(1)).await.unwrap();
+    }
+    eventually("those past their budget are closed", async || open(None).await.is_ok()).await;
+    guest.client_send(kept, vec![1]).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 //! The same door as for one message. Both bodies go at once as far as the other side does that too: many servers of
 //! HTTP/1.1 answer only once they have read the whole request.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderMap, HeaderValue};
@@ -54,6 +56,8 @@ struct Held {
     _permits: [OwnedSemaphorePermit; 2],
     until: Instant,
     idle: std::time::Duration,
+    /// Parts of the request that were sent.
+    sent: Arc<AtomicU64>,
 }
 
 /// An answer whose body comes part by part. Dropping it closes the connection.
@@ -115,7 +119,26 @@ impl Egress {
             }
         }));
         let (permits, idle) = ([of_service, of_process], self.config.idle_timeout);
-        Ok(Dialed { sender, host, held: Held { _driver: driver, _permits: permits, until, idle } })
+        let held = Held { _driver: driver, _permits: permits, until, idle, sent: Arc::default() };
+        Ok(Dialed { sender, host, held })
+    }
+}
+
+impl Held {
+    /// Waits for what comes from the other side, until the end of the exchange, and no longer than `idle` in which
+    /// nothing was sent either.
+    async fn wait<R>(&self, coming: impl Future<Output = R>) -> Result<R, PostError> {
+        let mut coming = pin!(coming);
+        loop {
+            let sent = self.sent.load(Relaxed);
+            let until = (Instant::now() + self.idle).min(self.until);
+            if let Ok(come) = timeout_at(until, &mut coming).await {
+                return Ok(come);
+            }
+            if until >= self.until || self.sent.load(Relaxed) == sent {
+                return Err(PostError::Timeout);
+            }
+        }
     }
 }
 
@@ -123,20 +146,25 @@ impl Dialed {
     /// Sends a POST and waits for the head of its answer; `body` is sent meanwhile and afterwards.
     ///
     /// # Errors
-    /// [`PostError::Broken`] and [`PostError::Timeout`]; the other side may have read a part of `body`.
+    /// [`PostError::Broken`], and [`PostError::Timeout`] as of [`Answering::next`]; the other side may have read a part of `body`.
     pub async fn post(
         mut self,
         path: &str,
         headers: HeaderMap,
         body: Outgoing,
     ) -> Result<Answering, PostError> {
-        let mut request = Request::new(body);
+        let sent = Arc::clone(&self.held.sent);
+        let counted = body.map_frame(move |frame| {
+            sent.fetch_add(1, Relaxed);
+            frame
+        });
+        let mut request = Request::new(counted.boxed_unsync());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = path.parse().map_err(|_| PostError::Unreached)?;
         *request.headers_mut() = headers;
         request.headers_mut().insert(HOST, self.host);
-        let sent = timeout_at(self.held.until, self.sender.send_request(request)).await;
-        let response = sent.map_err(|_| PostError::Timeout)?.map_err(|_| PostError::Broken)?;
+        let answered = self.held.wait(self.sender.send_request(request)).await?;
+        let response = answered.map_err(|_| PostError::Broken)?;
         let (parts, body) = response.into_parts();
         let (status, headers) = (parts.status, parts.headers);
         Ok(Answering { status, headers, body, _sender: self.sender, held: self.held })
@@ -147,12 +175,10 @@ impl Answering {
     /// The next part of the body; none at its end.
     ///
     /// # Errors
-    /// [`PostError::Timeout`] when none comes for `idle_timeout`, or until the exchange's end; [`PostError::Broken`].
+    /// [`PostError::Timeout`] when for `idle_timeout` none comes and none of the request is sent, or until the exchange's end; [`PostError::Broken`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, PostError> {
         loop {
-            let until = (Instant::now() + self.held.idle).min(self.held.until);
-            let frame = timeout_at(until, self.body.frame()).await.map_err(|_| PostError::Timeout)?;
-            let Some(frame) = frame else { return Ok(None) };
+            let Some(frame) = self.held.wait(self.body.frame()).await? else { return Ok(None) };
             if let Ok(data) = frame.map_err(|_| PostError::Broken)?.into_data() {
                 return Ok(Some(data));
             }

@@ -18,6 +18,7 @@ impl Handle {
 
     pub(super) async fn stream_send(&self, message: Vec<u8>) -> Result<(), Error> {
         let near = self.stream.near()?;
+        let _held = self.hold(ID, message.len())?;
         self.bounded(ID, near.send(Bytes::from(message))).await
     }
 }

@@ -102,6 +102,26 @@ async fn whoever_sends_too_much_waits() {
 }
 
 #[tokio::test]
+async fn bytes_that_wait_to_be_sent_are_bounded() {
+    let (near, _far) = duplex(BOTH, 10 << 20);
+    let guest = handle_of(&World::new(), &near);
+    let message = vec![0; 8 << 20];
+    guest.stream_send(message.clone()).await.unwrap();
+    let send = || Box::pin(guest.stream_send(message.clone()));
+    let mut waiting: Vec<_> = (0..4).map(|_| send()).collect();
+    for send in &mut waiting {
+        assert!(futures::poll!(send).is_pending());
+    }
+    for bytes in [0, 8 << 20] {
+        let error = guest.stream_send(vec![0; bytes]).await.unwrap_err();
+        assert!(error.code == 429 && error.detail.contains("limit: streams"), "{error}");
+    }
+    waiting.pop();
+    let mut next = send();
+    assert!(futures::poll!(&mut next).is_pending(), "it waits as those before");
+}
+
+#[tokio::test]
 async fn of_several_calls_none_takes_the_messages_of_another() {
     let world = World::new();
     let mut ctx = Ctx::new(world.guest(Grants::default()));

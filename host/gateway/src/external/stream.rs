@@ -4,6 +4,7 @@
 //! request before they answer: with such a one, streams in both directions are half duplex.
 
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -20,6 +21,8 @@ use super::{External, Flight, Node, REPLY_BYTES_MAX, TRIES, wire};
 use crate::dispatch::Choice;
 use crate::envelope::{self, Decoder, Envelope};
 
+/// Longest time of one call, as of those that run here; its caller may have less.
+const TIME_MAX: Duration = Duration::from_secs(300);
 /// Longest body of an answer that is an error.
 const ERROR_BYTES_MAX: usize = 64 << 10;
 
@@ -42,14 +45,19 @@ impl External {
         endpoint: &str,
         codec: Codec,
         requests: Requests,
-        context: Context,
+        mut context: Context,
         choice: &Choice,
     ) -> Replies {
+        context.deadline = context.deadline.min(Instant::now() + TIME_MAX);
+        let until = context.deadline;
         let (sender, receiver) = mpsc::channel::<Item>(1);
         let (external, id) = (Arc::clone(self), self.id());
         let call = Call { endpoint: endpoint.to_owned(), codec, context, choice: choice.clone() };
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
-            let ended = external.converse(call, requests, &sender).await;
+            // All of it: also a reply that nobody takes, and data that keeps coming.
+            let conversing = external.converse(call, requests, &sender);
+            let ended = tokio::time::timeout_at(until.into(), conversing).await;
+            let ended = ended.unwrap_or_else(|_| Err(external.failed(&PostError::Timeout)));
             // Whoever read the replies may be gone.
             let _ = sender.send(ended.map(|()| None)).await;
         }));

@@ -155,6 +155,46 @@ async fn silence_in_both_directions_has_an_end() {
 }
 
 #[tokio::test]
+async fn a_slow_reader_gets_no_more_than_the_time_of_a_stream() {
+    let fixture = Fixture::with(|config| config.service.http_total = Duration::from_millis(500));
+    let revision = revision(&fixture, Manifest::default());
+    // A service that is not proven has one call on the front threads: the other runs while nobody polls it.
+    let _front = begin(&fixture, &revision, "loop", None, true).await;
+    let mut replies = begin(&fixture, &revision, "loop", None, true).await;
+    let began = Instant::now();
+    let fault = loop {
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "the next message is there before it is asked for"
+        );
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if let Err(fault) = replies.next().await.unwrap() {
+            break fault;
+        }
+    };
+    assert!(matches!(fault, Fault::WallLimit), "{fault:?}");
+}
+
+#[tokio::test]
+async fn messages_go_in_while_no_reply_is_taken() {
+    let fixture = Fixture::new();
+    let revision = revision(&fixture, Manifest::default());
+    let (sender, requests) = live();
+    let call = StreamCall { call: call("echo", b""), requests: Some(requests), replies_stream: true };
+    // As for a call that another guest makes.
+    let replies = fixture.runtime.stream_apart(&revision, call).unwrap();
+    let send = async {
+        for _ in 0..10 {
+            sender.send(Ok(Bytes::from_static(b"x"))).await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), send).await.unwrap();
+    drop(sender);
+    let (sent, fault) = all(replies).await;
+    assert!(sent.len() == 10 && fault.is_none(), "{} {fault:?}", sent.len());
+}
+
+#[tokio::test]
 async fn a_caller_that_breaks_off_fails_the_call() {
     let fixture = Fixture::new();
     let revision = revision(&fixture, Manifest::default());

@@ -126,6 +126,24 @@ async fn who_leaves_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn a_reader_that_stops_holds_nothing_past_the_deadline() {
+    let (address, open) = streaming_server().await;
+    let external = Arc::new(external(&[&address], true));
+    let requests = Box::pin(messages(&["a"; 20]).chain(futures::stream::pending()));
+    let context = context(Duration::from_secs(1));
+    let mut replies = external.stream("Greeter.Chat", Codec::Json, requests, context, &Choice::default());
+    assert_eq!(replies.next().await.unwrap().unwrap(), "a");
+    let closed = async {
+        while open.load(Ordering::SeqCst) > 0 || external.nodes[0].in_flight.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, closed).await.unwrap();
+    let (_, error) = all(replies).await;
+    assert_eq!(error.unwrap().code, 408);
+}
+
+#[tokio::test]
 async fn a_caller_that_breaks_off_is_no_fault_of_the_node() {
     let (address, _) = streaming_server().await;
     let external = Arc::new(external(&[&address], true));

@@ -6222,6 +6222,7 @@ pub mod micro {
             #[allow(unused_unsafe, clippy::all)]
             /// Sends one message to the caller, in the codec of the call, and waits while it has too many unread. 499 when the
             /// caller is gone: nobody reads what the endpoint does from then on. 400 where the endpoint replies with no stream.
+            /// 429 when 32 MiB of messages that the instance did not wait for are still to be sent.
             #[allow(async_fn_in_trait)]
             pub async fn send(
                 message: _rt::Vec<u8>,

@@ -31,8 +31,25 @@ pub(crate) struct Written {
     master_key: MasterKeyNote,
     /// The manifest is sealed by the master key.
     proved: bool,
-    /// The store is on a server of its own, and not in the backup.
-    store_elsewhere: bool,
+    /// What services keep that the backup does not have, and where it is: `store in postgres`.
+    left_out: Vec<String>,
+}
+
+/// What is copied by other means: all that a server of its own holds, and files of services that grow without the
+/// control data knowing.
+fn left_out(options: &Options) -> Vec<String> {
+    let kept = [
+        ("store", &options.store.store),
+        ("events", &options.events.events),
+        ("messages", &options.broker.broker),
+        ("blobs", &options.blob.blob),
+    ];
+    let is_elsewhere = |(what, at): &(&str, &String)| match at.as_str() {
+        "postgres" | "redis" | "s3" => true,
+        "memory" => false,
+        _ => matches!(*what, "events" | "blobs"),
+    };
+    kept.into_iter().filter(is_elsewhere).map(|(what, at)| format!("{what} in {at}")).collect()
 }
 
 impl std::fmt::Display for Written {
@@ -53,11 +70,9 @@ impl std::fmt::Display for Written {
                 "The master key was not at hand, so a restore can check digests, not who made the backup."
             )?;
         }
-        if self.store_elsewhere {
-            writeln!(
-                f,
-                "The store is in PostgreSQL and not in it: back that database up with pg_dump, right after this."
-            )?;
+        if !self.left_out.is_empty() {
+            let what = self.left_out.join(", ");
+            writeln!(f, "Not in it are {what}: copy these by their own tools, right after this.")?;
         }
         write!(f, "Logs and build caches are not in it either: nothing depends on them.")
     }
@@ -111,7 +126,7 @@ pub(crate) async fn back_up(options: &Options, data: &Path, to: &Path) -> Result
         schema: manifest.schema,
         master_key: manifest.master_key,
         proved: master_key.is_some(),
-        store_elsewhere: options.store.store == "postgres",
+        left_out: left_out(options),
     })
 }
 

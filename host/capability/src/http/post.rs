@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use micro_api::name::ServiceKey;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::Error as WasiError;
 
@@ -92,24 +93,36 @@ impl Egress {
         tally: &Arc<Tally>,
         post: Post,
     ) -> Result<Posted, PostError> {
+        let until: Instant = post.until.into();
+        let target = Target { host: normalise(&post.host), port: post.port, tls: post.tls };
+        let (stream, permits) = self.reach(service, tally, &target, until).await?;
+        let answer_bytes_max = post.answer_bytes_max;
+        let request = request(&target, post)?;
+        let exchanged = timeout_at(until, exchange(stream, request, answer_bytes_max)).await;
+        drop(permits);
+        exchanged.map_err(|_| PostError::Timeout)?
+    }
+
+    /// Connects for `service` within what it, the process and the namespace's plan may, and gives the permits that last
+    /// as long as the connection is used.
+    pub(super) async fn reach(
+        &self,
+        service: &ServiceKey,
+        tally: &Arc<Tally>,
+        target: &Target,
+        until: Instant,
+    ) -> Result<(Counted, [OwnedSemaphorePermit; 2]), PostError> {
         if tally.space().is_egress_closed() {
             return Err(PostError::Quota);
         }
         let of_service = self.permits(service).try_acquire_owned().map_err(|_| PostError::Busy)?;
         let of_process = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| PostError::Busy)?;
-        let until: Instant = post.until.into();
-        let target = Target { host: normalise(&post.host), port: post.port, tls: post.tls };
         let connect = (Instant::now() + self.config.connect_timeout).min(until);
-        let stream = self.connect(&target, connect).await.map_err(|error| match error {
+        let stream = self.connect(target, connect).await.map_err(|error| match error {
             WasiError::DestinationIpProhibited => PostError::Prohibited,
             _ => PostError::Unreached,
         })?;
-        let stream = Counted { stream, tally: Arc::clone(tally) };
-        let answer_bytes_max = post.answer_bytes_max;
-        let request = request(&target, post)?;
-        let exchanged = timeout_at(until, exchange(stream, request, answer_bytes_max)).await;
-        drop((of_service, of_process));
-        exchanged.map_err(|_| PostError::Timeout)?
+        Ok((Counted { stream, tally: Arc::clone(tally) }, [of_service, of_process]))
     }
 }
 

@@ -18,11 +18,9 @@ use hyper_util::rt::TokioIo;
 use micro_api::name::ServiceKey;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
-use wasmtime_wasi_http::Error as WasiError;
 
 use super::allow::normalise;
 use super::body::Driver;
-use super::counted::Counted;
 use super::send::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, Target, host_header};
 use super::{Egress, PostError};
 use crate::Tally;
@@ -95,19 +93,9 @@ impl Egress {
         tally: &Arc<Tally>,
         dial: Dial,
     ) -> Result<Dialed, PostError> {
-        if tally.space().is_egress_closed() {
-            return Err(PostError::Quota);
-        }
-        let of_service = self.permits(service).try_acquire_owned().map_err(|_| PostError::Busy)?;
-        let of_process = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| PostError::Busy)?;
         let until: Instant = dial.until.into();
         let target = Target { host: normalise(&dial.host), port: dial.port, tls: dial.tls };
-        let connect = (Instant::now() + self.config.connect_timeout).min(until);
-        let stream = self.connect(&target, connect).await.map_err(|error| match error {
-            WasiError::DestinationIpProhibited => PostError::Prohibited,
-            _ => PostError::Unreached,
-        })?;
-        let stream = Counted { stream, tally: Arc::clone(tally) };
+        let (stream, permits) = self.reach(service, tally, &target, until).await?;
         let host = HeaderValue::try_from(host_header(&target)).map_err(|_| PostError::Unreached)?;
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEAD_FIELDS_MAX);
@@ -118,7 +106,7 @@ impl Egress {
                 tracing::debug!(%error, "a stream to a service elsewhere ended");
             }
         }));
-        let (permits, idle) = ([of_service, of_process], self.config.idle_timeout);
+        let idle = self.config.idle_timeout;
         let held = Held { _driver: driver, _permits: permits, until, idle, sent: Arc::default() };
         Ok(Dialed { sender, host, held })
     }

@@ -21,7 +21,9 @@ const BINDINGS: [Binding; 3] = [
 ];
 
 fn main() -> Result<()> {
-    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the generator lies inside the SDK")?;
+    // Where it is run, not where it was compiled: checkouts may share a target folder.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").context("run it by `cargo xtask wit`")?;
+    let sdk = Path::new(&own).parent().context("the generator lies inside the SDK")?;
     let check = std::env::args().any(|argument| argument == "--check");
     for binding in &BINDINGS {
         let source = generate(sdk, binding)?;

@@ -376,6 +376,10 @@ impl Live {
         }
         let bytes = match answer {
             Ok(bytes) => bytes,
+            // Its own words for a `send` that the deadline ended: whichever of the two is seen first, the call says the same.
+            Err(Ended { fault: Fault::Guest(_), .. }) if Instant::now() >= self.context.deadline => {
+                return self.fail(Fault::WallLimit, false);
+            }
             Err(Ended { fault, is_logged }) => return self.fail(fault, is_logged),
         };
         if self.replies_stream {

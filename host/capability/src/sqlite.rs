@@ -1,18 +1,25 @@
 //! What the capabilities that keep SQLite files have in common: one file a namespace, and a few threads of our own that
 //! do all work on them, each namespace always on the same one.
 
+mod pace;
+
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use micro_api::name::Namespace;
 use moka::sync::Cache;
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+pub(crate) use pace::Tasks;
+use pace::{Pace, look};
 
 const PAGE_BYTES: u64 = 4_096;
+/// Prepared statements that a file keeps: more than any capability has, so that none is prepared again and again.
+const STATEMENTS_MAX: usize = 64;
 /// Namespaces whose turns are known; one that was forgotten begins anew.
 const TURNS_MAX: u64 = 65_536;
 const TURNS_IDLE: Duration = Duration::from_secs(600);
@@ -36,14 +43,20 @@ pub(crate) fn open(path: Option<&Path>, bytes_max: u64, pages_min: u64) -> rusql
          PRAGMA max_page_count = {};",
         (bytes_max / PAGE_BYTES).max(pages_min),
     ))?;
+    file.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(file)
 }
 
 /// The threads, which end with this, and whose turn it is to ask them.
 pub(crate) struct Threads<T> {
-    queues: Vec<SyncSender<T>>,
+    all: Vec<Thread<T>>,
     turns: Cache<Namespace, Arc<Semaphore>>,
     calls_per_namespace_max: usize,
+}
+
+struct Thread<T> {
+    queue: SyncSender<T>,
+    pace: Arc<Pace>,
 }
 
 /// Why a task was not taken.
@@ -63,15 +76,31 @@ pub(crate) struct Bounds {
     pub(crate) calls_per_namespace_max: usize,
 }
 
+/// Who waits for an answer. It goes with the task: a caller that gives up leaves its place taken until the work is done.
+#[derive(Debug)]
+pub(crate) struct Asker<R> {
+    reply: oneshot::Sender<R>,
+    turn: OwnedSemaphorePermit,
+}
+
+impl<R> Asker<R> {
+    pub(crate) fn tell(self, answer: R) {
+        let Self { reply, turn } = self;
+        drop(turn);
+        // A caller whose deadline passed is gone.
+        drop(reply.send(answer));
+    }
+}
+
 impl<T> std::fmt::Debug for Threads<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Threads").field("count", &self.queues.len()).finish_non_exhaustive()
+        f.debug_struct("Threads").field("count", &self.all.len()).finish_non_exhaustive()
     }
 }
 
 impl<T: Send + 'static> Threads<T> {
     /// Starts so many. `worker` makes what one runs, from its number.
-    pub(crate) fn start<W: FnOnce(Receiver<T>) + Send + 'static>(
+    pub(crate) fn start<W: FnOnce(Tasks<T>) + Send + 'static>(
         name: &str,
         count: usize,
         bounds: &Bounds,
@@ -79,30 +108,41 @@ impl<T: Send + 'static> Threads<T> {
     ) -> std::io::Result<Self> {
         let start = |index: usize| {
             let (queue, tasks) = sync_channel(bounds.queue_max);
-            let worker = worker(index);
+            let (worker, pace) = (worker(index), Arc::<Pace>::default());
+            let tasks = Tasks::new(tasks, Arc::clone(&pace));
             let thread = std::thread::Builder::new().name(format!("{name}-{index}"));
             thread.spawn(move || worker(tasks))?;
-            Ok(queue)
+            Ok(Thread { queue, pace })
         };
-        let queues = (0..count).map(start).collect::<std::io::Result<_>>()?;
+        let all = (0..count).map(start).collect::<std::io::Result<_>>()?;
         let turns = Cache::builder().max_capacity(TURNS_MAX).time_to_idle(TURNS_IDLE).build();
-        Ok(Self { queues, turns, calls_per_namespace_max: bounds.calls_per_namespace_max })
+        Ok(Self { all, turns, calls_per_namespace_max: bounds.calls_per_namespace_max })
     }
 
-    /// Waits for the namespace's turn. Whoever gives up must leave the place taken until the work is done.
-    pub(crate) async fn turn(&self, namespace: &Namespace) -> Result<OwnedSemaphorePermit, Refused> {
+    /// Waits for the namespace's turn, queues a task on its thread and waits for the answer.
+    pub(crate) async fn ask<R>(
+        &self,
+        namespace: &Namespace,
+        task: impl FnOnce(Asker<R>) -> T,
+    ) -> Result<R, Refused> {
+        let turn = self.turn(namespace).await?;
+        let thread = self.all.get(shard(namespace, self.all.len())).ok_or(Refused::Stopped)?;
+        let (reply, mut answer) = oneshot::channel();
+        let soon = thread.pace.answers_within();
+        thread.queue.try_send(task(Asker { reply, turn })).map_err(|error| match error {
+            TrySendError::Full(_) => Refused::Busy,
+            TrySendError::Disconnected(_) => Refused::Stopped,
+        })?;
+        if let Some(answer) = soon.and_then(|soon| look(soon, || answer.try_recv().ok())) {
+            return Ok(answer);
+        }
+        answer.await.map_err(|_| Refused::Stopped)
+    }
+
+    async fn turn(&self, namespace: &Namespace) -> Result<OwnedSemaphorePermit, Refused> {
         let calls_max = self.calls_per_namespace_max;
         let turns = self.turns.get_with_by_ref(namespace, || Arc::new(Semaphore::new(calls_max)));
         turns.acquire_owned().await.map_err(|_| Refused::Stopped)
-    }
-
-    /// Queues a task on the namespace's thread.
-    pub(crate) fn send(&self, namespace: &Namespace, task: T) -> Result<(), Refused> {
-        let queue = self.queues.get(shard(namespace, self.queues.len())).ok_or(Refused::Stopped)?;
-        queue.try_send(task).map_err(|error| match error {
-            TrySendError::Full(_) => Refused::Busy,
-            TrySendError::Disconnected(_) => Refused::Stopped,
-        })
     }
 }
 

@@ -1,20 +1,21 @@
 //! Objects as files: `<folder>/<first two digits of the id>/<id>`, and `<folder>/unfinished/<id>` until they are whole.
 
-use std::io::{ErrorKind, SeekFrom};
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::{Chunks, Error, Found, ObjectId, Objects, Sink};
 
 const UNFINISHED: &str = "unfinished";
 /// Bytes of one chunk that is read.
 const READ_BYTES: u64 = 256 << 10;
+/// Bytes of an object that wait in memory for the next write.
+const WRITE_BYTES: usize = 256 << 10;
 
 /// A folder of this machine, of one platform alone.
 #[derive(Debug, Clone)]
@@ -55,7 +56,7 @@ fn shard(id: &ObjectId) -> &str {
 
 /// A new name in a folder survives a crash only after this.
 fn sync_folder(path: &Path) -> Result<(), Error> {
-    std::fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync a folder of blobs"))
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync a folder of blobs"))
 }
 
 async fn blocking<T: Send + 'static>(
@@ -65,10 +66,28 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(Error::Backend(error.to_string())))
 }
 
+/// What is written waits in memory until it is worth a trip to the disk: a small object takes one, at its end.
 struct Writer {
-    file: File,
+    waiting: Vec<u8>,
+    /// None as long as all waits.
+    file: Option<File>,
     unfinished: PathBuf,
     path: PathBuf,
+}
+
+impl Writer {
+    /// Writes what waits, and more.
+    async fn flush(&mut self, more: Bytes) -> Result<(), Error> {
+        let (waiting, file, path) =
+            (std::mem::take(&mut self.waiting), self.file.take(), self.unfinished.clone());
+        let file = blocking(move || {
+            let mut file = made(file, &path)?;
+            file.write_all(&waiting).and_then(|()| file.write_all(&more)).map_err(failed("write a blob"))?;
+            Ok(file)
+        });
+        self.file = Some(file.await?);
+        Ok(())
+    }
 }
 
 impl Drop for Writer {
@@ -81,15 +100,20 @@ impl Drop for Writer {
 #[async_trait]
 impl Sink for Writer {
     async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
-        self.file.write_all(&chunk).await.map_err(failed("write a blob"))
+        if self.waiting.len() + chunk.len() >= WRITE_BYTES {
+            return self.flush(chunk).await;
+        }
+        self.waiting.extend_from_slice(&chunk);
+        Ok(())
     }
 
     async fn finish(mut self: Box<Self>) -> Result<(), Error> {
-        self.file.flush().await.map_err(failed("write a blob"))?;
+        let (waiting, file) = (std::mem::take(&mut self.waiting), self.file.take());
         let (from, to) = (self.unfinished.clone(), self.path.clone());
         blocking(move || {
+            let mut file = made(file, &from)?;
+            file.write_all(&waiting).map_err(failed("write a blob"))?;
             // The sweep goes by the age: of an upload that stood still for long, it must begin now.
-            let file = std::fs::OpenOptions::new().write(true).open(&from).map_err(failed("open a blob"))?;
             file.set_modified(SystemTime::now()).map_err(failed("date a blob"))?;
             file.sync_all().map_err(failed("sync a blob"))?;
             std::fs::rename(&from, &to).map_err(failed("name a blob"))?;
@@ -99,28 +123,51 @@ impl Sink for Writer {
     }
 }
 
+/// The file of an unfinished object.
+fn made(file: Option<File>, path: &Path) -> Result<File, Error> {
+    file.map_or_else(|| File::create_new(path).map_err(failed("make a blob")), Ok)
+}
+
+/// At most so many bytes, as many as one read takes.
+fn next_chunk(file: &File, length: u64) -> Result<Bytes, Error> {
+    // It fits.
+    let mut chunk = Vec::with_capacity(length.min(READ_BYTES) as usize);
+    file.take(length.min(READ_BYTES)).read_to_end(&mut chunk).map_err(failed("read a blob"))?;
+    Ok(chunk.into())
+}
+
 #[async_trait]
 impl Objects for Folder {
     async fn create(&self, id: &ObjectId) -> Result<Box<dyn Sink>, Error> {
         let unfinished = self.0.join(UNFINISHED).join(id.as_str());
-        let file = File::create_new(&unfinished).await.map_err(failed("make a blob"))?;
-        Ok(Box::new(Writer { file, unfinished, path: self.path(id) }))
+        Ok(Box::new(Writer { waiting: Vec::new(), file: None, unfinished, path: self.path(id) }))
     }
 
     async fn read(&self, id: &ObjectId, offset: u64, length: u64) -> Result<Chunks, Error> {
-        let mut file = match File::open(self.path(id)).await {
-            Err(error) if is_missing(&error) => return Err(Error::Missing),
-            other => other.map_err(failed("open a blob"))?,
-        };
-        file.seek(SeekFrom::Start(offset)).await.map_err(failed("seek in a blob"))?;
-        let chunks = futures::stream::try_unfold((file, length), |(mut file, left)| async move {
-            // At most READ_BYTES, so it fits.
-            let mut chunk = vec![0; left.min(READ_BYTES) as usize];
-            let read = file.read(&mut chunk).await.map_err(failed("read a blob"))?;
-            chunk.truncate(read);
-            Ok((read > 0).then(|| (Bytes::from(chunk), (file, left - read as u64))))
+        let path = self.path(id);
+        // Opened and begun in one trip: most objects are one chunk.
+        let first = blocking(move || {
+            let mut file = match File::open(path) {
+                Err(error) if is_missing(&error) => return Err(Error::Missing),
+                other => other.map_err(failed("open a blob"))?,
+            };
+            file.seek(SeekFrom::Start(offset)).map_err(failed("seek in a blob"))?;
+            let chunk = next_chunk(&file, length)?;
+            Ok((file, chunk))
         });
-        Ok(chunks.boxed())
+        let (file, first) = first.await?;
+        let left = length - first.len() as u64;
+        let rest = futures::stream::try_unfold((file, left), |(file, left)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let next = blocking(move || Ok((next_chunk(&file, left)?, file)));
+            let (chunk, file) = next.await?;
+            let left = left - chunk.len() as u64;
+            Ok((!chunk.is_empty()).then_some((chunk, (file, left))))
+        });
+        let first = (!first.is_empty()).then_some(Ok(first));
+        Ok(futures::stream::iter(first).chain(rest).boxed())
     }
 
     async fn delete(&self, id: &ObjectId) -> Result<(), Error> {

@@ -3,17 +3,28 @@
 use bytes::Bytes;
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Chunks, Error, Row};
+
+/// What is longer is fetched and hashed by a task of its own, while whoever reads works on the chunk before.
+const APART_FROM: u64 = 256 << 10;
 
 /// Gives the bytes in order, and an error at the end when a blob read whole does not have its digest.
 pub struct Reading {
     row: Row,
-    chunks: Chunks,
-    /// Of a blob that is read whole.
-    hash: Option<Sha256>,
     left: u64,
-    is_checked: bool,
+    source: Source,
+}
+
+enum Source {
+    Here(Box<Checked>),
+    /// One chunk waits in the channel and one is fetched, no more.
+    Apart {
+        chunks: mpsc::Receiver<Result<Bytes, Error>>,
+        _task: AbortOnDropHandle<()>,
+    },
 }
 
 impl std::fmt::Debug for Reading {
@@ -25,7 +36,9 @@ impl std::fmt::Debug for Reading {
 impl Reading {
     pub(super) fn new(row: Row, chunks: Chunks, length: u64) -> Self {
         let hash = (length == row.size).then(Sha256::new);
-        Self { row, chunks, hash, left: length, is_checked: false }
+        let checked = Checked { row: row.clone(), chunks, hash, left: length };
+        let source = if length > APART_FROM { checked.apart() } else { Source::Here(Box::new(checked)) };
+        Self { row, left: length, source }
     }
 
     /// What is read.
@@ -43,32 +56,62 @@ impl Reading {
     /// # Errors
     /// [`Error::Damaged`] when bytes are missing or are not those that were put; or the backend's.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        if self.is_checked {
-            return Ok(None);
+        let chunk = match &mut self.source {
+            Source::Here(checked) => checked.next().await?,
+            Source::Apart { chunks, .. } => chunks.recv().await.transpose()?,
+        };
+        self.left -= chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        if chunk.is_none() && self.left > 0 {
+            return Err(damaged(&self.row));
         }
-        match self.chunks.next().await.transpose()? {
-            Some(chunk) => {
-                let left = self.left.checked_sub(chunk.len() as u64);
-                self.left = left.ok_or_else(|| self.damaged())?;
-                if let Some(hash) = &mut self.hash {
-                    hash.update(&chunk);
-                }
-                Ok(Some(chunk))
+        Ok(chunk)
+    }
+}
+
+/// Chunks that are held against their row.
+struct Checked {
+    row: Row,
+    chunks: Chunks,
+    /// Of a blob that is read whole, and is not at its end.
+    hash: Option<Sha256>,
+    left: u64,
+}
+
+impl Checked {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        if let Some(chunk) = self.chunks.next().await.transpose()? {
+            let left = self.left.checked_sub(chunk.len() as u64);
+            self.left = left.ok_or_else(|| damaged(&self.row))?;
+            if let Some(hash) = &mut self.hash {
+                hash.update(&chunk);
             }
-            None if self.left > 0 => Err(self.damaged()),
-            None => {
-                let digest: Option<[u8; 32]> = self.hash.clone().map(|hash| hash.finalize().into());
-                if digest.is_some_and(|digest| digest != self.row.digest) {
-                    return Err(self.damaged());
-                }
-                self.is_checked = true;
-                Ok(None)
-            }
+            return Ok(Some(chunk));
         }
+        if self.left > 0 {
+            return Err(damaged(&self.row));
+        }
+        let digest: Option<[u8; 32]> = self.hash.take().map(|hash| hash.finalize().into());
+        if digest.is_some_and(|digest| digest != self.row.digest) {
+            return Err(damaged(&self.row));
+        }
+        Ok(None)
     }
 
-    fn damaged(&self) -> Error {
-        tracing::error!(object = %self.row.object, "a blob is not what was put");
-        Error::Damaged
+    fn apart(mut self) -> Source {
+        let (send, chunks) = mpsc::channel(1);
+        let task = tokio::spawn(async move {
+            while let Some(chunk) = self.next().await.transpose() {
+                let failed = chunk.is_err();
+                if send.send(chunk).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
+        Source::Apart { chunks, _task: AbortOnDropHandle::new(task) }
     }
+}
+
+fn damaged(row: &Row) -> Error {
+    tracing::error!(object = %row.object, "a blob is not what was put");
+    Error::Damaged
 }

@@ -5,6 +5,7 @@
 
 mod file;
 mod groups;
+mod job;
 #[cfg(test)]
 pub(super) mod model;
 mod trim;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use micro_api::name::Namespace;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::backend::check_events;
@@ -29,7 +30,8 @@ use crate::context::unix_ms;
 use crate::sqlite::{Bounds, Refused, Threads};
 use file::EventFile;
 use groups::Taken;
-use worker::{Task, Worker};
+use job::{Access, Asked, Task};
+use worker::Worker;
 
 /// Bounds of the events.
 #[derive(Debug, Clone)]
@@ -95,35 +97,40 @@ impl Sqlite {
             Bounds { queue_max: config.queue_max, calls_per_namespace_max: config.calls_per_namespace_max };
         let worker = |index| {
             let worker = Worker::new(config, index, threads);
-            move |tasks| worker.run(&tasks)
+            move |tasks| worker.run(tasks)
         };
         let threads = Threads::start("micro-events", threads, &bounds, worker)
             .map_err(|error| Error::Backend(format!("start an events thread: {error}")))?;
         Ok(Arc::new(Self { threads, bells: Bells::default() }))
     }
 
-    /// Waits for the namespace's turn, has its thread do the job and waits for the answer. A read of a namespace that
-    /// never wrote makes no file: the job gets none.
+    /// Has the namespace's thread read, and waits for the answer. A namespace that never wrote has no file.
+    async fn read_by<R: Send + 'static>(
+        &self,
+        namespace: &Namespace,
+        work: impl FnMut(Option<&mut EventFile>) -> Result<R, Error> + Send + 'static,
+    ) -> Result<R, Error> {
+        self.ask(namespace, Access::Read, work).await
+    }
+
+    /// The same for what changes a file that is there.
+    async fn change_by<R: Send + 'static>(
+        &self,
+        namespace: &Namespace,
+        work: impl FnMut(Option<&mut EventFile>) -> Result<R, Error> + Send + 'static,
+    ) -> Result<R, Error> {
+        self.ask(namespace, Access::Change, work).await
+    }
+
     async fn ask<R: Send + 'static>(
         &self,
         namespace: &Namespace,
-        create: bool,
-        job: impl FnOnce(Option<&mut EventFile>) -> Result<R, Error> + Send + 'static,
+        access: Access,
+        work: impl FnMut(Option<&mut EventFile>) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
-        let turn = self.threads.turn(namespace).await?;
-        let (reply, answer) = oneshot::channel();
-        let job = Box::new(move |file: Result<Option<&mut EventFile>, Error>| {
-            let result = file.and_then(job);
-            let broken = matches!(result, Err(Error::Backend(_)));
-            // The turn was kept until here: a caller that gave up leaves the place taken until the work is done.
-            drop(turn);
-            // A caller whose deadline passed is gone.
-            drop(reply.send(result));
-            broken
-        });
-        let task = Task { namespace: namespace.clone(), create, job };
-        self.threads.send(namespace, task)?;
-        answer.await.map_err(|_| Refused::Stopped)?
+        let task =
+            |asker| Task { namespace: namespace.clone(), access, job: Box::new(Asked::new(work, asker)) };
+        self.threads.ask(namespace, task).await?
     }
 }
 
@@ -150,7 +157,7 @@ impl Backend for Sqlite {
         let key = topic.clone();
         let append =
             move |file: Option<&mut EventFile>| file.ok_or_else(stopped)?.append(&key, &events, unix_ms());
-        let appended = self.ask(topic.namespace(), true, append).await?;
+        let appended = self.ask(topic.namespace(), Access::Create, append).await?;
         self.bells.ring(topic);
         Ok(appended)
     }
@@ -160,7 +167,7 @@ impl Backend for Sqlite {
         let read = move |file: Option<&mut EventFile>| {
             file.map_or_else(|| Ok(Page::default()), |file| file.read(&key, from, limit, unix_ms()))
         };
-        self.ask(topic.namespace(), false, read).await
+        self.read_by(topic.namespace(), read).await
     }
 
     async fn next(&self, group: &GroupKey, lease: Lease) -> Result<Vec<Delivery>, Error> {
@@ -171,7 +178,7 @@ impl Backend for Sqlite {
         let next = move |file: Option<&mut EventFile>| {
             file.map_or_else(|| Ok(Taken::default()), |file| file.next(&key, &lease, unix_ms()))
         };
-        let taken = self.ask(group.topic().namespace(), false, next).await?;
+        let taken = self.change_by(group.topic().namespace(), next).await?;
         if taken.died
             && let Some(dead) = group.topic().dead()
         {
@@ -182,7 +189,7 @@ impl Backend for Sqlite {
 
     async fn ack(&self, group: &GroupKey, id: Uuid) -> Result<bool, Error> {
         let key = group.clone();
-        let was = self.ask(group.topic().namespace(), false, move |file| {
+        let was = self.change_by(group.topic().namespace(), move |file| {
             file.map_or(Ok(false), |file| file.ack(&key, id))
         });
         let was = was.await?;
@@ -193,7 +200,7 @@ impl Backend for Sqlite {
 
     async fn nack(&self, group: &GroupKey, id: Uuid, nack: Nack) -> Result<bool, Error> {
         let key = group.clone();
-        let was = self.ask(group.topic().namespace(), false, move |file| {
+        let was = self.change_by(group.topic().namespace(), move |file| {
             file.map_or(Ok(false), |file| file.nack(&key, id, &nack, unix_ms()))
         });
         let was = was.await?;
@@ -205,14 +212,14 @@ impl Backend for Sqlite {
     }
 
     async fn topics(&self, namespace: &Namespace) -> Result<Vec<TopicInfo>, Error> {
-        self.ask(namespace, false, |file| file.map_or_else(|| Ok(Vec::new()), |file| file.topics())).await
+        self.read_by(namespace, |file| file.map_or_else(|| Ok(Vec::new()), |file| file.topics())).await
     }
 
     async fn groups(&self, topic: &TopicKey) -> Result<Vec<GroupInfo>, Error> {
         let key = topic.clone();
         let groups =
             move |file: Option<&mut EventFile>| file.map_or_else(|| Ok(Vec::new()), |file| file.groups(&key));
-        self.ask(topic.namespace(), false, groups).await
+        self.read_by(topic.namespace(), groups).await
     }
 
     fn bell(&self, topic: &TopicKey) -> watch::Receiver<u64> {

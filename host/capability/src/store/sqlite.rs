@@ -20,7 +20,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use micro_api::name::Namespace;
 use moka::sync::Cache;
-use tokio::sync::oneshot;
 
 pub use copy::{copy, databases};
 
@@ -105,20 +104,15 @@ impl Sqlite {
             Bounds { queue_max: config.queue_max, calls_per_namespace_max: config.calls_per_namespace_max };
         let worker = |index| {
             let worker = Worker::new(config, index, threads, hot.clone(), Arc::clone(&due));
-            move |tasks| worker.run(&tasks)
+            move |tasks| worker.run(tasks)
         };
         let threads = Threads::start("micro-store", threads, &bounds, worker)
             .map_err(|error| Error::Backend(format!("start a store thread: {error}")))?;
         Ok(Arc::new(Self { threads, hot }))
     }
 
-    /// Waits for the namespace's turn, queues the job on its thread and waits for the answer.
     async fn ask(&self, namespace: &Namespace, job: Job) -> Result<Answer, Error> {
-        let turn = self.threads.turn(namespace).await?;
-        let (reply, answer) = oneshot::channel();
-        // The turn goes with the task: a caller that gives up leaves the place taken until the work is done.
-        self.threads.send(namespace, Task { job, reply, turn })?;
-        answer.await.map_err(|_| Refused::Stopped)?
+        self.threads.ask(namespace, |asker| Task { job, asker }).await?
     }
 }
 

@@ -5,9 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use micro_api::name::Namespace;
-use rusqlite::{
-    Connection, ErrorCode, OptionalExtension as _, Row, Transaction, TransactionBehavior, params,
-};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, TransactionBehavior, params};
 use uuid::Uuid;
 
 use crate::events::backend::EVENT_BYTES;
@@ -72,6 +70,8 @@ pub(crate) struct EventFile {
     namespace: Namespace,
     connection: Connection,
     plans: Arc<Plans>,
+    /// All that is done now is part of one transaction.
+    is_together: bool,
 }
 
 impl EventFile {
@@ -88,7 +88,7 @@ impl EventFile {
             Ok(connection)
         };
         let connection = open().map_err(|error| failed("open a namespace's events", &error))?;
-        Ok(Self { namespace: namespace.clone(), connection, plans })
+        Ok(Self { namespace: namespace.clone(), connection, plans, is_together: false })
     }
 
     pub(crate) fn namespace(&self) -> &Namespace {
@@ -99,18 +99,48 @@ impl EventFile {
         self.plans.of(&self.namespace)
     }
 
-    /// One transaction, durable when this returns; none of it on an error.
+    /// One transaction, durable when this returns, or with the one that it is part of; none of it on an error.
     pub(crate) fn transact<R>(
         &mut self,
         doing: &'static str,
-        work: impl FnOnce(&Transaction<'_>) -> Result<R, Fault>,
+        work: impl FnOnce(&Connection) -> Result<R, Fault>,
     ) -> Result<R, Error> {
         let wrong = |error: rusqlite::Error| failed(doing, &error);
+        if self.is_together {
+            let part = self.connection.savepoint().map_err(wrong)?;
+            let done = work(&part).map_err(|fault| fault.shown(doing))?;
+            part.commit().map_err(wrong)?;
+            return Ok(done);
+        }
         let begin = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(begin).map_err(wrong)?;
         let done = work(&transaction).map_err(|fault| fault.shown(doing))?;
         transaction.commit().map_err(wrong)?;
         Ok(done)
+    }
+
+    /// Makes one transaction of all that `work` does, durable when this returns. False: nothing of it happened, because
+    /// `work` said so or the file did.
+    pub(crate) fn together(&mut self, work: impl FnOnce(&mut Self) -> bool) -> bool {
+        if self.connection.execute_batch("BEGIN IMMEDIATE").is_err() {
+            return false;
+        }
+        self.is_together = true;
+        let done = work(self);
+        self.is_together = false;
+        if done && self.connection.execute_batch("COMMIT").is_ok() {
+            return true;
+        }
+        if !self.connection.is_autocommit() {
+            // What cannot even be undone, closing the file undoes: the next call fails, and lets doubt it.
+            drop(self.connection.execute_batch("ROLLBACK"));
+        }
+        false
+    }
+
+    /// Whether SQLite undid the transaction that [`EventFile::together`] made, as it does when the disk is full.
+    pub(crate) fn is_undone(&self) -> bool {
+        self.is_together && self.connection.is_autocommit()
     }
 
     pub(crate) fn append(

@@ -3,29 +3,23 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use micro_api::name::Namespace;
 
 use super::SqliteConfig;
 use super::file::EventFile;
+use super::job::{Access, Task};
 use crate::context::unix_ms;
 use crate::events::{Error, Plans};
-use crate::sqlite::shard;
+use crate::sqlite::{Tasks, shard};
 
 /// Namespaces whose old events one round removes; the next round goes on after them.
 const SWEEP_NAMESPACES: usize = 64;
 
-/// Answers whoever waits; whether the file is to be opened anew.
-pub(crate) type Job = Box<dyn FnOnce(Result<Option<&mut EventFile>, Error>) -> bool + Send>;
-
-pub(crate) struct Task {
-    pub(crate) namespace: Namespace,
-    /// Make the file if there is none.
-    pub(crate) create: bool,
-    pub(crate) job: Job,
-}
+/// Tasks taken from the queue at once; what one namespace's file is asked among them is one transaction.
+const BATCH: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -65,16 +59,11 @@ impl Worker {
     }
 
     /// Works until the backend is dropped.
-    pub(crate) fn run(mut self, tasks: &Receiver<Task>) {
+    pub(crate) fn run(mut self, mut tasks: Tasks<Task>) {
         let mut sweep = Instant::now() + self.sweep_every;
         loop {
-            match tasks.recv_timeout(sweep.saturating_duration_since(Instant::now())) {
-                Ok(Task { namespace, create, job }) => {
-                    let broken = job(self.file(&namespace, create));
-                    if broken && self.folder.is_some() {
-                        self.files.remove(&namespace);
-                    }
-                }
+            match tasks.next(sweep) {
+                Ok(task) => self.work(std::iter::once(task).chain(tasks.waiting()).take(BATCH)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -82,6 +71,41 @@ impl Worker {
                 self.sweep();
                 sweep = Instant::now() + self.sweep_every;
             }
+        }
+    }
+
+    /// Each namespace's tasks in the order in which they came.
+    fn work(&mut self, tasks: impl Iterator<Item = Task>) {
+        let mut waiting: HashMap<Namespace, Vec<Task>> = HashMap::new();
+        for task in tasks {
+            waiting.entry(task.namespace.clone()).or_default().push(task);
+        }
+        for (namespace, mut tasks) in waiting {
+            let changes = tasks.iter().any(|task| task.access != Access::Read);
+            if tasks.len() == 1 || !changes || !self.work_together(&namespace, &mut tasks) {
+                tasks.iter_mut().for_each(|task| self.work_alone(task));
+            }
+            tasks.into_iter().for_each(|task| task.job.tell());
+        }
+    }
+
+    /// One transaction for all, which reaches the disk once; false: it was undone, because one of them, or the whole,
+    /// failed for want of room or by the file's fault.
+    fn work_together(&mut self, namespace: &Namespace, tasks: &mut [Task]) -> bool {
+        let create = tasks.iter().any(|task| task.access == Access::Create);
+        let Ok(Some(file)) = self.file(namespace, create) else { return false };
+        file.together(|file| {
+            tasks.iter_mut().all(|task| {
+                task.job.work(Ok(Some(file)));
+                !task.job.is_broken() && !file.is_undone()
+            })
+        })
+    }
+
+    fn work_alone(&mut self, task: &mut Task) {
+        task.job.work(self.file(&task.namespace, task.access == Access::Create));
+        if task.job.is_broken() && self.folder.is_some() {
+            self.files.remove(&task.namespace);
         }
     }
 

@@ -3,19 +3,18 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use micro_api::name::Namespace;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::change::{Change, Outcome, Part};
 use super::due::Due;
 use super::file::{NamespaceFile, Sizes};
 use super::{CACHED_VALUE_BYTES_MAX, HotKeys, SqliteConfig};
 use crate::context::unix_ms;
-use crate::sqlite::shard;
+use crate::sqlite::{self, Tasks, shard};
 use crate::store::books::Books;
 use crate::store::{Error, Page, Range, Record, TableKey, Want};
 
@@ -29,8 +28,7 @@ const SWEEP_NAMESPACES: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) job: Job,
-    pub(crate) reply: oneshot::Sender<Result<Answer, Error>>,
-    pub(crate) turn: OwnedSemaphorePermit,
+    pub(crate) asker: Asker,
 }
 
 #[derive(Debug)]
@@ -53,8 +51,8 @@ pub(crate) enum Answer {
 }
 
 /// A read, once the writes beside it are done.
-type Read = (Job, Waiter);
-type Waiter = (oneshot::Sender<Result<Answer, Error>>, OwnedSemaphorePermit);
+type Read = (Job, Asker);
+type Asker = sqlite::Asker<Result<Answer, Error>>;
 
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -79,7 +77,7 @@ struct Open {
 /// What waits for one namespace.
 #[derive(Default)]
 struct Waiting {
-    changes: Vec<(Change, Waiter)>,
+    changes: Vec<(Change, Asker)>,
     reads: Vec<Read>,
 }
 
@@ -106,11 +104,11 @@ impl Worker {
     }
 
     /// Works until the store is dropped.
-    pub(crate) fn run(mut self, tasks: &Receiver<Task>) {
+    pub(crate) fn run(mut self, mut tasks: Tasks<Task>) {
         let mut sweep = Instant::now() + SWEEP_EVERY;
         loop {
-            match tasks.recv_timeout(sweep.saturating_duration_since(Instant::now())) {
-                Ok(task) => self.work(std::iter::once(task).chain(tasks.try_iter()).take(BATCH)),
+            match tasks.next(sweep) {
+                Ok(task) => self.work(std::iter::once(task).chain(tasks.waiting()).take(BATCH)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -123,26 +121,25 @@ impl Worker {
 
     fn work(&mut self, tasks: impl Iterator<Item = Task>) {
         let mut waiting: HashMap<Namespace, Waiting> = HashMap::new();
-        for Task { job, reply, turn } in tasks {
-            let waiter = (reply, turn);
+        for Task { job, asker } in tasks {
             let entry = waiting.entry(job.namespace().clone()).or_default();
             match job {
-                Job::Change(change) => entry.changes.push((change, waiter)),
-                read => entry.reads.push((read, waiter)),
+                Job::Change(change) => entry.changes.push((change, asker)),
+                read => entry.reads.push((read, asker)),
             }
         }
         for (namespace, waiting) in waiting {
             self.change(&namespace, waiting.changes);
-            for (job, waiter) in waiting.reads {
+            for (job, asker) in waiting.reads {
                 let answer = self.read(&namespace, job);
                 self.forget_if_broken(&namespace, &answer);
-                answer_to(waiter, answer);
+                asker.tell(answer);
             }
         }
     }
 
     /// One transaction for all; if it fails, one for each, so that no caller fails for another's write.
-    fn change(&mut self, namespace: &Namespace, changes: Vec<(Change, Waiter)>) {
+    fn change(&mut self, namespace: &Namespace, changes: Vec<(Change, Asker)>) {
         if changes.is_empty() {
             return;
         }
@@ -150,7 +147,7 @@ impl Worker {
         let together = self.apply(namespace, &all);
         let alone = changes.len() == 1;
         let mut together = together.map(Vec::into_iter);
-        for (change, waiter) in changes {
+        for (change, asker) in changes {
             let result = match &mut together {
                 Ok(outcomes) => outcomes.next().ok_or_else(super::stopped),
                 Err(error) if alone => Err(error.clone()),
@@ -166,7 +163,7 @@ impl Worker {
                     Err(error)
                 }
             };
-            answer_to(waiter, answer);
+            asker.tell(answer);
         }
     }
 
@@ -337,10 +334,4 @@ impl Job {
             Self::Tables { namespace } => namespace,
         }
     }
-}
-
-fn answer_to((reply, turn): Waiter, answer: Result<Answer, Error>) {
-    drop(turn);
-    // A caller whose deadline passed is gone.
-    drop(reply.send(answer));
 }

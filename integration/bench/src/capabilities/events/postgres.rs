@@ -11,8 +11,8 @@ use crate::capabilities::looper::{mixed, object};
 use crate::capabilities::servers::{NAMESPACE, Postgres};
 use crate::capabilities::{TOPIC, VALUE_BYTES};
 
-/// Connections, as many as our log has.
-pub(super) const CONNECTIONS: u32 = 8;
+/// Connections: as many as our log lends one namespace, which is half of what it has.
+pub(super) const CONNECTIONS: u32 = 4;
 
 /// See the module.
 pub(super) struct Log {

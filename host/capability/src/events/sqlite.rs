@@ -226,3 +226,118 @@ impl Backend for Sqlite {
         self.bells.of(topic)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use bytes::Bytes;
+
+    use super::file::Fault;
+    use super::*;
+
+    /// A log whose thread does nothing before the sender goes, and what waits for that.
+    fn stopped_log(folder: &std::path::Path, bytes_max: u64) -> (Arc<Sqlite>, TopicKey) {
+        let config = SqliteConfig { namespace_bytes_max: bytes_max, ..SqliteConfig::new(folder.to_owned()) };
+        let topic = TopicKey::named(&"tests".parse().unwrap(), "orders").unwrap();
+        (Sqlite::open(&config).unwrap(), topic)
+    }
+
+    async fn blocked(log: &Sqlite, topic: &TopicKey) -> (impl Future<Output = ()>, Sender<()>) {
+        let (send, receive) = channel::<()>();
+        let wait = move |_: Option<&mut EventFile>| {
+            // An error: the sender is gone.
+            drop(receive.recv());
+            Ok(())
+        };
+        let mut wait = Box::pin(log.read_by(topic.namespace(), wait));
+        assert!(futures::poll!(&mut wait).is_pending());
+        (async move { wait.await.unwrap() }, send)
+    }
+
+    fn event(bytes: usize) -> Vec<New> {
+        let (id, payload) = (Uuid::new_v4(), Bytes::from(vec![b'x'; bytes]));
+        vec![New { id, metadata: Default::default(), payload }]
+    }
+
+    async fn positions(log: &Sqlite, topic: &TopicKey) -> Vec<(u64, usize)> {
+        let page = log.read(topic, From::Start, 100).await.unwrap();
+        page.events.into_iter().map(|event| (event.position, event.payload.len())).collect()
+    }
+
+    #[tokio::test]
+    async fn what_waits_together_is_done_in_order_and_one_that_is_refused_takes_none_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, topic) = stopped_log(folder.path(), 1 << 30);
+        log.append(&topic, event(1)).await.unwrap();
+        let (blocked, go) = blocked(&log, &topic).await;
+        let undone = log.change_by(topic.namespace(), |file| {
+            let file = file.ok_or_else(stopped)?;
+            assert!(file.is_together(), "it has company");
+            file.transact("try", |file| -> Result<(), Fault> {
+                file.execute("DELETE FROM events", [])?;
+                Err(Fault::Refused(Error::Topics))
+            })
+        });
+        let release = async move { drop(go) };
+        let (first, undone, seen, second, (), ()) = futures::join!(
+            log.append(&topic, event(2)),
+            undone,
+            log.read(&topic, From::Start, 100),
+            log.append(&topic, event(3)),
+            blocked,
+            release,
+        );
+        assert_eq!((first.unwrap()[0].position, second.unwrap()[0].position), (2, 3));
+        assert!(matches!(undone, Err(Error::Topics)), "{undone:?}");
+        assert_eq!(seen.unwrap().events.len(), 2, "what came after it is not there yet");
+        assert_eq!(positions(&log, &topic).await, [(1, 1), (2, 2), (3, 3)]);
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_room_takes_none_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, topic) = stopped_log(folder.path(), 256 << 10);
+        log.append(&topic, event(1)).await.unwrap();
+        let (blocked, go) = blocked(&log, &topic).await;
+        let release = async move { drop(go) };
+        let (first, large, second, (), ()) = futures::join!(
+            log.append(&topic, event(2)),
+            log.append(&topic, event(512 << 10)),
+            log.append(&topic, event(3)),
+            blocked,
+            release,
+        );
+        assert!(matches!(large, Err(Error::Full)), "{large:?}");
+        assert_eq!((first.unwrap()[0].position, second.unwrap()[0].position), (2, 3));
+        drop(log);
+        let (log, topic) = stopped_log(folder.path(), 256 << 10);
+        assert_eq!(positions(&log, &topic).await, [(1, 1), (2, 2), (3, 3)]);
+    }
+
+    #[test]
+    fn a_transaction_of_several_is_there_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (namespace, path) = ("tests".parse().unwrap(), folder.path().join("tests.db"));
+        let mut file = EventFile::open(&namespace, Some(&path), 1 << 30, Arc::default()).unwrap();
+        let topic = TopicKey::named(&namespace, "orders").unwrap();
+        let other = EventFile::open(&namespace, Some(&path), 1 << 30, Arc::default());
+        let mut other = other.unwrap();
+        let mut append = |file: &mut EventFile, other: &mut EventFile, done| {
+            file.together(|file| {
+                for _ in 0..2 {
+                    file.append(&topic, &event(1), unix_ms()).unwrap();
+                    assert!(!file.is_undone());
+                }
+                let seen = other.read(&topic, From::Start, 9, unix_ms()).unwrap();
+                assert!(seen.events.is_empty(), "nobody sees a part of it");
+                done
+            })
+        };
+        assert!(!append(&mut file, &mut other, false));
+        assert!(other.read(&topic, From::Start, 9, unix_ms()).unwrap().events.is_empty());
+        assert!(append(&mut file, &mut other, true));
+        assert_eq!(other.read(&topic, From::Start, 9, unix_ms()).unwrap().events.len(), 2);
+        assert!(!file.is_together() && !file.is_undone());
+    }
+}

@@ -50,7 +50,8 @@ async fn configuration(effort: Effort) -> Result<Vec<Row>> {
 async fn services(effort: Effort) -> Result<Vec<Row>> {
     let all: HashMap<_, _> = (0..ENTRIES).map(|number| (name(number), vec![service(number)])).collect();
     let all = Arc::new(all);
-    let registry = Arc::new(Services(Arc::clone(&all)));
+    let named = all.iter().map(|(name, services)| Ok((name.parse()?, services.clone())));
+    let registry = Arc::new(Services(named.collect::<Result<_>>()?));
     let looper = Looper::new(|capabilities| Capabilities { registry, ..capabilities }).await?;
     let case = Case {
         what: "registry.get".to_owned(),
@@ -91,16 +92,16 @@ fn service(number: u64) -> Service {
 }
 
 /// What runs: these, and nothing changes.
-struct Services(Arc<HashMap<String, Vec<Service>>>);
+struct Services(HashMap<ServiceName, Vec<Service>>);
 
 #[async_trait]
 impl Directory for Services {
     async fn get(&self, _namespace: &Namespace, service: &ServiceName) -> Vec<Service> {
-        self.0.get(&service.to_string()).cloned().unwrap_or_default()
+        self.0.get(service).cloned().unwrap_or_default()
     }
 
     async fn list(&self, _namespace: &Namespace) -> Vec<String> {
-        self.0.keys().cloned().collect()
+        self.0.keys().map(ToString::to_string).collect()
     }
 
     async fn watch(

@@ -138,6 +138,12 @@ impl EventFile {
         false
     }
 
+    /// What is done now is part of one transaction.
+    #[cfg(test)]
+    pub(super) fn is_together(&self) -> bool {
+        self.is_together
+    }
+
     /// Whether SQLite undid the transaction that [`EventFile::together`] made, as it does when the disk is full.
     pub(crate) fn is_undone(&self) -> bool {
         self.is_together && self.connection.is_autocommit()

@@ -104,9 +104,9 @@ async fn crash(platform: &mut Platform, ledger: &mut Ledger, round: u64, pause: 
     let mut done = work.await.context("the loads")??;
     platform.start_server().await?;
 
+    let what = done.to_string();
     ledger.acked.append(&mut done.acked);
     ledger.unsure.append(&mut done.unsure);
-    let what = done.to_string();
     ledger.rounds.push(done);
     let done = ledger.rounds.last().context("the round")?;
     check::kept(platform, round, done).await?;

@@ -34,13 +34,44 @@ const KEYS: u64 = 10_000;
 /// Where the guest publishes.
 const TOPIC: &str = "bench";
 
-pub(crate) async fn measure(effort: Effort) -> Result<Vec<Row>> {
-    let mut rows = store::measure(effort).await?;
-    rows.extend(events::measure(effort).await?);
-    rows.extend(broker::measure(effort).await?);
-    rows.extend(locks::measure(effort).await?);
-    rows.extend(blobs::measure(effort).await?);
-    rows.extend(reads::measure(effort).await?);
-    rows.extend(grown::measure(effort).await?);
-    Ok(rows)
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part {
+    Store,
+    Events,
+    Broker,
+    Locks,
+    Blobs,
+    Reads,
+    Grown,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Store, Self::Events, Self::Broker, Self::Locks, Self::Blobs, Self::Reads, Self::Grown];
+
+    /// The name of its group.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Store => "capabilities/store",
+            Self::Events => "capabilities/events",
+            Self::Broker => "capabilities/broker",
+            Self::Locks => "capabilities/locks",
+            Self::Blobs => "capabilities/blobs",
+            Self::Reads => "capabilities/reads",
+            Self::Grown => "capabilities/grown",
+        }
+    }
+
+    pub(crate) async fn measure(self, effort: Effort) -> Result<Vec<Row>> {
+        match self {
+            Self::Store => store::measure(effort).await,
+            Self::Events => events::measure(effort).await,
+            Self::Broker => broker::measure(effort).await,
+            Self::Locks => locks::measure(effort).await,
+            Self::Blobs => blobs::measure(effort).await,
+            Self::Reads => reads::measure(effort).await,
+            Self::Grown => grown::measure(effort).await,
+        }
+    }
 }

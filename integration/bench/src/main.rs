@@ -24,7 +24,7 @@ use table::Table;
 /// Measures the platform against floors and peers.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Only groups whose name contains this: calls, capabilities, http, identity, lists, neighbours, density, deploy.
+    /// Only groups whose name contains this: calls, capabilities/<which>, http, identity, lists, neighbours, density, deploy.
     #[arg(long)]
     only: Option<String>,
     /// Fewer and shorter samples.
@@ -56,10 +56,10 @@ async fn main() -> Result<()> {
     if wanted("calls") {
         table.attempt("calls", inprocess::measure(effort).await);
     }
-    if wanted("capabilities") {
+    for part in capabilities::Part::ALL.into_iter().filter(|part| wanted(part.name())) {
         // On a thread of the pool, as a server would.
-        let measured = tokio::spawn(capabilities::measure(effort)).await;
-        table.attempt("capabilities", measured.unwrap_or_else(|error| Err(error.into())));
+        let measured = tokio::spawn(part.measure(effort)).await;
+        table.attempt(part.name(), measured.unwrap_or_else(|error| Err(error.into())));
     }
     if wanted("http") {
         table.attempt("http", http::measure(effort).await);

@@ -288,17 +288,12 @@ struct Pieces {
     path: Path,
     offset: u64,
     left: u64,
-    /// Was read already.
-    next: Option<Bytes>,
 }
 
 impl Pieces {
+    /// None behind the end.
     async fn next(&mut self) -> Result<Bytes, Error> {
-        let piece = match self.next.take() {
-            Some(piece) => piece,
-            None if self.left == 0 => Bytes::new(),
-            None => self.bucket.piece(&self.path, self.offset, piece_length(self.left)).await?,
-        };
+        let piece = self.bucket.piece(&self.path, self.offset, piece_length(self.left)).await?;
         self.offset += piece.len() as u64;
         self.left -= piece.len() as u64;
         Ok(piece)
@@ -318,9 +313,13 @@ impl Objects for S3 {
     async fn read(&self, id: &ObjectId, offset: u64, length: u64) -> Result<Chunks, Error> {
         let (bucket, path) = (Arc::clone(&self.0), self.0.path(id));
         // Now, so that a missing object is known before anything is read.
-        let next = Some(bucket.piece(&path, offset, piece_length(length)).await?);
-        let pieces = Pieces { bucket, path, offset, left: length, next };
-        let chunks = stream::try_unfold(pieces, |mut pieces| async move {
+        let first = bucket.piece(&path, offset, piece_length(length)).await?;
+        let read = first.len() as u64;
+        let pieces = Pieces { bucket, path, offset: offset.saturating_add(read), left: length - read };
+        let rest = stream::try_unfold(pieces, |mut pieces| async move {
+            if pieces.left == 0 {
+                return Ok(None);
+            }
             // A task, since a reader that stops waiting keeps this: what is not polled would keep its turn for ever.
             let read = tokio::spawn(async move { (pieces.next().await, pieces) });
             let read = AbortOnDropHandle::new(read).await;
@@ -328,7 +327,8 @@ impl Objects for S3 {
             let piece = piece?;
             Ok((!piece.is_empty()).then_some((piece, pieces)))
         });
-        Ok(chunks.boxed())
+        let first = (!first.is_empty()).then_some(Ok(first));
+        Ok(stream::iter(first).chain(rest).boxed())
     }
 
     async fn delete(&self, id: &ObjectId) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! The capabilities' part of an instance's state.
 
+mod waiting;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::AsContextMut;
 use wasmtime::component::{Access, GuestTaskId};
 
+use self::waiting::Room;
+pub(crate) use self::waiting::{optional, pairs, waits, waits_in_stream};
 use crate::blob::Handles;
 use crate::client::Conversations;
 use crate::log::{Output, Stream, Tap};
@@ -19,10 +23,9 @@ use crate::{Context, Guest, HasCapability, View};
 /// Time that host calls get while no call runs: code that a component runs as it is instantiated.
 const START_BUDGET: Duration = Duration::from_secs(1);
 
-/// Bytes of messages that wait for room in the streams of one instance, beside what the streams hold themselves.
-const PENDING_BYTES_MAX: usize = 32 << 20;
-/// What a message counts at least, for what else its call costs.
-const PENDING_BYTES_MIN: usize = 1 << 10;
+/// Bytes of messages that wait for room in the streams of one instance, beside what the streams hold themselves. Whoever
+/// reads them may be slow, so they leave room for other imports.
+const MESSAGES_BYTES_MAX: usize = 32 << 20;
 
 /// One per `wasmtime::Store`.
 pub struct Ctx {
@@ -38,7 +41,10 @@ pub struct Ctx {
     /// Bounds the resources of `wasi:blobstore`.
     pub(crate) blobstore: crate::blob::wasi::Places,
     pub(crate) conversations: Arc<Conversations>,
-    pending: Arc<Semaphore>,
+    /// What imports of `micro:platform` hold while they wait.
+    imports: Room,
+    /// What messages hold among these.
+    messages: Room,
 }
 
 /// Outbound HTTP of one instance.
@@ -86,7 +92,8 @@ impl Ctx {
             blobs: Arc::default(),
             blobstore: Default::default(),
             conversations: Arc::default(),
-            pending: Arc::new(Semaphore::new(PENDING_BYTES_MAX)),
+            imports: Room::of_imports(),
+            messages: Room::new(MESSAGES_BYTES_MAX),
         }
     }
 
@@ -163,8 +170,8 @@ impl Ctx {
 
     fn handle_with(&self, context: Arc<Context>, stream: Streamed) -> Handle {
         let (guest, blobs) = (Arc::clone(&self.guest), Arc::clone(&self.blobs));
-        let (conversations, pending) = (Arc::clone(&self.conversations), Arc::clone(&self.pending));
-        Handle { guest, context, blobs, conversations, pending, stream }
+        let (conversations, messages) = (Arc::clone(&self.conversations), self.messages.clone());
+        Handle { guest, context, blobs, conversations, messages, stream }
     }
 
     fn handle_of(&self, stack: impl Iterator<Item = GuestTaskId>) -> Handle {
@@ -203,7 +210,7 @@ fn nobodys(calls: &[Active]) -> Context {
 }
 
 /// Finds the call that a host call belongs to, by the component-model's call stack where several are running.
-pub(crate) fn handle<T: View>(access: &mut Access<'_, T, HasCapability>) -> Handle {
+fn handle<T: View>(access: &mut Access<'_, T, HasCapability>) -> Handle {
     if access.get().calls.len() < 2 {
         return access.get().handle();
     }
@@ -212,7 +219,7 @@ pub(crate) fn handle<T: View>(access: &mut Access<'_, T, HasCapability>) -> Hand
 }
 
 /// The same for the messages of a call, which are never taken for another call's.
-pub(crate) fn streaming_handle<T: View>(access: &mut Access<'_, T, HasCapability>) -> Handle {
+fn streaming_handle<T: View>(access: &mut Access<'_, T, HasCapability>) -> Handle {
     let stack: Vec<_> = access.as_context_mut().async_call_stack().into_iter().flatten().collect();
     access.get().streaming_handle_of(&stack)
 }
@@ -225,7 +232,7 @@ pub struct Handle {
     pub(crate) blobs: Arc<Handles>,
     pub(crate) conversations: Arc<Conversations>,
     /// Bytes of messages that the instance may have waiting to be sent, see [`Handle::hold`].
-    pending: Arc<Semaphore>,
+    messages: Room,
     pub(crate) stream: Streamed,
 }
 
@@ -233,20 +240,17 @@ impl Handle {
     /// A handle for a call that no instance makes, as tests and the platform's own services need it.
     pub fn new(guest: Arc<Guest>, context: Arc<Context>) -> Self {
         let (blobs, conversations) = (Arc::default(), Arc::default());
-        let pending = Arc::new(Semaphore::new(PENDING_BYTES_MAX));
-        Self { guest, context, blobs, conversations, pending, stream: Streamed::No }
+        let messages = Room::new(MESSAGES_BYTES_MAX);
+        Self { guest, context, blobs, conversations, messages, stream: Streamed::No }
     }
 
-    /// Counts a message of so many bytes as waiting until the permit is dropped: a guest can start any number of sends
-    /// that wait for room, all of the same bytes of its memory, and the host has a copy for each.
+    /// Counts a message of so many bytes as waiting to be sent until the permit is dropped.
     ///
     /// # Errors
     /// 429 when too much waits already.
     pub(crate) fn hold(&self, id: &'static str, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
-        let bytes = u32::try_from(bytes.clamp(PENDING_BYTES_MIN, PENDING_BYTES_MAX)).unwrap_or(u32::MAX);
-        Arc::clone(&self.pending)
-            .try_acquire_many_owned(bytes)
-            .map_err(|_| Error::new(id, 429, "limit: streams: too many bytes wait to be sent"))
+        let held = self.messages.take(bytes);
+        held.ok_or_else(|| Error::new(id, 429, "limit: streams: too many bytes wait to be sent"))
     }
 
     /// Runs one host call no longer than its caller waits.

@@ -6,3 +6,4 @@ mod neighbours;
 mod origins;
 mod secrets;
 mod tenants;
+mod waits;

@@ -8,7 +8,7 @@ use super::handles::Open;
 use super::{BlobKey, CHUNK_BYTES_MAX, Error as Blob, Listed, New, PAGE_ROWS_MAX, Row, Shelf, Writing};
 use crate::bindings::platform::micro::platform::{blob as wit, types};
 use crate::bindings::platform_sync::micro::platform_sync::{blob as wit_sync, types as types_sync};
-use crate::ctx::handle;
+use crate::ctx::{optional, waits};
 use crate::{Ctx, Handle, HasCapability, View};
 
 pub(super) const ID: &str = "go.micro.blob";
@@ -176,19 +176,19 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         digest: Option<String>,
         public: bool,
     ) -> Answer<u64, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        let created = async { handle.blob_create(&key, new(content_type, digest, public)?).await };
-        Ok(created.await.map_err(Into::into))
+        let bytes = key.len() + content_type.len() + optional(digest.as_ref());
+        waits(store, ID, bytes, |handle| async move {
+            handle.blob_create(&key, new(content_type, digest, public)?).await
+        })
+        .await
     }
 
     async fn write(store: &Accessor<T, Self>, number: u64, chunk: Vec<u8>) -> Answer<(), types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.blob_write(number, chunk).await.map_err(Into::into))
+        waits(store, ID, chunk.len(), |handle| async move { handle.blob_write(number, chunk).await }).await
     }
 
     async fn finish(store: &Accessor<T, Self>, number: u64) -> Answer<wit::Info, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.blob_finish(number).await.map(Into::into).map_err(Into::into))
+        waits(store, ID, 0, |handle| async move { Ok(handle.blob_finish(number).await?.into()) }).await
     }
 
     async fn open(
@@ -197,23 +197,21 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         offset: u64,
         length: Option<u64>,
     ) -> Answer<u64, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.blob_open(&key, offset, length).await.map_err(Into::into))
+        waits(store, ID, key.len(), |handle| async move { handle.blob_open(&key, offset, length).await })
+            .await
     }
 
     async fn read(store: &Accessor<T, Self>, number: u64, max: u32) -> Answer<Vec<u8>, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.blob_read(number, max).await.map_err(Into::into))
+        waits(store, ID, 0, |handle| async move { handle.blob_read(number, max).await }).await
     }
 
     async fn stat(store: &Accessor<T, Self>, key: String) -> Answer<Option<wit::Info>, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.blob_stat(&key).await.map(|found| found.map(Into::into)).map_err(Into::into))
+        waits(store, ID, key.len(), |handle| async move { Ok(handle.blob_stat(&key).await?.map(Into::into)) })
+            .await
     }
 
     async fn delete(store: &Accessor<T, Self>, key: String) -> Answer<(), types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.blob_delete(&key).await.map_err(Into::into))
+        waits(store, ID, key.len(), |handle| async move { handle.blob_delete(&key).await }).await
     }
 
     async fn url(
@@ -221,8 +219,7 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         key: String,
         expires_in: Option<u32>,
     ) -> Answer<String, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.blob_url(&key, expires_in).await.map_err(Into::into))
+        waits(store, ID, key.len(), |handle| async move { handle.blob_url(&key, expires_in).await }).await
     }
 
     async fn list(
@@ -231,9 +228,12 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         after: Option<String>,
         limit: u32,
     ) -> Answer<Vec<wit::Info>, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        let listed = handle.blob_list(&prefix, after.as_deref(), limit).await;
-        Ok(listed.map(|page| page.into_iter().map(Into::into).collect()).map_err(Into::into))
+        let bytes = prefix.len() + optional(after.as_ref());
+        waits(store, ID, bytes, |handle| async move {
+            let page = handle.blob_list(&prefix, after.as_deref(), limit).await?;
+            Ok(page.into_iter().map(Into::into).collect())
+        })
+        .await
     }
 }
 

@@ -10,7 +10,7 @@ use crate::bindings::platform::micro::platform::{broker as wit, types};
 use crate::bindings::platform_sync::micro::platform_sync::{broker as wit_sync, types as types_sync};
 use crate::client::Codec;
 use crate::context::unix_ms;
-use crate::ctx::handle;
+use crate::ctx::{pairs, waits};
 use crate::{Ctx, Handle, HasCapability, View};
 
 pub(super) const ID: &str = "go.micro.broker";
@@ -122,8 +122,10 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         topic: String,
         message: wit::Message,
     ) -> wasmtime::Result<Result<(), types::Error>> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.broker_publish(topic, message.header, message.body).await.map_err(Into::into))
+        let wit::Message { header, body } = message;
+        let bytes = topic.len() + pairs(&header) + body.len();
+        waits(store, ID, bytes, |handle| async move { handle.broker_publish(topic, header, body).await })
+            .await
     }
 }
 

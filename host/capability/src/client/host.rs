@@ -11,7 +11,7 @@ use wasmtime::component::Accessor;
 use super::{CallOptions, CallOrigin, Codec, Selector};
 use crate::bindings::platform::micro::platform::{client as wit, types};
 use crate::bindings::platform_sync::micro::platform_sync::{client as wit_sync, types as types_sync};
-use crate::ctx::handle;
+use crate::ctx::{optional, pairs, waits};
 use crate::{Ctx, Handle, HasCapability, View};
 
 pub(super) const ID: &str = "go.micro.client";
@@ -43,6 +43,15 @@ pub(crate) struct Options {
     pub(crate) version: Option<String>,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) selector: Selector,
+}
+
+impl<B> Request<B> {
+    /// Bytes that it holds beside its body while it waits. What the inbound call carries goes along, so its metadata counts
+    /// as the most that there may be.
+    fn head_bytes(&self) -> usize {
+        let version = optional(self.options.version.as_ref());
+        self.service.len() + self.endpoint.len() + version + pairs(&self.options.labels) + METADATA_BYTES_MAX
+    }
 }
 
 impl Handle {
@@ -190,9 +199,9 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         body: Vec<u8>,
         options: wit::Options,
     ) -> Answer<Vec<u8>, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
         let request = Request { service, endpoint, codec: codec.into(), body, options: options.into() };
-        Ok(handle.call(request).await.map_err(Into::into))
+        let bytes = request.head_bytes() + request.body.len();
+        waits(store, ID, bytes, |handle| async move { handle.call(request).await }).await
     }
 
     async fn open(
@@ -203,24 +212,22 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         body: Option<Vec<u8>>,
         options: wit::Options,
     ) -> Answer<u64, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
         let request = Request { service, endpoint, codec: codec.into(), body, options: options.into() };
-        Ok(handle.client_open(request).await.map_err(Into::into))
+        let bytes = request.head_bytes() + optional(request.body.as_ref());
+        waits(store, ID, bytes, |handle| async move { handle.client_open(request).await }).await
     }
 
     async fn send(store: &Accessor<T, Self>, number: u64, message: Vec<u8>) -> Answer<(), types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.client_send(number, message).await.map_err(Into::into))
+        let bytes = message.len();
+        waits(store, ID, bytes, |handle| async move { handle.client_send(number, message).await }).await
     }
 
     async fn finish(store: &Accessor<T, Self>, number: u64) -> Answer<(), types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.client_finish(number).map_err(Into::into))
+        waits(store, ID, 0, |handle| async move { handle.client_finish(number) }).await
     }
 
     async fn receive(store: &Accessor<T, Self>, number: u64) -> Answer<Option<Vec<u8>>, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.client_receive(number).await.map_err(Into::into))
+        waits(store, ID, 0, |handle| async move { handle.client_receive(number).await }).await
     }
 }
 

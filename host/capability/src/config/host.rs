@@ -8,7 +8,7 @@ use wasmtime::component::Accessor;
 
 use crate::bindings::platform::micro::platform::{config as wit, types};
 use crate::bindings::platform_sync::micro::platform_sync::{config as wit_sync, types as types_sync};
-use crate::ctx::handle;
+use crate::ctx::waits;
 use crate::{Ctx, Handle, HasCapability, View};
 
 pub(super) const ID: &str = "go.micro.config";
@@ -80,23 +80,19 @@ type Answer<R, E> = wasmtime::Result<Result<R, E>>;
 
 impl<T: View> wit::HostWithStore<T> for HasCapability {
     async fn get(store: &Accessor<T, Self>, path: String) -> Answer<Option<String>, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.config_get(&path).await.map_err(Into::into))
+        waits(store, ID, path.len(), |handle| async move { handle.config_get(&path).await }).await
     }
 
     async fn secret(store: &Accessor<T, Self>, path: String) -> Answer<Option<String>, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.config_secret(&path).await.map_err(Into::into))
+        waits(store, ID, path.len(), |handle| async move { handle.config_secret(&path).await }).await
     }
 
     async fn version(store: &Accessor<T, Self>) -> Answer<u64, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.config_version().await.map_err(Into::into))
+        waits(store, ID, 0, |handle| async move { handle.config_version().await }).await
     }
 
     async fn next(store: &Accessor<T, Self>, after: u64) -> Answer<u64, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.config_next(after).await.map_err(Into::into))
+        waits(store, ID, 0, |handle| async move { handle.config_next(after).await }).await
     }
 }
 

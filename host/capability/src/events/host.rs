@@ -13,7 +13,7 @@ use super::{Appended, Backend, Event, From, New, READ_EVENTS_MAX, TopicKey};
 use crate::bindings::platform::micro::platform::{events as wit, types};
 use crate::bindings::platform_sync::micro::platform_sync::{events as wit_sync, types as types_sync};
 use crate::broker::Topics;
-use crate::ctx::handle;
+use crate::ctx::{optional, pairs, waits};
 use crate::{Ctx, Handle, HasCapability, View};
 
 pub(super) const ID: &str = "go.micro.events";
@@ -146,8 +146,9 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         metadata: Vec<(String, String)>,
         payload: Vec<u8>,
     ) -> wasmtime::Result<Result<String, types::Error>> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.events_publish(topic, metadata, payload).await.map_err(Into::into))
+        let bytes = topic.len() + pairs(&metadata) + payload.len();
+        waits(store, ID, bytes, |handle| async move { handle.events_publish(topic, metadata, payload).await })
+            .await
     }
 
     async fn read(
@@ -156,9 +157,12 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         after: Option<String>,
         limit: u32,
     ) -> wasmtime::Result<Result<Vec<wit::Event>, types::Error>> {
-        let handle = store.with(|mut access| handle(&mut access));
-        let read = handle.events_read(topic, after, limit).await;
-        Ok(read.map(|events| events.into_iter().map(Into::into).collect()).map_err(Into::into))
+        let bytes = topic.len() + optional(after.as_ref());
+        waits(store, ID, bytes, |handle| async move {
+            let events = handle.events_read(topic, after, limit).await?;
+            Ok(events.into_iter().map(Into::into).collect())
+        })
+        .await
     }
 }
 

@@ -10,7 +10,7 @@ use wasmtime::component::Accessor;
 
 use crate::bindings::platform::micro::platform::{registry as wit, types};
 use crate::bindings::platform_sync::micro::platform_sync::{registry as wit_sync, types as types_sync};
-use crate::ctx::handle;
+use crate::ctx::{optional, waits};
 use crate::{Ctx, Handle, HasCapability, View};
 
 const ID: &str = "go.micro.registry";
@@ -106,14 +106,14 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         store: &Accessor<T, Self>,
         name: String,
     ) -> wasmtime::Result<Result<Vec<wit::Service>, types::Error>> {
-        let handle = store.with(|mut access| handle(&mut access));
-        let found = handle.get_service(&name).await;
-        Ok(found.map(|all| all.into_iter().map(to_wit).collect()).map_err(Into::into))
+        waits(store, ID, name.len(), |handle| async move {
+            Ok(handle.get_service(&name).await?.into_iter().map(to_wit).collect())
+        })
+        .await
     }
 
     async fn list_services(store: &Accessor<T, Self>) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.list_services().await.map_err(Into::into))
+        waits(store, ID, 0, |handle| async move { handle.list_services().await }).await
     }
 
     async fn watch(
@@ -122,9 +122,11 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         after: Option<String>,
         wait_ms: u32,
     ) -> wasmtime::Result<Result<wit::Changes, types::Error>> {
-        let handle = store.with(|mut access| handle(&mut access));
-        let found = handle.watch_services(service.as_deref(), after, wait_ms).await;
-        Ok(found.map(changes).map_err(Into::into))
+        let bytes = optional(service.as_ref()) + optional(after.as_ref());
+        waits(store, ID, bytes, |handle| async move {
+            Ok(changes(handle.watch_services(service.as_deref(), after, wait_ms).await?))
+        })
+        .await
     }
 }
 

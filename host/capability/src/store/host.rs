@@ -8,7 +8,7 @@ use super::{Change, Check, Range, Record, TableKey, Want, Write};
 use crate::bindings::platform::micro::platform::{store as wit, types};
 use crate::bindings::platform_sync::micro::platform_sync::{store as wit_sync, types as types_sync};
 use crate::context::unix_ms;
-use crate::ctx::handle;
+use crate::ctx::{optional, waits};
 use crate::{Ctx, Handle, HasCapability, View};
 
 pub(super) const ID: &str = "go.micro.store";
@@ -145,12 +145,23 @@ fn all<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
     list.into_iter().map(Into::into).collect()
 }
 
+fn range_bytes(range: &Range) -> usize {
+    range.prefix.len() + range.suffix.len() + optional(range.after.as_ref())
+}
+
+fn transaction_bytes(checks: &[Check], changes: &[Change]) -> usize {
+    let asked = checks.iter().map(|check| check.key.len() + optional(check.value.as_ref()));
+    let written = |change: &Change| optional(change.write().map(|write| &write.value));
+    let changed = changes.iter().map(|change| change.key().len() + written(change));
+    size_of_val(checks) + size_of_val(changes) + asked.chain(changed).sum::<usize>()
+}
+
 type Answer<R, E> = wasmtime::Result<Result<R, E>>;
 
 impl<T: View> wit::HostWithStore<T> for HasCapability {
     async fn get(store: &Accessor<T, Self>, key: String) -> Answer<Option<wit::Entry>, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.store_get(key).await.map(|found| found.map(Into::into)).map_err(Into::into))
+        waits(store, ID, key.len(), |handle| async move { Ok(handle.store_get(key).await?.map(Into::into)) })
+            .await
     }
 
     async fn set(
@@ -159,13 +170,12 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         value: Vec<u8>,
         ttl: Option<u64>,
     ) -> Answer<(), types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.store_set(key, value, ttl).await.map_err(Into::into))
+        let bytes = key.len() + value.len();
+        waits(store, ID, bytes, |handle| async move { handle.store_set(key, value, ttl).await }).await
     }
 
     async fn delete(store: &Accessor<T, Self>, key: String) -> Answer<(), types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.store_delete(key).await.map_err(Into::into))
+        waits(store, ID, key.len(), |handle| async move { handle.store_delete(key).await }).await
     }
 
     async fn increment(
@@ -174,8 +184,8 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         delta: i64,
         ttl: Option<u64>,
     ) -> Answer<i64, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.store_increment(key, delta, ttl).await.map_err(Into::into))
+        waits(store, ID, key.len(), |handle| async move { handle.store_increment(key, delta, ttl).await })
+            .await
     }
 
     async fn commit(
@@ -183,20 +193,27 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         checks: Vec<wit::Check>,
         changes: Vec<wit::Change>,
     ) -> Answer<bool, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.store_commit(all(checks), all(changes)).await.map_err(Into::into))
+        let (checks, changes) = (all(checks), all(changes));
+        let bytes = transaction_bytes(&checks, &changes);
+        waits(store, ID, bytes, |handle| async move { handle.store_commit(checks, changes).await }).await
     }
 
     async fn read(store: &Accessor<T, Self>, range: wit::Range) -> Answer<Vec<wit::Entry>, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        let found = handle.store_scan(range.into(), Want::Records).await;
-        Ok(found.map(|all| all.into_iter().map(Into::into).collect()).map_err(Into::into))
+        let range = Range::from(range);
+        waits(store, ID, range_bytes(&range), |handle| async move {
+            let found = handle.store_scan(range, Want::Records).await?;
+            Ok(found.into_iter().map(Into::into).collect())
+        })
+        .await
     }
 
     async fn list(store: &Accessor<T, Self>, range: wit::Range) -> Answer<Vec<String>, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        let found = handle.store_scan(range.into(), Want::Keys).await;
-        Ok(found.map(|all| all.iter().map(|record| text(&record.key)).collect()).map_err(Into::into))
+        let range = Range::from(range);
+        waits(store, ID, range_bytes(&range), |handle| async move {
+            let found = handle.store_scan(range, Want::Keys).await?;
+            Ok(found.iter().map(|record| text(&record.key)).collect())
+        })
+        .await
     }
 }
 

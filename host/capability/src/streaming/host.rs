@@ -7,7 +7,7 @@ use wasmtime::component::Accessor;
 use super::ID;
 use crate::bindings::platform::micro::platform::{streaming as wit, types};
 use crate::bindings::platform_sync::micro::platform_sync::{streaming as wit_sync, types as types_sync};
-use crate::ctx::streaming_handle;
+use crate::ctx::waits_in_stream;
 use crate::{Ctx, Handle, HasCapability, View};
 
 impl Handle {
@@ -27,13 +27,12 @@ type Answer<R, E> = wasmtime::Result<Result<R, E>>;
 
 impl<T: View> wit::HostWithStore<T> for HasCapability {
     async fn receive(store: &Accessor<T, Self>) -> Answer<Option<Vec<u8>>, types::Error> {
-        let handle = store.with(|mut access| streaming_handle(&mut access));
-        Ok(handle.stream_receive().await.map_err(Into::into))
+        waits_in_stream(store, ID, 0, |handle| async move { handle.stream_receive().await }).await
     }
 
     async fn send(store: &Accessor<T, Self>, message: Vec<u8>) -> Answer<(), types::Error> {
-        let handle = store.with(|mut access| streaming_handle(&mut access));
-        Ok(handle.stream_send(message).await.map_err(Into::into))
+        let bytes = message.len();
+        waits_in_stream(store, ID, bytes, |handle| async move { handle.stream_send(message).await }).await
     }
 }
 

@@ -11,7 +11,7 @@ use super::key::check_name;
 use super::{Claim, Lock, LockKey};
 use crate::bindings::platform::micro::platform::{locks as wit, types};
 use crate::bindings::platform_sync::micro::platform_sync::{locks as wit_sync, types as types_sync};
-use crate::ctx::handle;
+use crate::ctx::waits;
 use crate::{Ctx, Handle, HasCapability, View};
 
 pub(super) const ID: &str = "go.micro.sync";
@@ -112,9 +112,10 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         ttl_ms: u64,
         wait_ms: u64,
     ) -> Answer<wit::Lock, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        let taken = handle.lock_acquire(&name, None, ttl_ms, wait_ms).await;
-        Ok(taken.map(Into::into).map_err(Into::into))
+        waits(store, ID, name.len(), |handle| async move {
+            Ok(handle.lock_acquire(&name, None, ttl_ms, wait_ms).await?.into())
+        })
+        .await
     }
 
     async fn renew(
@@ -123,13 +124,13 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         token: String,
         ttl_ms: u64,
     ) -> Answer<bool, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.lock_renew(&name, &token, ttl_ms).await.map_err(Into::into))
+        let bytes = name.len() + token.len();
+        waits(store, ID, bytes, |handle| async move { handle.lock_renew(&name, &token, ttl_ms).await }).await
     }
 
     async fn release(store: &Accessor<T, Self>, name: String, token: String) -> Answer<bool, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.lock_release(&name, &token).await.map_err(Into::into))
+        let bytes = name.len() + token.len();
+        waits(store, ID, bytes, |handle| async move { handle.lock_release(&name, &token).await }).await
     }
 
     async fn campaign(
@@ -139,14 +140,15 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         ttl_ms: u64,
         wait_ms: u64,
     ) -> Answer<wit::Lock, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        let taken = handle.lock_acquire(&name, Some(id), ttl_ms, wait_ms).await;
-        Ok(taken.map(Into::into).map_err(Into::into))
+        let bytes = name.len() + id.len();
+        waits(store, ID, bytes, |handle| async move {
+            Ok(handle.lock_acquire(&name, Some(id), ttl_ms, wait_ms).await?.into())
+        })
+        .await
     }
 
     async fn leader(store: &Accessor<T, Self>, name: String) -> Answer<Option<String>, types::Error> {
-        let handle = store.with(|mut access| handle(&mut access));
-        Ok(handle.lock_leader(&name).await.map_err(Into::into))
+        waits(store, ID, name.len(), |handle| async move { handle.lock_leader(&name).await }).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use micro_sdk::broker::Publisher;
 use micro_sdk::{Client, Context, Error, blob, config, events, http, registry, store, sync};
 
-use crate::{ProberHandler, Request, Response, stream};
+use crate::{ProberHandler, Request, Response, pile, stream};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -71,6 +71,7 @@ impl ProberHandler for Prober {
                 }))
             }
             "store.get" => told(store::get(name).await),
+            "store.pile" => pile::of_writes(name).await,
             "store.set" => told(store::set(name, "of the prober").await),
             "store.delete" => told(store::delete(name).await),
             // What these two write goes again: a list of the prober's own keys would tell the names it was asked for.

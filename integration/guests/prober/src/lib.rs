@@ -1,6 +1,7 @@
 //! A service that tries to reach what is not its own: each import of the platform, with names that a test chooses.
 
 mod handler;
+mod pile;
 mod stream;
 
 use micro_sdk::Service;

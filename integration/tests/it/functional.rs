@@ -16,6 +16,7 @@ mod outage;
 mod parity;
 mod portal;
 mod registry;
+mod registry_events;
 mod schedules;
 mod sources;
 mod streams;

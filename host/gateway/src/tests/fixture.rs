@@ -15,7 +15,7 @@ use micro_auth::{Authenticator, Credential, Identity, Refused, RuleSet};
 use micro_capability::Capabilities;
 use micro_capability::http::{Egress, EgressConfig};
 use micro_capability::log::{Logs, LogsConfig};
-use micro_runtime::{Revision, Runtime};
+use micro_runtime::{Revision, Runtime, ServiceLimits};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -60,6 +60,11 @@ impl Server {
         Self::with(&[service(), feed(), ("proto", feed().1, Manifest::default())], change).await
     }
 
+    /// With `feed`, on a node whose services have other limits.
+    pub(super) async fn with_stream_limits(limit: impl FnOnce(&mut ServiceLimits)) -> Self {
+        Self::with_limits(&[feed()], |_| (), limit).await
+    }
+
     /// Services `svc` and `web` of two namespaces, `default` and `acme`; the latter has an api service `svc2` too.
     pub(super) async fn with_tenants(change: impl FnOnce(&mut Config)) -> Self {
         let (_, wasm, settings) = service();
@@ -75,6 +80,14 @@ impl Server {
     }
 
     async fn with(services: &[(&str, &[u8], Manifest)], change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_limits(services, change, |_| ()).await
+    }
+
+    async fn with_limits(
+        services: &[(&str, &[u8], Manifest)],
+        change: impl FnOnce(&mut Config),
+        limit: impl FnOnce(&mut ServiceLimits),
+    ) -> Self {
         let mut config = Config::default();
         change(&mut config);
         let folder = tempfile::tempdir().unwrap();
@@ -86,6 +99,7 @@ impl Server {
         let capabilities = Arc::new(Capabilities::in_memory(logs, dispatcher.clone(), egress).unwrap());
         let mut limits = micro_runtime::Config { memory_budget_bytes: Some(1 << 30), ..Default::default() };
         limits.engine.slots = 32;
+        limit(&mut limits.service);
         let runtime = Runtime::new(limits, capabilities).unwrap();
         dispatcher.bind(&runtime);
         let entries = services.iter().map(|(name, wasm, settings)| {

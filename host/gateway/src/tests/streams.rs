@@ -65,7 +65,21 @@ fn envelope(message: &str) -> String {
 }
 
 fn lines(path: &str, body: &str) -> String {
-    post(path, body).replacen("\r\n\r\n", "\r\nContent-Type: application/x-ndjson\r\n\r\n", 1)
+    post(path, body).replacen("\r\n\r\n", &format!("\r\nContent-Type: {NDJSON}\r\n\r\n"), 1)
+}
+
+const CONNECT: &str = "application/connect+json";
+const NDJSON: &str = "application/x-ndjson";
+
+/// The head of a POST whose body comes in [`chunk`]s.
+fn head(path: &str, content_type: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Type: {content_type}\r\n\r\n"
+    )
+}
+
+fn chunk(part: &str) -> String {
+    format!("{:x}\r\n{part}\r\n", part.len())
 }
 
 #[tokio::test]
@@ -98,8 +112,7 @@ async fn requests_are_lines_or_one_message() {
 #[tokio::test]
 async fn envelopes_are_taken_and_given() {
     let server = Server::with_streams(|_| ()).await;
-    let json = "application/connect+json";
-    let (status, text) = server.ask(&connect("/stream/echo", json, &["{\"a\":1}", "{}"])).await;
+    let (status, text) = server.ask(&connect("/stream/echo", CONNECT, &["{\"a\":1}", "{}"])).await;
     assert!(
         status == 200 && text.to_lowercase().contains("content-type: application/connect+json"),
         "{text}"
@@ -108,15 +121,15 @@ async fn envelopes_are_taken_and_given() {
     for part in [&envelope("{\"a\":1}"), &envelope("{}"), end] {
         assert!(text.contains(part), "{text:?}");
     }
-    let (_, text) = server.ask(&connect("/stream/count", json, &["{}"])).await;
+    let (_, text) = server.ask(&connect("/stream/count", CONNECT, &["{}"])).await;
     assert!(text.contains(&envelope("2")) && text.contains(end), "{text:?}");
-    let (status, text) = server.ask(&connect("/stream/send", json, &["{}", "{}"])).await;
+    let (status, text) = server.ask(&connect("/stream/send", CONNECT, &["{}", "{}"])).await;
     assert!(status == 200 && text.contains("invalid_argument") && text.contains("several came"), "{text:?}");
-    let (status, text) = server.ask(&connect("/stream/early", json, &["{}"])).await;
+    let (status, text) = server.ask(&connect("/stream/early", CONNECT, &["{}"])).await;
     assert!(status == 200 && text.contains("\"code\":\"invalid_argument\""), "{text:?}");
-    let (status, text) = server.ask(&connect("/stream/unary", json, &["{}"])).await;
+    let (status, text) = server.ask(&connect("/stream/unary", CONNECT, &["{}"])).await;
     assert!(status == 415 && text.contains("does not stream"), "{text}");
-    let (status, _) = server.ask(&get("/stream/echo", &format!("Content-Type: {json}\r\n"))).await;
+    let (status, _) = server.ask(&get("/stream/echo", &format!("Content-Type: {CONNECT}\r\n"))).await;
     assert_eq!(status, 405);
     server.quiet().await;
 }
@@ -125,18 +138,9 @@ async fn envelopes_are_taken_and_given() {
 async fn both_sides_take_turns_and_the_permit_is_held_until_the_end() {
     let server = Server::with_streams(|_| ()).await;
     let mut client = server.connect().await;
-    let chunk = |message: &str| {
-        let body = envelope(message);
-        format!("{:x}\r\n{body}\r\n", body.len())
-    };
-    client
-        .send(
-            "POST /stream/echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\
-             Content-Type: application/connect+json\r\n\r\n",
-        )
-        .await;
+    client.send(&head("/stream/echo", CONNECT)).await;
     for message in ["{\"n\":1}", "{\"n\":2}", "{\"n\":3}"] {
-        client.send(&chunk(message)).await;
+        client.send(&chunk(&envelope(message))).await;
         client.read_until(message).await;
         assert_eq!(server.gateway.gate.in_flight(), 1);
     }
@@ -146,6 +150,83 @@ async fn both_sides_take_turns_and_the_permit_is_held_until_the_end() {
     endless.send(&get("/stream/loop", "")).await;
     endless.read_until("{}\n").await;
     drop(endless);
+    server.quiet().await;
+}
+
+/// How a stream ends whose time is over.
+const OVER: &str = "limit: wall: the call took too long";
+
+#[tokio::test]
+async fn a_stream_that_is_silent_ends_after_the_idle_limit() {
+    const IDLE: Duration = Duration::from_secs(1);
+    let server = Server::with_stream_limits(|limits| limits.http_idle = IDLE).await;
+    let silent = async |path: &str, content_type: &str, message: &str, code: &str| {
+        let mut client = server.connect().await;
+        client.send(&head(path, content_type)).await;
+        let mut since = Instant::now();
+        // With each message the time begins anew: it is more than the limit in all.
+        for _ in 0..5 {
+            since = Instant::now();
+            client.send(&chunk(message)).await;
+            let pause = tokio::time::timeout(IDLE / 4, client.read_until(OVER)).await;
+            assert!(pause.is_err(), "{path} {content_type}: {pause:?}");
+        }
+        let text = client.read_until(OVER).await;
+        assert!(since.elapsed() >= IDLE, "{path} {content_type} after {:?}: {text}", since.elapsed());
+        assert!(text.contains(code), "{path} {content_type}: {text}");
+    };
+    let message = "{\"n\":1}\n";
+    let enclosed = envelope(message);
+    tokio::join!(
+        silent("/stream/echo", CONNECT, &enclosed, "\"code\":\"deadline_exceeded\""),
+        silent("/stream/echo", NDJSON, message, "{\"error\":{\"id\":\"feed\",\"code\":408,"),
+        // Nothing was replied yet.
+        silent("/stream/count", NDJSON, message, "HTTP/1.1 408 "),
+    );
+    server.quiet().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_goes_on_ends_after_the_total_limit() {
+    const TOTAL: Duration = Duration::from_millis(2_500);
+    let server = Server::with_stream_limits(|limits| {
+        limits.http_idle = TOTAL / 2;
+        limits.http_total = TOTAL;
+    })
+    .await;
+    let mut client = server.connect().await;
+    let began = Instant::now();
+    client.send(&head("/stream/echo", NDJSON)).await;
+    let mut text = String::new();
+    while !text.contains(OVER) {
+        client.send(&chunk("{\"n\":1}\n")).await;
+        let reply = client.read().await;
+        assert!(!reply.is_empty(), "closed after {:?}: {text}", began.elapsed());
+        text.push_str(&reply);
+        // Not as fast as it can: CPU time has a limit of its own.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(began.elapsed() >= TOTAL, "{:?}: {text}", began.elapsed());
+    assert!(text.starts_with("HTTP/1.1 200 ") && text.contains("\"code\":408,"), "{text}");
+    server.quiet().await;
+}
+
+#[tokio::test]
+async fn a_service_that_replies_without_end_ends_after_the_total_limit() {
+    const TOTAL: Duration = Duration::from_millis(500);
+    let server = Server::with_stream_limits(|limits| limits.http_total = TOTAL).await;
+    let began = Instant::now();
+    let mut client = server.connect().await;
+    client.send(&get("/stream/loop", "Accept: text/event-stream\r\n")).await;
+    // The text in which the end is: all of them together are long.
+    let mut last = String::new();
+    while !last.contains(OVER) {
+        let piece = client.read().await;
+        assert!(!piece.is_empty(), "closed after {:?}: {last}", began.elapsed());
+        last = last.split_off(last.len().saturating_sub(200)) + &piece;
+    }
+    assert!(began.elapsed() >= TOTAL, "{:?}", began.elapsed());
+    assert!(last.contains("event: error\ndata: {\"id\":\"feed\",\"code\":408,"), "{last}");
     server.quiet().await;
 }
 

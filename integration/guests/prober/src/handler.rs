@@ -4,7 +4,7 @@ use std::time::Duration;
 use micro_sdk::broker::Publisher;
 use micro_sdk::{Client, Context, Error, blob, config, events, http, registry, store, sync};
 
-use crate::{ProberHandler, Request, Response, pile, stream};
+use crate::{Change, ProberHandler, Request, Response, pile, stream};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -103,6 +103,17 @@ impl ProberHandler for Prober {
         let key = format!("tick/{}/{}", header("Micro-Schedule"), header("Micro-Tick"));
         let times = store::increment(&key, 1).await?;
         Ok(Response { said: times.to_string() })
+    }
+
+    async fn changed(&self, ctx: &Context, change: Change) -> Result<Response, Error> {
+        let service = change.service.unwrap_or_default();
+        let at: Vec<_> = service.nodes.iter().map(|node| node.address.as_str()).collect();
+        let (name, version, at) = (&service.name, &service.version, at.join(","));
+        let by = ctx.from_service().unwrap_or("nobody");
+        let said = format!("{} {name} {version} at {at} by {by}", change.r#type);
+        // A change that is told twice has the same id.
+        store::set(&format!("changed/{}", change.id), said.as_str()).await?;
+        Ok(Response { said })
     }
 }
 

@@ -19,13 +19,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// A server that answers `Helloworld.Call` in both codecs, and counts.
-struct Elsewhere {
-    address: SocketAddr,
+pub(super) struct Elsewhere {
+    pub(super) address: SocketAddr,
     calls: Arc<AtomicU32>,
 }
 
 impl Elsewhere {
-    async fn start(name: &'static str) -> Result<Self> {
+    pub(super) async fn start(name: &'static str) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listen")?;
         let address = listener.local_addr().context("the address")?;
         let calls = Arc::new(AtomicU32::new(0));
@@ -55,7 +55,7 @@ impl Elsewhere {
         Ok(Self { address, calls })
     }
 
-    fn definition(&self, id: &str) -> String {
+    pub(super) fn definition(&self, id: &str) -> String {
         let node = json!({"id": id, "address": self.address.ip().to_string(), "port": self.address.port()});
         json!({"name": "helloworld", "nodes": [node]}).to_string()
     }

@@ -1,6 +1,7 @@
 //! Two nodes on one PostgreSQL, one Redis and one bucket act as one, and when one is killed the other goes on.
 
 mod jobs;
+mod registry;
 mod ticks;
 
 use std::time::{Duration, Instant};

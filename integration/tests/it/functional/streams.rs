@@ -2,6 +2,7 @@
 //! HTTP/2, and another service.
 
 mod bounds;
+mod concurrent;
 mod connect;
 mod wire;
 

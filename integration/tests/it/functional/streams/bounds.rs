@@ -4,7 +4,6 @@ use std::fs;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use futures::StreamExt as _;
 use micro_integration::guest::Guest;
 use micro_integration::platform::signal;
 use micro_integration::tenant::Tenant;
@@ -48,20 +47,25 @@ async fn bad_neighbour() -> Result<Platform> {
     Ok(platform)
 }
 
-async fn run(platform: &Platform, micro: &Micro, example: &'static str, manifest: &str) -> Result<()> {
+pub(super) async fn run(
+    platform: &Platform,
+    micro: &Micro,
+    example: &'static str,
+    manifest: &str,
+) -> Result<()> {
     let folder = platform.scratch().join(example);
     Guest::Example(example).place(&folder, manifest)?;
     micro.ok(&["run", &folder.display().to_string()]).await.map(drop)
 }
 
 /// Somebody whose plan has a single instance: another call is answered only when the one before it is over.
-struct Single {
-    platform: Platform,
-    tenant: Tenant,
+pub(super) struct Single {
+    pub(super) platform: Platform,
+    pub(super) tenant: Tenant,
 }
 
 impl Single {
-    async fn start() -> Result<Self> {
+    pub(super) async fn start() -> Result<Self> {
         let plans = tempfile::NamedTempFile::new().context("make a file for the plans")?;
         fs::write(plans.path(), "default = \"one\"\n[plan.one]\ninstances = 1\n")
             .context("write the plans")?;
@@ -73,16 +77,20 @@ impl Single {
 
     /// Waits for the first reply, and leaves.
     async fn leave(&self, path: &str, accept: &str) -> Result<()> {
-        let host = format!("{}.localhost:{}", self.tenant.namespace, self.platform.api().port());
-        let request = http::client()?.get(self.platform.url(path)).header("host", host);
-        let response = request.bearer_auth(&self.tenant.token).header("accept", accept).send().await?;
-        ensure!(response.status() == 200, "{response:?}");
-        let mut body = response.bytes_stream().boxed();
-        body.next().await.context("a first reply")??;
-        Ok(())
+        self.begin(path, accept).await.map(drop)
     }
 
-    async fn is_free(&self, path: &str) -> Result<()> {
+    /// Waits for the first reply. Whoever drops the rest of them leaves.
+    pub(super) async fn begin(&self, path: &str, accept: &str) -> Result<(String, reqwest::Response)> {
+        let host = format!("{}.localhost:{}", self.tenant.namespace, self.platform.api().port());
+        let request = http::client()?.get(self.platform.url(path)).header("host", host);
+        let mut response = request.bearer_auth(&self.tenant.token).header("accept", accept).send().await?;
+        ensure!(response.status() == 200, "{response:?}");
+        let first = response.chunk().await?.context("a first reply")?;
+        Ok((String::from_utf8_lossy(&first).into_owned(), response))
+    }
+
+    pub(super) async fn is_free(&self, path: &str) -> Result<()> {
         eventually("the instance is free", WITHIN, async || {
             let answer = self.tenant.called_with(&self.platform, &self.tenant.token, path).await?;
             ensure!(answer.status == 200, "{answer:?}");

@@ -215,6 +215,10 @@ impl Backend for Sqlite {
         self.ask(topic.namespace(), false, groups).await
     }
 
+    async fn held(&self, namespace: &Namespace) -> Result<u64, Error> {
+        self.ask(namespace, false, |file| file.map_or(Ok(0), |file| file.held())).await
+    }
+
     fn bell(&self, topic: &TopicKey) -> watch::Receiver<u64> {
         self.bells.of(topic)
     }

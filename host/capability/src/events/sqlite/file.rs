@@ -161,9 +161,18 @@ impl EventFile {
         topics().map_err(|error| failed("list topics", &error))
     }
 
+    /// Bytes that count of what is kept.
+    pub(crate) fn held(&self) -> Result<u64, Error> {
+        held(&self.connection).map_err(|error| failed("read what a namespace holds", &error))
+    }
+
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
+}
+
+pub(crate) fn held(file: &Connection) -> rusqlite::Result<u64> {
+    file.prepare_cached("SELECT bytes FROM held")?.query_row([], |row| row.get(0)).map(from_sql)
 }
 
 /// Appends within a transaction; the topic's row holds its last position.

@@ -3,7 +3,7 @@
 use micro_api::name::Namespace;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::file::{EventFile, Fault, from_sql, to_sql};
+use super::file::{EventFile, Fault, from_sql, held, to_sql};
 use crate::events::key::EPHEMERAL;
 use crate::events::{Error, Retention};
 
@@ -37,8 +37,7 @@ pub(crate) fn trim(
     let oldest = to_sql(now_ms.saturating_sub(retention.age_ms));
     let mut lost = 0;
     for _ in 0..steps {
-        let held: i64 = file.prepare_cached("SELECT bytes FROM held")?.query_row([], |row| row.get(0))?;
-        let too_many = from_sql(held).saturating_sub(retention.bytes);
+        let too_many = held(file)?.saturating_sub(retention.bytes);
         let Some(cut) = cut(file, oldest, too_many)? else { break };
         lost += remove_to(file, cut)?;
     }

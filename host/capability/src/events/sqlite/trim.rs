@@ -17,7 +17,7 @@ const EPHEMERAL_MS: u64 = 600_000;
 impl EventFile {
     /// Removes old events, and ephemeral groups that nobody asks for.
     pub(crate) fn sweep(&mut self, now_ms: u64) -> Result<(), Error> {
-        let (retention, namespace) = (self.retention(), self.namespace().clone());
+        let (retention, namespace) = (self.follow_plan()?, self.namespace().clone());
         self.transact("remove old events", |transaction| {
             trim(transaction, &namespace, retention, now_ms, SWEEP_STEPS)?;
             forget_idle(transaction, now_ms)?;

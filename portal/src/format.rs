@@ -141,7 +141,7 @@ pub(crate) fn limit_title(name: &str) -> String {
         "egress_bytes" => "Outgoing traffic".to_owned(),
         "log_days" => "Logs are kept".to_owned(),
         "event_days" => "Events are kept".to_owned(),
-        "event_bytes" => "Events are kept up to".to_owned(),
+        "event_bytes" => "Events".to_owned(),
         "build_minutes" => "Build time".to_owned(),
         other => sentence(&other.replace('_', " ")).trim_end_matches('.').to_owned(),
     }

@@ -41,10 +41,19 @@ pub(crate) fn open(path: Option<&Path>, bytes_max: u64, pages_min: u64) -> rusql
          PRAGMA cache_size = -512;
          PRAGMA journal_size_limit = 4194304;
          PRAGMA max_page_count = {};",
-        (bytes_max / PAGE_BYTES).max(pages_min),
+        pages_max(bytes_max, pages_min),
     ))?;
     file.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(file)
+}
+
+/// Bounds a file that is open anew. One that is larger already stays as it is, and grows no more.
+pub(crate) fn bound(file: &Connection, bytes_max: u64, pages_min: u64) -> rusqlite::Result<()> {
+    file.execute_batch(&format!("PRAGMA max_page_count = {};", pages_max(bytes_max, pages_min)))
+}
+
+fn pages_max(bytes_max: u64, pages_min: u64) -> u64 {
+    (bytes_max / PAGE_BYTES).max(pages_min)
 }
 
 /// The threads, which end with this, and whose turn it is to ask them.

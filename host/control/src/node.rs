@@ -155,7 +155,7 @@ pub trait Node: Send + Sync + 'static {
     /// Statistics of the node entries of a service; empty when it does not run.
     async fn stats(&self, namespace: &Namespace, service: &ServiceName) -> Vec<NodeStats>;
 
-    /// What the instances of `namespace` hold now.
+    /// What the instances and the events of `namespace` hold now. What does not answer holds nothing.
     async fn load(&self, namespace: &Namespace) -> Load;
 
     /// Short names of what `namespace` can look up, the platform's own services included.

@@ -82,12 +82,14 @@ pub struct Maxima {
     pub members: Option<i64>,
 }
 
-/// What the instances of a namespace hold now, on this node.
+/// What a namespace holds now at this node: its instances, and the events where this node has them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
     pub instances: i64,
     /// Bytes.
     pub memory: i64,
+    /// Of events that are kept; 0 where they do not answer.
+    pub event_bytes: i64,
 }
 
 /// A limit as it is shown: its unit, when it starts again, and what happens at its end.
@@ -204,7 +206,7 @@ impl Plan {
             used.month.requests,
             used.store_bytes,
             used.blob_bytes,
-            0,
+            load.event_bytes,
             used.month.egress_bytes,
             used.month.build_ms / 60_000,
             0,

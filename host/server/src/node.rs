@@ -258,9 +258,7 @@ impl micro_control::Node for Node {
     }
 
     async fn load(&self, namespace: &Namespace) -> Load {
-        let Some(space) = self.parts.meters.tallies.space(namespace) else { return Load::default() };
-        let whole = |value| i64::try_from(value).unwrap_or(i64::MAX);
-        Load { instances: whole(space.instances()), memory: whole(space.memory_bytes()) }
+        self.read_load(namespace).await
     }
 
     async fn registry_list(&self, namespace: &Namespace) -> Vec<String> {

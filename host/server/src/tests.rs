@@ -12,7 +12,7 @@ use micro_auth::{MasterKey, PasswordConfig, Passwords, Sealer};
 use micro_capability::registry::Teller;
 use micro_capability::store::{Admin, Memory};
 use micro_capability::{Capabilities, blob, broker, events, http, log};
-use micro_control::{Control, Credentials};
+use micro_control::{Control, Credentials, Load, Node as _};
 use micro_db::{Action, Db};
 use micro_engine::{EngineKind, engine_id, inspect, precompile};
 use micro_gateway::{Dispatcher, Snapshot};
@@ -33,7 +33,7 @@ const JOB: &str = r#"(component
     (export "wasi:cli/run@0.2.0" (instance $inst)))"#;
 
 /// A node as `wire` makes it.
-fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
+fn node(data: &Path, artifacts: &Store, key: &Key, log_of_events: Arc<events::Sqlite>) -> Node {
     let (snapshot, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let directory = Directory::new("0.1.0", "127.0.0.1:0");
     let dispatcher = Dispatcher::new(snapshots, Arc::new(micro_gateway::NoQuota));
@@ -41,7 +41,6 @@ fn node(data: &Path, artifacts: &Store, key: &Key) -> Node {
     let store = Arc::new(Memory::new(1 << 20));
     let egress = http::Egress::new(http::EgressConfig::default()).unwrap();
     let messages = Arc::new(broker::Memory::new(broker::MemoryConfig::default()));
-    let log_of_events = events::Sqlite::open(&events::SqliteConfig::memory()).unwrap();
     let files = Arc::new(blob::Blobs::memory());
     let capabilities = Arc::new(Capabilities {
         blobs: Arc::clone(&files),
@@ -148,7 +147,8 @@ async fn what_ran_on_another_engine_runs_again() {
     let mut config =
         micro_control::Config::new("0.1.0", data.join("uploads"), artifacts.clone(), key.clone());
     config.engines = EngineKind::ALL.map(engine_id).to_vec();
-    let node = Arc::new(node(data, &artifacts, &key));
+    let events = events::Sqlite::open(&events::SqliteConfig::memory()).unwrap();
+    let node = Arc::new(node(data, &artifacts, &key, events));
     let sealer = Arc::new(Sealer::new(MasterKey::from_bytes(&[7; 32]), Vec::new()));
     let credentials =
         Credentials::open(db.clone(), sealer, "http://localhost:8081".to_owned()).await.unwrap();
@@ -172,4 +172,24 @@ async fn what_ran_on_another_engine_runs_again() {
     assert!(ended.job && ended.deployment.error.is_none(), "{ended:?}");
     stop.cancel();
     running.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_events_hold_is_told_and_the_rest_also_where_they_do_not_answer() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (data, folder) = (scratch.path(), scratch.path().join("events"));
+    let artifacts =
+        Store::open(&micro_artifact::Config::Filesystem { folder: data.join("artifacts") }).unwrap();
+    let key = Key::open(&data.join("artifact.key")).unwrap();
+    let events = events::Sqlite::open(&events::SqliteConfig::new(folder.clone())).unwrap();
+    let node = node(data, &artifacts, &key, events);
+    let own = Namespace::default();
+    assert_eq!(node.load(&own).await, Load::default());
+    let publish = serde_json::json!({"topic": "t", "message": {"text": "x".repeat(1_000)}});
+    node.events_publish(&own, serde_json::from_value(publish).unwrap()).await.unwrap();
+    let held = node.load(&own).await.event_bytes;
+    assert!((1_128..2_000).contains(&held), "{held}");
+    assert_eq!(node.load(&"nobody".parse().unwrap()).await, Load::default());
+    std::fs::write(folder.join("broken.db"), "none of SQLite's").unwrap();
+    assert_eq!(node.load(&"broken".parse().unwrap()).await, Load::default());
 }

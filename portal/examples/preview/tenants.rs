@@ -47,7 +47,7 @@ pub(crate) fn limits(full: bool) -> Limits {
             None,
             "writes are refused, reads and deletes go on",
         ),
-        of("event_bytes", 0, Some(256 << 20), "bytes", None, "the oldest events are removed"),
+        of("event_bytes", 255 << 20, Some(256 << 20), "bytes", None, "the oldest events are removed"),
         of("egress_bytes", 3 << 30, Some(50 << 30), "bytes", month, "outgoing requests are refused"),
         of("build_minutes", 61, Some(300), "minutes", month, "builds wait for the next month"),
         of("log_days", 7, Some(7), "days", None, "older lines are removed"),

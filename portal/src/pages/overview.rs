@@ -37,8 +37,8 @@ pub(crate) fn is_broken(service: &ServiceStatus) -> bool {
     service.status == "error" || service.metadata.contains_key("error")
 }
 
-/// 80 % of what is counted. A limit of days kept, or of a rate, is not used up.
+/// 80 % of what is counted. A limit of days kept, or of a rate, is not used up, and of events the oldest go.
 fn is_near(limit: &Limit) -> bool {
-    let counted = !matches!(limit.unit.as_str(), "days" | "per second");
+    let counted = !matches!(limit.unit.as_str(), "days" | "per second") && limit.name != "event_bytes";
     counted && limit.max.is_some_and(|max| max > 0 && i128::from(limit.used) * 5 >= i128::from(max) * 4)
 }

@@ -34,12 +34,14 @@ fn limit(limit: &Limit) -> Value {
         i64::try_from(share.min(1_000)).unwrap_or(1_000)
     });
     let level = match share {
+        // Of events the oldest go: as many as are kept is how it is, and stops nobody.
+        _ if limit.name == "event_bytes" => "fine",
         Some(1_000..) => "full",
         Some(800..) => "near",
         _ => "fine",
     };
     // How long logs and events are kept, and a rate, are settings of the plan: nothing of them is used up.
-    let counted = !matches!(limit.unit.as_str(), "days" | "per second") && limit.name != "event_bytes";
+    let counted = !matches!(limit.unit.as_str(), "days" | "per second");
     json!({ "limit": limit, "share": share, "level": level, "counted": counted })
 }
 

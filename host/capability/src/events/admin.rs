@@ -177,6 +177,14 @@ impl Admin {
         if was { Ok(()) } else { Err(Error::not_found(ID, "that delivery is over")) }
     }
 
+    /// Bytes of the events that are kept.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn held(&self, namespace: &Namespace) -> Result<u64, super::Error> {
+        self.backend.held(namespace).await
+    }
+
     /// The groups of a topic.
     ///
     /// # Errors

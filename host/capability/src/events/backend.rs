@@ -248,6 +248,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Groups of the topic, sorted.
     async fn groups(&self, topic: &TopicKey) -> Result<Vec<GroupInfo>, Error>;
 
+    /// Bytes of the events that the namespace keeps, as [`Retention::bytes`](super::Retention::bytes) counts them.
+    async fn held(&self, namespace: &Namespace) -> Result<u64, Error>;
+
     /// Rings when something may have changed in the topic; may ring without, and another process's changes may ring
     /// not at all: ask each second too.
     fn bell(&self, topic: &TopicKey) -> watch::Receiver<u64>;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::redis::server;
-use crate::tests::ran;
+use crate::tests::{eventually, ran};
 
 /// Runs a check on each backend, a fresh one each.
 fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>, Arc<Plans>) -> F) {
@@ -213,6 +213,36 @@ fn retention_beats_a_group_that_is_behind_and_counts_it() {
         }
         keep(Retention::default());
         assert_eq!(backend.append(&own, vec![new("")]).await.unwrap()[0].position, 11);
+    });
+}
+
+#[test]
+fn what_is_held_grows_by_what_is_appended_and_shrinks_by_what_goes() {
+    on_each(|backend, plans| async move {
+        let (own, other) = (topic("one", "t"), topic("one", "u"));
+        let keep = |bytes| {
+            let retention = Retention { bytes, ..Retention::default() };
+            plans.limit(HashMap::from([(own.namespace().clone(), retention)]));
+        };
+        let held = async || backend.held(own.namespace()).await.unwrap();
+        assert_eq!(held().await, 0);
+        let first = New { metadata: BTreeMap::from([("k".into(), "v".into())]), ..new("abc") };
+        backend.append(&own, vec![first.clone()]).await.unwrap();
+        assert_eq!(held().await, 133);
+        backend.append(&own, vec![first.clone()]).await.unwrap();
+        assert_eq!(held().await, 133, "the same again is nothing more");
+        backend.append(&other, vec![new([0; 72])]).await.unwrap();
+        assert_eq!(held().await, 333, "of all topics");
+        assert_eq!(take(&*backend, &group("g"), Lease::default()).await, [(1, 1)]);
+        assert!(backend.ack(&group("g"), first.id).await.unwrap());
+        assert_eq!(held().await, 333, "what was acknowledged is kept");
+        assert_eq!(backend.held(&"two".parse().unwrap()).await.unwrap(), 0);
+
+        keep(400);
+        backend.append(&own, vec![new([0; 72])]).await.unwrap();
+        assert_eq!(held().await, 400, "the oldest is gone");
+        keep(0);
+        eventually("nothing is held", async || held().await == 0).await;
     });
 }
 

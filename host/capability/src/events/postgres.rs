@@ -430,6 +430,14 @@ impl Backend for Postgres {
         Ok(found.into_iter().map(info).collect())
     }
 
+    async fn held(&self, namespace: &Namespace) -> Result<u64, Error> {
+        let held = self.ask(namespace, || {
+            let sql = "SELECT COALESCE(SUM(bytes), 0)::BIGINT FROM topics WHERE namespace = $1";
+            sqlx::query_as::<_, (i64,)>(sql).bind(namespace.as_str()).fetch_one(&self.server.pool)
+        });
+        Ok(from_sql(held.await?.0))
+    }
+
     fn bell(&self, topic: &TopicKey) -> watch::Receiver<u64> {
         self.bells.of(topic)
     }

@@ -324,6 +324,11 @@ impl Backend for Redis {
         Ok(groups)
     }
 
+    async fn held(&self, namespace: &Namespace) -> Result<u64, Error> {
+        let _turn = self.turn(namespace).await?;
+        Ok(self.log.server.retried(&self.log.call(&self.log.scripts.held, namespace)).await?)
+    }
+
     fn bell(&self, topic: &TopicKey) -> watch::Receiver<u64> {
         self.bells.of(topic)
     }

@@ -38,7 +38,7 @@ use worker::Worker;
 pub struct SqliteConfig {
     /// Folder of the files, `<namespace>.db`; none: all is in memory and gone with the process.
     pub folder: Option<PathBuf>,
-    /// Largest file of one namespace.
+    /// Largest file of one namespace; four times what its plan keeps, where that is more.
     pub namespace_bytes_max: u64,
     /// Files open at once, over all threads; in memory, namespaces that may have events.
     pub open_files_max: usize,
@@ -55,7 +55,7 @@ pub struct SqliteConfig {
 }
 
 impl SqliteConfig {
-    /// The defaults, in `folder`: 1 GiB a namespace, 256 files open, a sweep each minute.
+    /// The defaults, in `folder`: 1 GiB a namespace or what its plan needs, 256 files open, a sweep each minute.
     pub fn new(folder: PathBuf) -> Self {
         Self {
             folder: Some(folder),
@@ -220,6 +220,10 @@ impl Backend for Sqlite {
         let groups =
             move |file: Option<&mut EventFile>| file.map_or_else(|| Ok(Vec::new()), |file| file.groups(&key));
         self.read_by(topic.namespace(), groups).await
+    }
+
+    async fn held(&self, namespace: &Namespace) -> Result<u64, Error> {
+        self.read_by(namespace, |file| file.map_or(Ok(0), |file| file.held())).await
     }
 
     fn bell(&self, topic: &TopicKey) -> watch::Receiver<u64> {

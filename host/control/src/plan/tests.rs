@@ -121,7 +121,7 @@ fn limits_say_what_is_used_and_when_it_starts_again() {
     let used = Used { services: 2, members: 4, store_bytes: 9, blob_bytes: 8, month };
     // 2026-11-26.
     let now_ms = 20_783 * calendar::DAY_MS;
-    let load = Load { instances: 5, memory: 6 };
+    let load = Load { instances: 5, memory: 6, event_bytes: 3 };
     let limits = plans.of("team").unwrap().limits(&used, load, now_ms);
     let shown: Vec<_> = limits
         .iter()
@@ -138,7 +138,7 @@ fn limits_say_what_is_used_and_when_it_starts_again() {
             ("requests_per_month", 12, Some(10_000_000), "count"),
             ("store_bytes", 9, None, "bytes"),
             ("blob_bytes", 8, Some(2 << 30), "bytes"),
-            ("event_bytes", 0, Some(1 << 20), "bytes"),
+            ("event_bytes", 3, Some(1 << 20), "bytes"),
             ("egress_bytes", 7, Some(1 << 30), "bytes"),
             ("build_minutes", 1, Some(60), "minutes"),
             ("log_days", 0, None, "days"),

@@ -185,7 +185,7 @@ impl Node for FakeNode {
     }
 
     async fn load(&self, _: &Namespace) -> Load {
-        Load { instances: 2, memory: 3 << 20 }
+        Load { instances: 2, memory: 3 << 20, event_bytes: 5 << 10 }
     }
 
     async fn registry_list(&self, _: &Namespace) -> Vec<String> {

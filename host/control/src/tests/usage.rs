@@ -94,6 +94,7 @@ async fn limits_say_where_a_namespace_stands() {
         (900, Some(1_000), None)
     );
     assert_eq!((of("instances").used, of("memory").used, of("memory").max), (2, 3 << 20, None));
+    assert_eq!((of("event_bytes").used, of("event_bytes").max), (5 << 10, Some(256 << 20)));
 }
 
 #[tokio::test]

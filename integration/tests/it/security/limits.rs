@@ -307,7 +307,8 @@ async fn the_oldest_events_make_room_as_the_plan_says() -> Result<()> {
     })
     .await?;
     ensure!(last >= 6, "the newest is {last}");
-    ensure!(events.used("event_bytes").await? == (0, 4_096, None), "nothing of it is used up");
+    let (held, max, _) = events.used("event_bytes").await?;
+    ensure!((1_128..=4_096).contains(&held) && max == 4_096, "{held} of {max}");
 
     platform.micro().ok(&["operator", "plan", &events.tenant.namespace, "moment"]).await?;
     eventually("none is young enough", KNOWN_WITHIN, async || {

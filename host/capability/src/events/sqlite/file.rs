@@ -11,9 +11,15 @@ use uuid::Uuid;
 use crate::events::backend::EVENT_BYTES;
 use crate::events::key::DEAD;
 use crate::events::{
-    Appended, Error, Event, From, New, Page, Plans, READ_BYTES_MAX, READ_EVENTS_MAX, TOPICS_MAX, TopicInfo,
-    TopicKey,
+    Appended, Error, Event, From, New, Page, Plans, READ_BYTES_MAX, READ_EVENTS_MAX, Retention, TOPICS_MAX,
+    TopicInfo, TopicKey,
 };
+
+/// Pages that any file may have: an empty one takes about a third of them.
+const PAGES_MIN: u64 = 32;
+/// How many times what a namespace may keep its file may be. Most events take once to twice what they count as: names of
+/// topics, indexes and pages that are not full are not counted. Tiny ones of a topic with a name of 64 bytes take thrice.
+const FILE_TIMES: u64 = 4;
 
 /// `seq` is the order of the whole file. Times never go back in it, so what is old lies at its beginning. Names are
 /// ASCII, and are compared bytewise.
@@ -68,6 +74,9 @@ END;
 #[derive(Debug)]
 pub(crate) struct EventFile {
     namespace: Namespace,
+    /// What the file may be whatever the plan says, and what it may be now.
+    bytes_least: u64,
+    bytes_max: u64,
     connection: Connection,
     plans: Arc<Plans>,
     /// All that is done now is part of one transaction.
@@ -75,27 +84,29 @@ pub(crate) struct EventFile {
 }
 
 impl EventFile {
-    /// No path: in memory.
+    /// No path: in memory. The file may be as large as its plan needs, and `bytes_least` in any case.
     pub(crate) fn open(
         namespace: &Namespace,
         path: Option<&Path>,
-        bytes_max: u64,
+        bytes_least: u64,
         plans: Arc<Plans>,
     ) -> Result<Self, Error> {
+        let bytes_max = bytes_max(bytes_least, plans.of(namespace));
         let open = || {
-            let connection = crate::sqlite::open(path, bytes_max, 32)?;
+            let connection = crate::sqlite::open(path, bytes_max, PAGES_MIN)?;
             connection.execute_batch(SCHEMA)?;
             Ok(connection)
         };
         let connection = open().map_err(|error| failed("open a namespace's events", &error))?;
-        Ok(Self { namespace: namespace.clone(), connection, plans, is_together: false })
+        let namespace = namespace.clone();
+        Ok(Self { namespace, bytes_least, bytes_max, connection, plans, is_together: false })
     }
 
     pub(crate) fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
-    pub(crate) fn retention(&self) -> crate::events::Retention {
+    fn retention(&self) -> Retention {
         self.plans.of(&self.namespace)
     }
 
@@ -155,8 +166,12 @@ impl EventFile {
         events: &[New],
         now_ms: u64,
     ) -> Result<Vec<Appended>, Error> {
-        let (retention, namespace) = (self.retention(), self.namespace.clone());
+        let (retention, namespace) = (self.follow_plan()?, self.namespace.clone());
         self.transact("append events", |transaction| {
+            // First, so that a file which is as large as it may be, by a plan that was larger, has room for what comes.
+            if held(transaction)? > retention.bytes {
+                super::trim::trim(transaction, &namespace, retention, now_ms, usize::MAX)?;
+            }
             let appended = append(transaction, topic.topic(), events, now_ms)?;
             super::trim::trim(transaction, &namespace, retention, now_ms, usize::MAX)?;
             Ok(appended)
@@ -197,9 +212,35 @@ impl EventFile {
         topics().map_err(|error| failed("list topics", &error))
     }
 
+    /// What the namespace may keep; the file is bounded by it from now on.
+    pub(crate) fn follow_plan(&mut self) -> Result<Retention, Error> {
+        let retention = self.retention();
+        let bytes_max = bytes_max(self.bytes_least, retention);
+        if bytes_max != self.bytes_max {
+            crate::sqlite::bound(&self.connection, bytes_max, PAGES_MIN)
+                .map_err(|error| failed("bound a namespace's events", &error))?;
+            self.bytes_max = bytes_max;
+        }
+        Ok(retention)
+    }
+
+    /// Bytes that count of what is kept.
+    pub(crate) fn held(&self) -> Result<u64, Error> {
+        held(&self.connection).map_err(|error| failed("read what a namespace holds", &error))
+    }
+
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
+}
+
+/// How large a file may be for what is kept in it.
+fn bytes_max(least: u64, retention: Retention) -> u64 {
+    retention.bytes.saturating_mul(FILE_TIMES).max(least)
+}
+
+pub(crate) fn held(file: &Connection) -> rusqlite::Result<u64> {
+    file.prepare_cached("SELECT bytes FROM held")?.query_row([], |row| row.get(0)).map(from_sql)
 }
 
 /// Appends within a transaction; the topic's row holds its last position.
@@ -355,3 +396,6 @@ pub(crate) fn to_sql(number: u64) -> i64 {
 pub(crate) fn from_sql(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

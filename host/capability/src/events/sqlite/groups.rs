@@ -32,7 +32,7 @@ struct Pending {
 
 impl EventFile {
     pub(crate) fn next(&mut self, group: &GroupKey, lease: &Lease, now_ms: u64) -> Result<Taken, Error> {
-        let (retention, namespace) = (self.retention(), self.namespace().clone());
+        let (retention, namespace) = (self.follow_plan()?, self.namespace().clone());
         self.transact("take events", |file| {
             // First, so that what is too old counts as lost: the cursor would pass over it.
             trim(file, &namespace, retention, now_ms, SWEEP_STEPS)?;

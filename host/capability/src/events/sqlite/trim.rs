@@ -3,7 +3,7 @@
 use micro_api::name::Namespace;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::file::{EventFile, Fault, from_sql, to_sql};
+use super::file::{EventFile, Fault, from_sql, held, to_sql};
 use crate::events::key::EPHEMERAL;
 use crate::events::{Error, Retention};
 
@@ -17,7 +17,7 @@ const EPHEMERAL_MS: u64 = 600_000;
 impl EventFile {
     /// Removes old events, and ephemeral groups that nobody asks for.
     pub(crate) fn sweep(&mut self, now_ms: u64) -> Result<(), Error> {
-        let (retention, namespace) = (self.retention(), self.namespace().clone());
+        let (retention, namespace) = (self.follow_plan()?, self.namespace().clone());
         self.transact("remove old events", |transaction| {
             trim(transaction, &namespace, retention, now_ms, SWEEP_STEPS)?;
             forget_idle(transaction, now_ms)?;
@@ -37,8 +37,7 @@ pub(crate) fn trim(
     let oldest = to_sql(now_ms.saturating_sub(retention.age_ms));
     let mut lost = 0;
     for _ in 0..steps {
-        let held: i64 = file.prepare_cached("SELECT bytes FROM held")?.query_row([], |row| row.get(0))?;
-        let too_many = from_sql(held).saturating_sub(retention.bytes);
+        let too_many = held(file)?.saturating_sub(retention.bytes);
         let Some(cut) = cut(file, oldest, too_many)? else { break };
         lost += remove_to(file, cut)?;
     }

@@ -18,6 +18,8 @@ pub(crate) use pace::Tasks;
 use pace::{Pace, look};
 
 const PAGE_BYTES: u64 = 4_096;
+/// See [`Bounds::calls_per_namespace_max`].
+const PLACE_BYTES: usize = 64 << 10;
 /// Prepared statements that a file keeps: more than any capability has, so that none is prepared again and again.
 const STATEMENTS_MAX: usize = 64;
 /// Namespaces whose turns are known; one that was forgotten begins anew.
@@ -81,7 +83,8 @@ pub(crate) enum Refused {
 pub(crate) struct Bounds {
     /// Tasks that wait for one thread.
     pub(crate) queue_max: usize,
-    /// Tasks of one namespace that wait or run; more wait their turn outside the queue.
+    /// Tasks of one namespace that wait or run; more wait their turn outside the queue. One that carries bytes counts as
+    /// one more for each [`PLACE_BYTES`]: it stays when its caller gives up, and so does what it carries.
     pub(crate) calls_per_namespace_max: usize,
 }
 
@@ -128,13 +131,14 @@ impl<T: Send + 'static> Threads<T> {
         Ok(Self { all, turns, calls_per_namespace_max: bounds.calls_per_namespace_max })
     }
 
-    /// Waits for the namespace's turn, queues a task on its thread and waits for the answer.
+    /// Waits for the namespace's turn, queues a task that carries so many bytes on its thread, and waits for the answer.
     pub(crate) async fn ask<R>(
         &self,
         namespace: &Namespace,
+        bytes: usize,
         task: impl FnOnce(Asker<R>) -> T,
     ) -> Result<R, Refused> {
-        let turn = self.turn(namespace).await?;
+        let turn = self.turn(namespace, bytes).await?;
         let thread = self.all.get(shard(namespace, self.all.len())).ok_or(Refused::Stopped)?;
         let (reply, mut answer) = oneshot::channel();
         let soon = thread.pace.answers_within();
@@ -148,10 +152,11 @@ impl<T: Send + 'static> Threads<T> {
         answer.await.map_err(|_| Refused::Stopped)
     }
 
-    async fn turn(&self, namespace: &Namespace) -> Result<OwnedSemaphorePermit, Refused> {
-        let calls_max = self.calls_per_namespace_max;
-        let turns = self.turns.get_with_by_ref(namespace, || Arc::new(Semaphore::new(calls_max)));
-        turns.acquire_owned().await.map_err(|_| Refused::Stopped)
+    async fn turn(&self, namespace: &Namespace, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
+        let most = self.calls_per_namespace_max;
+        let turns = self.turns.get_with_by_ref(namespace, || Arc::new(Semaphore::new(most)));
+        let places = u32::try_from((1 + bytes / PLACE_BYTES).min(most)).unwrap_or(u32::MAX);
+        turns.acquire_many_owned(places).await.map_err(|_| Refused::Stopped)
     }
 }
 
@@ -160,4 +165,40 @@ pub(crate) fn shard(namespace: &Namespace, threads: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     namespace.hash(&mut hasher);
     usize::try_from(hasher.finish() % threads as u64).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_carries_much_takes_more_places_and_never_more_than_there_are() {
+        let (send, tasks) = std::sync::mpsc::channel();
+        let bounds = Bounds { queue_max: 64, calls_per_namespace_max: 4 };
+        let threads = Threads::start("test", 1, &bounds, |_| {
+            let send = send.clone();
+            move |mut tasks: Tasks<Asker<()>>| {
+                while let Ok(task) = tasks.next(std::time::Instant::now() + Duration::from_secs(60)) {
+                    drop(send.send(task));
+                }
+            }
+        });
+        let (threads, namespace) = (threads.unwrap(), "tests".parse().unwrap());
+        let ask = |bytes| Box::pin(threads.ask(&namespace, bytes, |asker| asker));
+        let (mut three, mut two, mut one) = (ask(2 * PLACE_BYTES), ask(PLACE_BYTES), ask(0));
+        assert!(futures::poll!(&mut three).is_pending() && futures::poll!(&mut two).is_pending());
+        assert!(futures::poll!(&mut one).is_pending());
+        tasks.recv().unwrap().tell(());
+        assert!(three.await.is_ok() && tasks.try_recv().is_err(), "the second waits for two places");
+        assert!(futures::poll!(&mut two).is_pending());
+        // One that carries more than all of it comes when it is alone.
+        let mut all = ask(usize::MAX / 2);
+        assert!(futures::poll!(&mut one).is_pending() && futures::poll!(&mut all).is_pending());
+        tasks.recv().unwrap().tell(());
+        tasks.recv().unwrap().tell(());
+        assert!(two.await.is_ok() && one.await.is_ok());
+        assert!(futures::poll!(&mut all).is_pending());
+        tasks.recv().unwrap().tell(());
+        assert!(all.await.is_ok());
+    }
 }

@@ -110,7 +110,7 @@ impl Sqlite {
         namespace: &Namespace,
         work: impl FnMut(Option<&mut EventFile>) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
-        self.ask(namespace, Access::Read, work).await
+        self.ask(namespace, Access::Read, 0, work).await
     }
 
     /// The same for what changes a file that is there.
@@ -119,18 +119,20 @@ impl Sqlite {
         namespace: &Namespace,
         work: impl FnMut(Option<&mut EventFile>) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
-        self.ask(namespace, Access::Change, work).await
+        self.ask(namespace, Access::Change, 0, work).await
     }
 
+    /// `bytes`: what the work holds.
     async fn ask<R: Send + 'static>(
         &self,
         namespace: &Namespace,
         access: Access,
+        bytes: usize,
         work: impl FnMut(Option<&mut EventFile>) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
         let task =
             |asker| Task { namespace: namespace.clone(), access, job: Box::new(Asked::new(work, asker)) };
-        self.threads.ask(namespace, task).await?
+        self.threads.ask(namespace, bytes, task).await?
     }
 }
 
@@ -154,10 +156,10 @@ impl Backend for Sqlite {
             return Err(Error::Reserved);
         }
         check_events(&events)?;
-        let key = topic.clone();
+        let (key, bytes) = (topic.clone(), events.iter().map(New::bytes).sum());
         let append =
             move |file: Option<&mut EventFile>| file.ok_or_else(stopped)?.append(&key, &events, unix_ms());
-        let appended = self.ask(topic.namespace(), Access::Create, append).await?;
+        let appended = self.ask(topic.namespace(), Access::Create, bytes, append).await?;
         self.bells.ring(topic);
         Ok(appended)
     }
@@ -251,7 +253,7 @@ mod tests {
         let (send, receive) = channel::<()>();
         let wait = move |_: Option<&mut EventFile>| {
             // An error: the sender is gone.
-            drop(receive.recv());
+            let _ = receive.recv();
             Ok(())
         };
         let mut wait = Box::pin(log.read_by(topic.namespace(), wait));
@@ -327,7 +329,7 @@ mod tests {
         let topic = TopicKey::named(&namespace, "orders").unwrap();
         let other = EventFile::open(&namespace, Some(&path), 1 << 30, Arc::default());
         let mut other = other.unwrap();
-        let mut append = |file: &mut EventFile, other: &mut EventFile, done| {
+        let append = |file: &mut EventFile, other: &mut EventFile, done| {
             file.together(|file| {
                 for _ in 0..2 {
                     file.append(&topic, &event(1), unix_ms()).unwrap();

@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryIter};
 use std::time::{Duration, Instant};
 
-/// The moment.
+/// How long a caller looks. It keeps a thread from other work, so its answer must be likely to come.
 const LOOK: Duration = Duration::from_micros(30);
-/// A thread whose last pause was shorter looks for the next task; it needs about as long to wake.
-const SHORT_PAUSE: Duration = Duration::from_micros(120);
+/// How long a thread looks: until a caller that yielded has woken, and has asked again. Others go first meanwhile.
+const THREAD_LOOK: Duration = Duration::from_micros(100);
+/// A thread whose last pause was shorter looks for the next task.
+const SHORT_PAUSE: Duration = Duration::from_micros(150);
 
 /// What callers know of a thread.
 #[derive(Debug)]
@@ -86,7 +88,7 @@ impl<T> Tasks<T> {
             return None;
         }
         self.pace.is_looking.store(true, Ordering::Relaxed);
-        let found = look(LOOK, || self.queue.try_recv().ok());
+        let found = look(THREAD_LOOK, || self.queue.try_recv().ok().or_else(yielded));
         self.pace.is_looking.store(false, Ordering::Relaxed);
         found
     }
@@ -95,6 +97,12 @@ impl<T> Tasks<T> {
     pub(crate) fn waiting(&self) -> TryIter<'_, T> {
         self.queue.try_iter()
     }
+}
+
+/// Lets other threads have the CPU if one wants it.
+fn yielded<T>() -> Option<T> {
+    std::thread::yield_now();
+    None
 }
 
 /// Looks for so long, and no longer.

@@ -112,7 +112,7 @@ impl Sqlite {
     }
 
     async fn ask(&self, namespace: &Namespace, job: Job) -> Result<Answer, Error> {
-        self.threads.ask(namespace, |asker| Task { job, asker }).await?
+        self.threads.ask(namespace, job.bytes(), |asker| Task { job, asker }).await?
     }
 }
 

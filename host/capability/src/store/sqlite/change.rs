@@ -67,6 +67,13 @@ impl Part {
         }
     }
 
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Set(record) => record.key.len() + record.value.len(),
+            Self::Delete(key) => key.len(),
+        }
+    }
+
     fn expires_ms(&self) -> Option<u64> {
         match self {
             Self::Set(record) => record.expires_ms,
@@ -79,6 +86,18 @@ impl Change {
     pub(crate) fn table(&self) -> &TableKey {
         match self {
             Self::One { table, .. } | Self::Increment { table, .. } | Self::Commit { table, .. } => table,
+        }
+    }
+
+    /// Keys and values that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::One { part, .. } => part.bytes(),
+            Self::Increment { key, .. } => key.len(),
+            Self::Commit { checks, parts, .. } => {
+                let of_check = |check: &Check| check.key.len() + check.value.as_ref().map_or(0, Bytes::len);
+                checks.iter().map(of_check).sum::<usize>() + parts.iter().map(Part::bytes).sum::<usize>()
+            }
         }
     }
 

@@ -327,6 +327,14 @@ impl Worker {
 }
 
 impl Job {
+    /// What it carries.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Change(change) => change.bytes(),
+            Self::Get { .. } | Self::Scan { .. } | Self::Tables { .. } => 0,
+        }
+    }
+
     fn namespace(&self) -> &Namespace {
         match self {
             Self::Get { table, .. } | Self::Scan { table, .. } => table.namespace(),

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_micros(30);
 /// How long a thread looks: until a caller that yielded has woken, and has asked again. Others go first meanwhile.
 const THREAD_LOOK: Duration = Duration::from_micros(100);
-/// A thread whose last pause was shorter looks for the next task.
-const SHORT_PAUSE: Duration = Duration::from_micros(150);
+/// A thread whose last pause was shorter looks for the next task. Both had to wake in it.
+const SHORT_PAUSE: Duration = Duration::from_micros(250);
 
 /// What callers know of a thread.
 #[derive(Debug)]

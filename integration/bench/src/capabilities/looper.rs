@@ -117,6 +117,9 @@ impl Looper {
         let mut config = Config::default();
         config.service.wall = WALL;
         config.service.cpu = WALL;
+        // A call that loops is slow, and would go to threads whose every answer takes a wake-up more. The calls of a service
+        // are short and stay where they are.
+        config.front_cpu = WALL;
         let node = Node::new(config, with)?;
         let (wasm, native) = code().await?;
         let revision = node.revision(NAME, EngineKind::Async, wasm, native, Reuse::Fresh)?;

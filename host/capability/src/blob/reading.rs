@@ -15,6 +15,8 @@ const APART_FROM: u64 = 256 << 10;
 pub struct Reading {
     row: Row,
     left: u64,
+    /// What was found damaged stays so.
+    is_damaged: bool,
     source: Source,
 }
 
@@ -38,7 +40,7 @@ impl Reading {
         let hash = (length == row.size).then(Sha256::new);
         let checked = Checked { row: row.clone(), chunks, hash, left: length };
         let source = if length > APART_FROM { checked.apart() } else { Source::Here(Box::new(checked)) };
-        Self { row, left: length, source }
+        Self { row, left: length, is_damaged: false, source }
     }
 
     /// What is read.
@@ -56,12 +58,19 @@ impl Reading {
     /// # Errors
     /// [`Error::Damaged`] when bytes are missing or are not those that were put; or the backend's.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let chunk = match &mut self.source {
-            Source::Here(checked) => checked.next().await?,
-            Source::Apart { chunks, .. } => chunks.recv().await.transpose()?,
+        if self.is_damaged {
+            return Err(Error::Damaged);
+        }
+        let next = match &mut self.source {
+            Source::Here(checked) => checked.next().await,
+            Source::Apart { chunks, .. } => chunks.recv().await.transpose(),
         };
+        self.is_damaged = matches!(next, Err(Error::Damaged));
+        let chunk = next?;
         self.left -= chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
         if chunk.is_none() && self.left > 0 {
+            // The task that fetched it is gone.
+            self.is_damaged = true;
             return Err(damaged(&self.row));
         }
         Ok(chunk)

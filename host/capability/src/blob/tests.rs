@@ -113,6 +113,32 @@ async fn damage_is_an_error_and_not_other_bytes() {
 }
 
 #[tokio::test]
+async fn damage_of_a_blob_of_many_chunks_is_found_at_its_end() {
+    let Fixture { blobs, folder, .. } = fixture(Limits::default());
+    static WHOLE: [u8; 700 << 10] = [7; 700 << 10];
+    let (own, whole) = (key("a", "k"), &WHOLE[..]);
+    let row = put(&blobs, own.clone(), New::default(), whole).await.unwrap();
+    assert_eq!(read(&blobs, &own, 0, None).await.unwrap(), whole);
+    assert_eq!(read(&blobs, &own, 300 << 10, None).await.unwrap(), whole[300 << 10..]);
+    let id = row.object.as_str();
+    let file = folder.path().join(&id[..2]).join(id);
+    let wrong = [&whole[1..], &[8]].concat();
+    for wrong in [&wrong[..], &whole[1..]] {
+        std::fs::write(&file, wrong).unwrap();
+        let mut reading = blobs.open(&own, 0, None).await.unwrap();
+        let mut seen = 0;
+        let damaged = loop {
+            match reading.next().await {
+                Ok(chunk) => seen += chunk.expect("it is not whole").len(),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((damaged, seen), (Error::Damaged, wrong.len()));
+        assert_eq!(reading.next().await, Err(Error::Damaged));
+    }
+}
+
+#[tokio::test]
 async fn limits_hold() {
     let Fixture { blobs, quotas, folder: _folder, .. } =
         fixture(Limits { blob_bytes: 8, uploads: 1, ..Limits::default() });

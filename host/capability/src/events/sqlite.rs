@@ -241,14 +241,21 @@ mod tests {
 
     use super::file::Fault;
     use super::*;
+    use crate::events::Retention;
 
-    /// A log whose thread does nothing before the sender goes, and what waits for that.
-    fn stopped_log(folder: &std::path::Path, bytes_max: u64) -> (Arc<Sqlite>, TopicKey) {
-        let config = SqliteConfig { namespace_bytes_max: bytes_max, ..SqliteConfig::new(folder.to_owned()) };
+    /// A log whose files have at most so many bytes.
+    fn open(folder: &std::path::Path, bytes_max: u64) -> (Arc<Sqlite>, TopicKey) {
+        let kept = Retention { bytes: bytes_max / 4, age_ms: 86_400_000 };
+        let config = SqliteConfig {
+            namespace_bytes_max: bytes_max,
+            plans: Arc::new(Plans::new(kept)),
+            ..SqliteConfig::new(folder.to_owned())
+        };
         let topic = TopicKey::named(&"tests".parse().unwrap(), "orders").unwrap();
         (Sqlite::open(&config).unwrap(), topic)
     }
 
+    /// The thread does nothing more before the sender goes; what waits for that.
     async fn blocked(log: &Sqlite, topic: &TopicKey) -> (impl Future<Output = ()>, Sender<()>) {
         let (send, receive) = channel::<()>();
         let wait = move |_: Option<&mut EventFile>| {
@@ -274,7 +281,7 @@ mod tests {
     #[tokio::test]
     async fn what_waits_together_is_done_in_order_and_one_that_is_refused_takes_none_along() {
         let folder = tempfile::tempdir().unwrap();
-        let (log, topic) = stopped_log(folder.path(), 1 << 30);
+        let (log, topic) = open(folder.path(), 1 << 30);
         log.append(&topic, event(1)).await.unwrap();
         let (blocked, go) = blocked(&log, &topic).await;
         let undone = log.change_by(topic.namespace(), |file| {
@@ -303,7 +310,7 @@ mod tests {
     #[tokio::test]
     async fn what_finds_no_room_takes_none_along() {
         let folder = tempfile::tempdir().unwrap();
-        let (log, topic) = stopped_log(folder.path(), 256 << 10);
+        let (log, topic) = open(folder.path(), 256 << 10);
         log.append(&topic, event(1)).await.unwrap();
         let (blocked, go) = blocked(&log, &topic).await;
         let release = async move { drop(go) };
@@ -317,7 +324,7 @@ mod tests {
         assert!(matches!(large, Err(Error::Full)), "{large:?}");
         assert_eq!((first.unwrap()[0].position, second.unwrap()[0].position), (2, 3));
         drop(log);
-        let (log, topic) = stopped_log(folder.path(), 256 << 10);
+        let (log, topic) = open(folder.path(), 256 << 10);
         assert_eq!(positions(&log, &topic).await, [(1, 1), (2, 2), (3, 3)]);
     }
 

@@ -1,21 +1,16 @@
 //! What the capabilities that keep SQLite files have in common: one file a namespace, and a few threads of our own that
 //! do all work on them, each namespace always on the same one.
 
-mod pace;
-
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use micro_api::name::Namespace;
 use moka::sync::Cache;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-
-pub(crate) use pace::Tasks;
-use pace::{Pace, look};
 
 const PAGE_BYTES: u64 = 4_096;
 /// See [`Bounds::calls_per_namespace_max`].
@@ -60,14 +55,9 @@ fn pages_max(bytes_max: u64, pages_min: u64) -> u64 {
 
 /// The threads, which end with this, and whose turn it is to ask them.
 pub(crate) struct Threads<T> {
-    all: Vec<Thread<T>>,
+    queues: Vec<SyncSender<T>>,
     turns: Cache<Namespace, Arc<Semaphore>>,
     calls_per_namespace_max: usize,
-}
-
-struct Thread<T> {
-    queue: SyncSender<T>,
-    pace: Arc<Pace>,
 }
 
 /// Why a task was not taken.
@@ -106,13 +96,13 @@ impl<R> Asker<R> {
 
 impl<T> std::fmt::Debug for Threads<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Threads").field("count", &self.all.len()).finish_non_exhaustive()
+        f.debug_struct("Threads").field("count", &self.queues.len()).finish_non_exhaustive()
     }
 }
 
 impl<T: Send + 'static> Threads<T> {
     /// Starts so many. `worker` makes what one runs, from its number.
-    pub(crate) fn start<W: FnOnce(Tasks<T>) + Send + 'static>(
+    pub(crate) fn start<W: FnOnce(Receiver<T>) + Send + 'static>(
         name: &str,
         count: usize,
         bounds: &Bounds,
@@ -120,15 +110,14 @@ impl<T: Send + 'static> Threads<T> {
     ) -> std::io::Result<Self> {
         let start = |index: usize| {
             let (queue, tasks) = sync_channel(bounds.queue_max);
-            let (worker, pace) = (worker(index), Arc::<Pace>::default());
-            let tasks = Tasks::new(tasks, Arc::clone(&pace));
+            let worker = worker(index);
             let thread = std::thread::Builder::new().name(format!("{name}-{index}"));
             thread.spawn(move || worker(tasks))?;
-            Ok(Thread { queue, pace })
+            Ok(queue)
         };
-        let all = (0..count).map(start).collect::<std::io::Result<_>>()?;
+        let queues = (0..count).map(start).collect::<std::io::Result<_>>()?;
         let turns = Cache::builder().max_capacity(TURNS_MAX).time_to_idle(TURNS_IDLE).build();
-        Ok(Self { all, turns, calls_per_namespace_max: bounds.calls_per_namespace_max })
+        Ok(Self { queues, turns, calls_per_namespace_max: bounds.calls_per_namespace_max })
     }
 
     /// Waits for the namespace's turn, queues a task that carries so many bytes on its thread, and waits for the answer.
@@ -139,16 +128,12 @@ impl<T: Send + 'static> Threads<T> {
         task: impl FnOnce(Asker<R>) -> T,
     ) -> Result<R, Refused> {
         let turn = self.turn(namespace, bytes).await?;
-        let thread = self.all.get(shard(namespace, self.all.len())).ok_or(Refused::Stopped)?;
-        let (reply, mut answer) = oneshot::channel();
-        let soon = thread.pace.answers_within();
-        thread.queue.try_send(task(Asker { reply, turn })).map_err(|error| match error {
+        let queue = self.queues.get(shard(namespace, self.queues.len())).ok_or(Refused::Stopped)?;
+        let (reply, answer) = oneshot::channel();
+        queue.try_send(task(Asker { reply, turn })).map_err(|error| match error {
             TrySendError::Full(_) => Refused::Busy,
             TrySendError::Disconnected(_) => Refused::Stopped,
         })?;
-        if let Some(answer) = soon.and_then(|soon| look(soon, || answer.try_recv().ok())) {
-            return Ok(answer);
-        }
         answer.await.map_err(|_| Refused::Stopped)
     }
 
@@ -177,11 +162,7 @@ mod tests {
         let bounds = Bounds { queue_max: 64, calls_per_namespace_max: 4 };
         let threads = Threads::start("test", 1, &bounds, |_| {
             let send = send.clone();
-            move |mut tasks: Tasks<Asker<()>>| {
-                while let Ok(task) = tasks.next(std::time::Instant::now() + Duration::from_secs(60)) {
-                    drop(send.send(task));
-                }
-            }
+            move |tasks: Receiver<Asker<()>>| tasks.iter().for_each(|task| drop(send.send(task)))
         });
         let (threads, namespace) = (threads.unwrap(), "tests".parse().unwrap());
         let ask = |bytes| Box::pin(threads.ask(&namespace, bytes, |asker| asker));

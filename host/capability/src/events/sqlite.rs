@@ -97,7 +97,7 @@ impl Sqlite {
             Bounds { queue_max: config.queue_max, calls_per_namespace_max: config.calls_per_namespace_max };
         let worker = |index| {
             let worker = Worker::new(config, index, threads);
-            move |tasks| worker.run(tasks)
+            move |tasks| worker.run(&tasks)
         };
         let threads = Threads::start("micro-events", threads, &bounds, worker)
             .map_err(|error| Error::Backend(format!("start an events thread: {error}")))?;

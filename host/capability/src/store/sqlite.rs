@@ -104,7 +104,7 @@ impl Sqlite {
             Bounds { queue_max: config.queue_max, calls_per_namespace_max: config.calls_per_namespace_max };
         let worker = |index| {
             let worker = Worker::new(config, index, threads, hot.clone(), Arc::clone(&due));
-            move |tasks| worker.run(tasks)
+            move |tasks| worker.run(&tasks)
         };
         let threads = Threads::start("micro-store", threads, &bounds, worker)
             .map_err(|error| Error::Backend(format!("start a store thread: {error}")))?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::floor::Floor;
-use super::looper::{Looper, Operation, Turn};
+use super::looper::{Looper, Operation, Sample, Turn};
 use crate::Effort;
 use crate::table::{Goal, Pairs, Row, seconds};
 
@@ -30,6 +30,13 @@ impl Judge {
         match self {
             Self::Throughput => pairs.push(1.0 / ours, 1.0 / floor),
             Self::Embedded => pairs.push(ours, floor + EMBEDDED_MORE),
+        }
+    }
+
+    fn compare(self, pairs: &mut Pairs, ours: Sample, floor: Sample, turn: Turn) {
+        match self {
+            Self::Throughput => self.note(pairs, 1.0 / ours.rate, 1.0 / floor.rate),
+            Self::Embedded => self.note(pairs, ours.time(turn), floor.time(turn)),
         }
     }
 
@@ -80,18 +87,22 @@ async fn compare_at(looper: &Looper, case: &Case, concurrency: u64, effort: Effo
     let warm = Turn { count: count(case.count, effort) / 10 + 1, ..turn(0) };
     looper.run(case.operation, warm).await?;
     case.floor.run(warm).await?;
-    let (mut pairs, mut own) = (Pairs::default(), Vec::new());
+    let apart = case.floor.apart();
+    let (mut pairs, mut pairs_apart, mut own) = (Pairs::default(), Pairs::default(), Vec::new());
     for number in 0..effort.turns {
         let turn = turn(number);
         let (ours, floor) = (looper.run(case.operation, turn).await?, case.floor.run(turn).await?);
         own.push(ours.p50);
-        match case.judge {
-            Judge::Throughput => case.judge.note(&mut pairs, 1.0 / ours.rate, 1.0 / floor.rate),
-            Judge::Embedded => case.judge.note(&mut pairs, ours.time(turn), floor.time(turn)),
+        case.judge.compare(&mut pairs, ours, floor, turn);
+        if let Some(apart) = &apart {
+            case.judge.compare(&mut pairs_apart, ours, apart.run(turn).await?, turn);
         }
     }
     let what = format!("{}, {concurrency} at once", case.what);
-    let mut rows = vec![case.judge.row(pairs, what, case.floor_name)];
+    let mut rows = vec![case.judge.row(pairs, what.clone(), case.floor_name)];
+    if apart.is_some() {
+        rows.push(case.judge.row(pairs_apart, what, "the same by spawn_blocking"));
+    }
     if let Some(allowed) = case.allowed.filter(|_| concurrency == 1) {
         let mut pairs = Pairs::default();
         own.into_iter().for_each(|p50| pairs.push(p50, allowed.as_secs_f64()));

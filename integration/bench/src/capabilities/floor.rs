@@ -34,6 +34,17 @@ impl Floor {
         Self::Blocking(Arc::new(step))
     }
 
+    /// The same from a program that may not wait in the thread that asks, as ours may not: each operation by a thread that
+    /// may. None where the library does that itself.
+    pub(super) fn apart(&self) -> Option<Self> {
+        let Self::Blocking(step) = self else { return None };
+        let step = Arc::clone(step);
+        Some(Self::new(move |number| {
+            let step = Arc::clone(&step);
+            async move { tokio::task::spawn_blocking(move || step(number)).await.context("the floor")? }
+        }))
+    }
+
     pub(super) async fn run(&self, turn: Turn) -> Result<Sample> {
         match self {
             Self::Async(step) => run(step, turn).await,

@@ -176,6 +176,13 @@ pub(super) fn value(bytes: u64) -> Vec<u8> {
     vec![b'x'; usize::try_from(bytes).unwrap_or(0)]
 }
 
+/// What a floor writes: as the guest does each time what is not there yet, and not what the guest writes.
+pub(super) fn written(value: &[u8], number: u64) -> Vec<u8> {
+    let mut written = value.to_vec();
+    written.iter_mut().zip((!number).to_le_bytes()).for_each(|(byte, digit)| *byte = digit);
+    written
+}
+
 /// A message as the guest publishes it.
 pub(super) fn object(bytes: u64) -> Vec<u8> {
     format!("{{\"x\":\"{}\"}}", "x".repeat(usize::try_from(bytes).unwrap_or(0))).into_bytes()

@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::floor::Floor;
-use super::looper::{key, value};
+use super::looper::{key, value, written};
 
 /// What the scripts of our store begin with.
 const COMMON: &str = include_str!("../../../../host/capability/src/store/redis/common.lua");
@@ -63,9 +63,9 @@ impl Postgres {
 
     /// The statement that our store writes by.
     pub(super) fn set(&self, keys: u64, bytes: u64) -> Floor {
-        let (pool, value) = (self.pool.clone(), Arc::new(value(bytes)));
+        let (pool, value) = (self.pool.clone(), value(bytes));
         Floor::new(move |number| {
-            let (pool, value) = (pool.clone(), Arc::clone(&value));
+            let (pool, value) = (pool.clone(), written(&value, number));
             async move {
                 let put = sqlx::query_as::<_, (i64,)>("SELECT put($1, $2, $3, $4, $5, $6)");
                 let put = put.bind(NAMESPACE).bind(TABLE).bind(key(number, keys).into_bytes());
@@ -138,10 +138,10 @@ impl Redis {
     pub(super) fn set(&self, keys: u64, bytes: u64) -> Floor {
         let script = Arc::new(redis::Script::new(&[COMMON, PUT].concat()));
         let (redis, names) = (self.clone(), Arc::new(self.store_keys()));
-        let value = Arc::new(value(bytes));
+        let value = value(bytes);
         Floor::new(move |number| {
             let (redis, script, names) = (redis.clone(), Arc::clone(&script), Arc::clone(&names));
-            let value = Arc::clone(&value);
+            let value = written(&value, number);
             async move {
                 let mut call = script.prepare_invoke();
                 call.key(names.as_slice());

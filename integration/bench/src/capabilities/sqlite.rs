@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::floor::Floor;
-use super::looper::{key, name, value};
+use super::looper::{key, name, value, written};
 use super::servers::{NAMESPACE, TABLE};
 
 /// A file that our backend made.
@@ -48,7 +48,7 @@ impl File {
     pub(super) fn set(&self, keys: u64, bytes: u64) -> Floor {
         let (file, value) = (self.clone(), value(bytes));
         Floor::blocking(move |number| {
-            let key = key(number, keys).into_bytes();
+            let (key, value) = (key(number, keys).into_bytes(), written(&value, number));
             file.with(|file| {
                 let change = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let sql = "INSERT INTO records (tbl, key, value, expires) VALUES (?1, ?2, ?3, NULL)

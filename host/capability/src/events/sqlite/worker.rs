@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use micro_api::name::Namespace;
@@ -13,7 +13,7 @@ use super::file::EventFile;
 use super::job::{Access, Task};
 use crate::context::unix_ms;
 use crate::events::{Error, Plans};
-use crate::sqlite::{Tasks, shard};
+use crate::sqlite::shard;
 
 /// Namespaces whose old events one round removes; the next round goes on after them.
 const SWEEP_NAMESPACES: usize = 64;
@@ -59,11 +59,11 @@ impl Worker {
     }
 
     /// Works until the backend is dropped.
-    pub(crate) fn run(mut self, mut tasks: Tasks<Task>) {
+    pub(crate) fn run(mut self, tasks: &Receiver<Task>) {
         let mut sweep = Instant::now() + self.sweep_every;
         loop {
-            match tasks.next(sweep) {
-                Ok(task) => self.work(std::iter::once(task).chain(tasks.waiting()).take(BATCH)),
+            match tasks.recv_timeout(sweep.saturating_duration_since(Instant::now())) {
+                Ok(task) => self.work(std::iter::once(task).chain(tasks.try_iter()).take(BATCH)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }

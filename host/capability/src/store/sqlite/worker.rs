@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use super::due::Due;
 use super::file::{NamespaceFile, Sizes};
 use super::{CACHED_VALUE_BYTES_MAX, HotKeys, SqliteConfig};
 use crate::context::unix_ms;
-use crate::sqlite::{self, Tasks, shard};
+use crate::sqlite::{self, shard};
 use crate::store::books::Books;
 use crate::store::{Error, Page, Range, Record, TableKey, Want};
 
@@ -104,11 +104,11 @@ impl Worker {
     }
 
     /// Works until the store is dropped.
-    pub(crate) fn run(mut self, mut tasks: Tasks<Task>) {
+    pub(crate) fn run(mut self, tasks: &Receiver<Task>) {
         let mut sweep = Instant::now() + SWEEP_EVERY;
         loop {
-            match tasks.next(sweep) {
-                Ok(task) => self.work(std::iter::once(task).chain(tasks.waiting()).take(BATCH)),
+            match tasks.recv_timeout(sweep.saturating_duration_since(Instant::now())) {
+                Ok(task) => self.work(std::iter::once(task).chain(tasks.try_iter()).take(BATCH)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }

@@ -53,7 +53,7 @@ async fn once(request: &Request, number: u64, value: &[u8], object: &str) -> Res
     let key = key(number, request.keys);
     match request.operation.as_str() {
         "store.get" => store::get(&key).await.and_then(there),
-        "store.set" => store::set(&key, &written(value, number)).await,
+        "store.set" => store::set(&key, written(value, number)).await,
         "events.publish" => events::Publisher::new(TOPIC).publish_json(object).await.map(drop),
         "events.read" => {
             let page = events::read(TOPIC, mixed(number, request.keys), 1).await?;

@@ -95,7 +95,9 @@ async fn compare_at(looper: &Looper, case: &Case, concurrency: u64, effort: Effo
         own.push(ours.p50);
         case.judge.compare(&mut pairs, ours, floor, turn);
         if let Some(apart) = &apart {
-            case.judge.compare(&mut pairs_apart, ours, apart.run(turn).await?, turn);
+            // Other operations than the floor's: what they write is not there yet.
+            let others = Turn { first: turn.first + effort.turns as u64 * turn.count, ..turn };
+            case.judge.compare(&mut pairs_apart, ours, apart.run(others).await?, others);
         }
     }
     let what = format!("{}, {concurrency} at once", case.what);

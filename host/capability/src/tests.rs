@@ -13,12 +13,13 @@ use micro_api::name::{Namespace, ServiceName};
 use micro_api::registry::Service;
 use parking_lot::Mutex;
 use tempfile::TempDir;
+use wasmtime::component::ResourceTable;
 
 use crate::client::{CallOptions, CallOrigin, Caller, Codec, Conversation, Options, Request};
 use crate::http::{Connector, Egress, EgressConfig, Io, Resolver};
 use crate::log::{Logs, LogsConfig};
 use crate::registry::Directory;
-use crate::{Capabilities, Context, Guest, Handle, Scope, streaming};
+use crate::{Capabilities, Context, Ctx, Guest, Handle, Scope, View, streaming};
 
 /// Notes that this test ran on a backend, for the matrix that `cargo xtask test` prints.
 pub(crate) fn ran(capability: &str, backend: &str) {
@@ -66,6 +67,19 @@ pub(crate) fn context(left: Duration) -> Arc<Context> {
         traceparent: String::new(),
         request_id: "r1".to_owned(),
     })
+}
+
+/// What a store has that runs no more than capabilities.
+pub(crate) struct State(pub(crate) Ctx, pub(crate) ResourceTable);
+
+impl View for State {
+    fn capability(&mut self) -> &mut Ctx {
+        &mut self.0
+    }
+
+    fn with_table(&mut self) -> (&mut Ctx, &mut ResourceTable) {
+        (&mut self.0, &mut self.1)
+    }
 }
 
 /// A platform in memory, but for its logs.

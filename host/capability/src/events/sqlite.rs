@@ -104,25 +104,8 @@ impl Sqlite {
         Ok(Arc::new(Self { threads, bells: Bells::default() }))
     }
 
-    /// Has the namespace's thread read, and waits for the answer. A namespace that never wrote has no file.
-    async fn read_by<R: Send + 'static>(
-        &self,
-        namespace: &Namespace,
-        work: impl FnMut(Option<&mut EventFile>) -> Result<R, Error> + Send + 'static,
-    ) -> Result<R, Error> {
-        self.ask(namespace, Access::Read, 0, work).await
-    }
-
-    /// The same for what changes a file that is there.
-    async fn change_by<R: Send + 'static>(
-        &self,
-        namespace: &Namespace,
-        work: impl FnMut(Option<&mut EventFile>) -> Result<R, Error> + Send + 'static,
-    ) -> Result<R, Error> {
-        self.ask(namespace, Access::Change, 0, work).await
-    }
-
-    /// `bytes`: what the work holds.
+    /// Has the namespace's thread do the work, which holds so many bytes, and waits for the answer. A namespace that never
+    /// wrote has no file, and only [`Access::Create`] makes one.
     async fn ask<R: Send + 'static>(
         &self,
         namespace: &Namespace,
@@ -169,7 +152,7 @@ impl Backend for Sqlite {
         let read = move |file: Option<&mut EventFile>| {
             file.map_or_else(|| Ok(Page::default()), |file| file.read(&key, from, limit, unix_ms()))
         };
-        self.read_by(topic.namespace(), read).await
+        self.ask(topic.namespace(), Access::Read, 0, read).await
     }
 
     async fn next(&self, group: &GroupKey, lease: Lease) -> Result<Vec<Delivery>, Error> {
@@ -180,7 +163,7 @@ impl Backend for Sqlite {
         let next = move |file: Option<&mut EventFile>| {
             file.map_or_else(|| Ok(Taken::default()), |file| file.next(&key, &lease, unix_ms()))
         };
-        let taken = self.change_by(group.topic().namespace(), next).await?;
+        let taken = self.ask(group.topic().namespace(), Access::Change, 0, next).await?;
         if taken.died
             && let Some(dead) = group.topic().dead()
         {
@@ -191,7 +174,7 @@ impl Backend for Sqlite {
 
     async fn ack(&self, group: &GroupKey, id: Uuid) -> Result<bool, Error> {
         let key = group.clone();
-        let was = self.change_by(group.topic().namespace(), move |file| {
+        let was = self.ask(group.topic().namespace(), Access::Change, 0, move |file| {
             file.map_or(Ok(false), |file| file.ack(&key, id))
         });
         let was = was.await?;
@@ -202,7 +185,7 @@ impl Backend for Sqlite {
 
     async fn nack(&self, group: &GroupKey, id: Uuid, nack: Nack) -> Result<bool, Error> {
         let key = group.clone();
-        let was = self.change_by(group.topic().namespace(), move |file| {
+        let was = self.ask(group.topic().namespace(), Access::Change, 0, move |file| {
             file.map_or(Ok(false), |file| file.nack(&key, id, &nack, unix_ms()))
         });
         let was = was.await?;
@@ -214,18 +197,19 @@ impl Backend for Sqlite {
     }
 
     async fn topics(&self, namespace: &Namespace) -> Result<Vec<TopicInfo>, Error> {
-        self.read_by(namespace, |file| file.map_or_else(|| Ok(Vec::new()), |file| file.topics())).await
+        self.ask(namespace, Access::Read, 0, |file| file.map_or_else(|| Ok(Vec::new()), |file| file.topics()))
+            .await
     }
 
     async fn groups(&self, topic: &TopicKey) -> Result<Vec<GroupInfo>, Error> {
         let key = topic.clone();
         let groups =
             move |file: Option<&mut EventFile>| file.map_or_else(|| Ok(Vec::new()), |file| file.groups(&key));
-        self.read_by(topic.namespace(), groups).await
+        self.ask(topic.namespace(), Access::Read, 0, groups).await
     }
 
     async fn held(&self, namespace: &Namespace) -> Result<u64, Error> {
-        self.read_by(namespace, |file| file.map_or(Ok(0), |file| file.held())).await
+        self.ask(namespace, Access::Read, 0, |file| file.map_or(Ok(0), |file| file.held())).await
     }
 
     fn bell(&self, topic: &TopicKey) -> watch::Receiver<u64> {
@@ -263,7 +247,7 @@ mod tests {
             let _ = receive.recv();
             Ok(())
         };
-        let mut wait = Box::pin(log.read_by(topic.namespace(), wait));
+        let mut wait = Box::pin(log.ask(topic.namespace(), Access::Read, 0, wait));
         assert!(futures::poll!(&mut wait).is_pending());
         (async move { wait.await.unwrap() }, send)
     }
@@ -284,7 +268,7 @@ mod tests {
         let (log, topic) = open(folder.path(), 1 << 30);
         log.append(&topic, event(1)).await.unwrap();
         let (blocked, go) = blocked(&log, &topic).await;
-        let undone = log.change_by(topic.namespace(), |file| {
+        let undone = log.ask(topic.namespace(), Access::Change, 0, |file| {
             let file = file.ok_or_else(stopped)?;
             assert!(file.is_together(), "it has company");
             file.transact("try", |file| -> Result<(), Fault> {

@@ -8,19 +8,7 @@ use wasmtime::{Config, Engine, Store};
 
 use super::*;
 use crate::store::TableKey;
-use crate::tests::{World, context, scope};
-
-struct State(Ctx, ResourceTable);
-
-impl View for State {
-    fn capability(&mut self) -> &mut Ctx {
-        &mut self.0
-    }
-
-    fn with_table(&mut self) -> (&mut Ctx, &mut ResourceTable) {
-        (&mut self.0, &mut self.1)
-    }
-}
+use crate::tests::{State, World, context, scope};
 
 /// A component whose `run` writes `key` = `key` and returns 0, or 1 for the store's error.
 fn component(package: &str, function: &str) -> Vec<u8> {

@@ -10,19 +10,7 @@ use wasmtime::{Config, Engine, Store};
 use super::*;
 use crate::Ctx;
 use crate::bindings::platform::micro::platform as wit;
-use crate::tests::{World, context};
-
-struct State(Ctx, ResourceTable);
-
-impl View for State {
-    fn capability(&mut self) -> &mut Ctx {
-        &mut self.0
-    }
-
-    fn with_table(&mut self) -> (&mut Ctx, &mut ResourceTable) {
-        (&mut self.0, &mut self.1)
-    }
-}
+use crate::tests::{State, World, context};
 
 /// An instance that is in a call and was granted everything.
 async fn in_an_instance(test: impl AsyncFnOnce(&Accessor<State, HasCapability>)) {

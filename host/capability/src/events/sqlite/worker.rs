@@ -82,10 +82,13 @@ impl Worker {
         }
         for (namespace, mut tasks) in waiting {
             let changes = tasks.iter().any(|task| task.access != Access::Read);
-            if tasks.len() == 1 || !changes || !self.work_together(&namespace, &mut tasks) {
-                tasks.iter_mut().for_each(|task| self.work_alone(task));
+            let done = changes && tasks.len() > 1 && self.work_together(&namespace, &mut tasks);
+            for mut task in tasks {
+                if !done {
+                    self.work_alone(&mut task);
+                }
+                task.job.tell();
             }
-            tasks.into_iter().for_each(|task| task.job.tell());
         }
     }
 

@@ -5,6 +5,7 @@ mod host;
 mod log;
 mod tell;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +20,7 @@ pub use tell::{TOPIC, Teller};
 #[async_trait]
 pub trait Directory: Send + Sync + 'static {
     /// One record per version; empty when the namespace has no such service.
-    async fn get(&self, namespace: &Namespace, service: &ServiceName) -> Vec<Service>;
+    async fn get(&self, namespace: &Namespace, service: &ServiceName) -> Vec<Arc<Service>>;
 
     /// Names of the namespace's services, sorted.
     async fn list(&self, namespace: &Namespace) -> Vec<String>;
@@ -41,7 +42,7 @@ pub struct Empty;
 
 #[async_trait]
 impl Directory for Empty {
-    async fn get(&self, _: &Namespace, _: &ServiceName) -> Vec<Service> {
+    async fn get(&self, _: &Namespace, _: &ServiceName) -> Vec<Arc<Service>> {
         Vec::new()
     }
 

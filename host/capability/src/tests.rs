@@ -180,10 +180,10 @@ struct OneService;
 
 #[async_trait]
 impl Directory for OneService {
-    async fn get(&self, _: &Namespace, service: &ServiceName) -> Vec<Service> {
+    async fn get(&self, _: &Namespace, service: &ServiceName) -> Vec<Arc<Service>> {
         let service =
             Service { name: service.to_string(), version: "latest".to_owned(), ..Service::default() };
-        if service.name == "greeter" { vec![service] } else { Vec::new() }
+        if service.name == "greeter" { vec![Arc::new(service)] } else { Vec::new() }
     }
 
     async fn list(&self, _: &Namespace) -> Vec<String> {

@@ -2,6 +2,7 @@
 //!
 //! A copy beside the routing snapshot, replaced with it: guests and the control API read it without a database.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +55,7 @@ pub(crate) struct Directory {
     /// Of services that run elsewhere.
     elsewhere: ArcSwap<Vec<Record>>,
     /// Records of the platform's own services.
-    core: Vec<Service>,
+    core: Vec<Arc<Service>>,
     /// How it came to be so, for those who follow it.
     log: Arc<Log>,
 }
@@ -76,7 +77,7 @@ impl Directory {
             records: ArcSwap::default(),
             elsewhere: ArcSwap::default(),
             log: Arc::new(Log::new(core.to_vec())),
-            core: core.to_vec(),
+            core: core.into_iter().map(Arc::new).collect(),
         })
     }
 
@@ -111,19 +112,17 @@ impl Directory {
     /// Names that a namespace sees: its own services and the platform's.
     pub(crate) fn names(&self, namespace: &Namespace) -> Vec<String> {
         let (records, elsewhere) = (self.records.load(), self.elsewhere.load());
-        let all = records.iter().chain(elsewhere.iter());
-        let own = all.filter(|record| record.namespace == *namespace);
+        let own = of(&records, namespace).iter().chain(of(&elsewhere, namespace));
         let names: BTreeSet<_> =
             own.map(|record| record.service.name.clone()).chain(CORE.map(str::to_owned)).collect();
         names.into_iter().collect()
     }
 
     /// One record a version; a service of the namespace hides one of the platform with its name.
-    pub(crate) fn records(&self, namespace: &Namespace, name: &ServiceName) -> Vec<Service> {
+    pub(crate) fn records(&self, namespace: &Namespace, name: &ServiceName) -> Vec<Arc<Service>> {
         let (records, elsewhere) = (self.records.load(), self.elsewhere.load());
-        let all = records.iter().chain(elsewhere.iter());
-        let own = all.filter(|record| record.namespace == *namespace && record.name == *name);
-        let mut own: Vec<_> = own.map(|record| record.service.as_ref().clone()).collect();
+        let own = named(&records, namespace, name).iter().chain(named(&elsewhere, namespace, name));
+        let mut own: Vec<_> = own.map(|record| Arc::clone(&record.service)).collect();
         // Stable: of one version here and elsewhere, what runs here answers.
         own.sort_by(|a, b| a.version.cmp(&b.version));
         own.dedup_by(|second, first| second.version == first.version);
@@ -135,14 +134,38 @@ impl Directory {
     }
 }
 
+impl Record {
+    fn key(&self) -> (&Namespace, &ServiceName) {
+        (&self.namespace, &self.name)
+    }
+}
+
+/// By namespace, name and version.
 fn sorted(mut records: Vec<Record>) -> Vec<Record> {
-    records.sort_by(|a, b| (&a.service.name, &a.service.version).cmp(&(&b.service.name, &b.service.version)));
+    records.sort_by(|a, b| (a.key(), &a.service.version).cmp(&(b.key(), &b.service.version)));
     records
+}
+
+/// Those of a namespace, among sorted records.
+fn of<'a>(records: &'a [Record], namespace: &Namespace) -> &'a [Record] {
+    between(records, |record| record.namespace.cmp(namespace))
+}
+
+/// The versions of a service, among sorted records.
+fn named<'a>(records: &'a [Record], namespace: &Namespace, name: &ServiceName) -> &'a [Record] {
+    between(records, |record| record.key().cmp(&(namespace, name)))
+}
+
+/// The records that are equal to what is looked for.
+fn between(records: &[Record], is: impl Fn(&Record) -> Ordering) -> &[Record] {
+    let from = records.partition_point(|record| is(record).is_lt());
+    let to = records.partition_point(|record| is(record).is_le());
+    records.get(from..to).unwrap_or_default()
 }
 
 #[async_trait]
 impl micro_capability::registry::Directory for Directory {
-    async fn get(&self, namespace: &Namespace, service: &ServiceName) -> Vec<Service> {
+    async fn get(&self, namespace: &Namespace, service: &ServiceName) -> Vec<Arc<Service>> {
         self.records(namespace, service)
     }
 
@@ -195,6 +218,26 @@ mod tests {
         assert_eq!(found[1].nodes[0].metadata["runtime"], "external");
         assert!(directory.records(&b, &greeter).is_empty());
         assert!(!directory.names(&b).contains(&"greeter".to_owned()));
+    }
+
+    #[test]
+    fn of_many_services_the_one_that_is_asked_for_is_found() {
+        let directory = Directory::new("0.1.0", "127.0.0.1:8080");
+        let (namespaces, names) = (["a", "aa", "ab", "b"], ["greet", "greeter", "greeters", "hello"]);
+        let all = || namespaces.iter().flat_map(|space| names.iter().map(move |name| (*space, *name)));
+        let versions = |(space, name)| ["v2", "latest"].map(|version| running(space, name, version));
+        directory.replace(all().rev().filter(|key| *key != ("ab", "greeter")).flat_map(versions).collect());
+        for (space, name) in all() {
+            let found = directory.records(&space.parse().unwrap(), &name.parse().unwrap());
+            let found: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.version.as_str())).collect();
+            let missing = (space, name) == ("ab", "greeter");
+            let expected = if missing { vec![] } else { vec![(name, "latest"), (name, "v2")] };
+            assert_eq!(found, expected, "{space}/{name}");
+        }
+        let seen = directory.names(&"ab".parse().unwrap());
+        let own: Vec<_> = seen.iter().filter(|name| names.contains(&name.as_str())).collect();
+        assert_eq!(own, ["greet", "greeters", "hello"]);
+        assert_eq!(directory.names(&"ac".parse().unwrap()).len(), CORE.len());
     }
 
     #[test]

@@ -266,7 +266,8 @@ impl micro_control::Node for Node {
     }
 
     async fn registry_get(&self, namespace: &Namespace, service: &ServiceName) -> Vec<registry::Service> {
-        self.parts.directory.records(namespace, service)
+        let found = self.parts.directory.records(namespace, service);
+        found.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
     async fn registry_watch(

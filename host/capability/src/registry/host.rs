@@ -1,5 +1,7 @@
 //! The `registry` import.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use micro_api::Error;
@@ -20,7 +22,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const LEFT: Duration = Duration::from_millis(100);
 
 impl Handle {
-    pub(crate) async fn get_service(&self, name: &str) -> Result<Vec<Service>, Error> {
+    pub(crate) async fn get_service(&self, name: &str) -> Result<Vec<Arc<Service>>, Error> {
         let missing = || Error::not_found(ID, "service not found");
         let name: ServiceName = name.parse().map_err(|_| missing())?;
         let directory = &self.guest.capabilities.registry;
@@ -50,7 +52,8 @@ impl Handle {
     }
 }
 
-/// Both packages have the same records; WIT has no recursive types, so values become a list with indices.
+/// Both packages have the same records; WIT has no recursive types, so values become a list with indices. What is in the
+/// directory is not copied first.
 macro_rules! to_wit {
     ($function:ident, $flatten:ident, $changes:ident, $wit:ident) => {
         fn $changes(found: Changes) -> $wit::Changes {
@@ -63,41 +66,46 @@ macro_rules! to_wit {
                     Action::Reset | Action::Ready => return None,
                 };
                 let timestamp_ms = u64::try_from(change.timestamp).unwrap_or_default();
-                Some($wit::Change { action, service: $function(change.service?), timestamp_ms })
+                Some($wit::Change { action, service: $function(&change.service?), timestamp_ms })
             };
             let changes = found.changes.into_iter().filter_map(change).collect();
             $wit::Changes { reset: found.reset, ready: found.ready, revision: found.revision, changes }
         }
 
-        fn $function(service: Service) -> $wit::Service {
-            let endpoint = |endpoint: micro_api::registry::Endpoint| {
+        fn $function(service: &Service) -> $wit::Service {
+            let endpoint = |endpoint: &micro_api::registry::Endpoint| {
                 let mut values = Vec::new();
-                let request = $flatten(endpoint.request, &mut values);
-                let response = $flatten(endpoint.response, &mut values);
-                let metadata = endpoint.metadata.into_iter().collect();
-                $wit::Endpoint { name: endpoint.name, request, response, values, metadata }
+                let request = $flatten(&endpoint.request, &mut values);
+                let response = $flatten(&endpoint.response, &mut values);
+                let metadata = pairs(&endpoint.metadata);
+                $wit::Endpoint { name: endpoint.name.clone(), request, response, values, metadata }
             };
-            let node = |node: micro_api::registry::Node| $wit::Node {
-                id: node.id,
-                address: node.address,
-                metadata: node.metadata.into_iter().collect(),
+            let node = |node: &micro_api::registry::Node| $wit::Node {
+                id: node.id.clone(),
+                address: node.address.clone(),
+                metadata: pairs(&node.metadata),
             };
             $wit::Service {
-                name: service.name,
-                version: service.version,
-                metadata: service.metadata.into_iter().collect(),
-                endpoints: service.endpoints.into_iter().map(endpoint).collect(),
-                nodes: service.nodes.into_iter().map(node).collect(),
+                name: service.name.clone(),
+                version: service.version.clone(),
+                metadata: pairs(&service.metadata),
+                endpoints: service.endpoints.iter().map(endpoint).collect(),
+                nodes: service.nodes.iter().map(node).collect(),
             }
         }
 
-        fn $flatten(value: Value, values: &mut Vec<$wit::Value>) -> u32 {
-            let fields = value.values.into_iter().map(|field| $flatten(field, values)).collect();
-            values.push($wit::Value { name: value.name, kind: value.r#type, fields });
+        fn $flatten(value: &Value, values: &mut Vec<$wit::Value>) -> u32 {
+            let fields = value.values.iter().map(|field| $flatten(field, values)).collect();
+            values.push($wit::Value { name: value.name.clone(), kind: value.r#type.clone(), fields });
             u32::try_from(values.len() - 1).unwrap_or(u32::MAX)
         }
     };
 }
+
+fn pairs(metadata: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 to_wit!(to_wit, flatten, changes, wit);
 to_wit!(to_wit_sync, flatten_sync, changes_sync, wit_sync);
 
@@ -107,7 +115,7 @@ impl<T: View> wit::HostWithStore<T> for HasCapability {
         name: String,
     ) -> wasmtime::Result<Result<Vec<wit::Service>, types::Error>> {
         waits(store, ID, name.len(), |handle| async move {
-            Ok(handle.get_service(&name).await?.into_iter().map(to_wit).collect())
+            Ok(handle.get_service(&name).await?.iter().map(|service| to_wit(service)).collect())
         })
         .await
     }
@@ -138,7 +146,7 @@ impl wit_sync::Host for Ctx {
         name: String,
     ) -> wasmtime::Result<Result<Vec<wit_sync::Service>, types_sync::Error>> {
         let found = self.handle().get_service(&name).await;
-        Ok(found.map(|all| all.into_iter().map(to_wit_sync).collect()).map_err(Into::into))
+        Ok(found.map(|all| all.iter().map(|service| to_wit_sync(service)).collect()).map_err(Into::into))
     }
 
     async fn list_services(&mut self) -> wasmtime::Result<Result<Vec<String>, types_sync::Error>> {

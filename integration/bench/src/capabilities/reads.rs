@@ -50,7 +50,9 @@ async fn configuration(effort: Effort) -> Result<Vec<Row>> {
 async fn services(effort: Effort) -> Result<Vec<Row>> {
     let all: HashMap<_, _> = (0..ENTRIES).map(|number| (name(number), vec![service(number)])).collect();
     let all = Arc::new(all);
-    let named = all.iter().map(|(name, services)| Ok((name.parse()?, services.clone())));
+    let named = all.iter().map(|(name, services)| {
+        Ok((name.parse()?, services.iter().cloned().map(Arc::new).collect::<Vec<_>>()))
+    });
     let registry = Arc::new(Services(named.collect::<Result<_>>()?));
     let looper = Looper::new(|capabilities| Capabilities { registry, ..capabilities }).await?;
     let case = Case {
@@ -92,11 +94,11 @@ fn service(number: u64) -> Service {
 }
 
 /// What runs: these, and nothing changes.
-struct Services(HashMap<ServiceName, Vec<Service>>);
+struct Services(HashMap<ServiceName, Vec<Arc<Service>>>);
 
 #[async_trait]
 impl Directory for Services {
-    async fn get(&self, _namespace: &Namespace, service: &ServiceName) -> Vec<Service> {
+    async fn get(&self, _namespace: &Namespace, service: &ServiceName) -> Vec<Arc<Service>> {
         self.0.get(service).cloned().unwrap_or_default()
     }
 

@@ -314,10 +314,10 @@ impl From<registry::Change> for crate::registry::Change {
 }
 
 impl From<registry::Endpoint> for crate::registry::Endpoint {
-    fn from(endpoint: registry::Endpoint) -> Self {
+    fn from(mut endpoint: registry::Endpoint) -> Self {
         Self {
-            request: nested(&endpoint.values, endpoint.request, VALUE_DEPTH),
-            response: nested(&endpoint.values, endpoint.response, VALUE_DEPTH),
+            request: nested(&mut endpoint.values, endpoint.request, VALUE_DEPTH),
+            response: nested(&mut endpoint.values, endpoint.response, VALUE_DEPTH),
             name: endpoint.name,
             metadata: endpoint.metadata,
         }
@@ -327,13 +327,12 @@ impl From<registry::Endpoint> for crate::registry::Endpoint {
 /// A message, and fields nested three deep.
 const VALUE_DEPTH: usize = 4;
 
-/// Builds the tree that WIT carries as a list with indices; one that points nowhere is an empty value.
-fn nested(values: &[registry::Value], index: u32, depth: usize) -> crate::registry::Value {
-    let Some(value) = values.get(index as usize) else { return crate::registry::Value::default() };
-    let fields: &[u32] = if depth > 1 { &value.fields } else { &[] };
-    crate::registry::Value {
-        name: value.name.clone(),
-        kind: value.kind.clone(),
-        values: fields.iter().map(|&field| nested(values, field, depth - 1)).collect(),
-    }
+/// Builds the tree that WIT carries as a list with indices, of what is in the list; one that points nowhere, or where
+/// another pointed before, is an empty value.
+fn nested(values: &mut [registry::Value], index: u32, depth: usize) -> crate::registry::Value {
+    let Some(value) = values.get_mut(index as usize) else { return crate::registry::Value::default() };
+    let (name, kind) = (std::mem::take(&mut value.name), std::mem::take(&mut value.kind));
+    let fields = if depth > 1 { std::mem::take(&mut value.fields) } else { Vec::new() };
+    let values = fields.into_iter().map(|field| nested(values, field, depth - 1)).collect();
+    crate::registry::Value { name, kind, values }
 }

@@ -21,6 +21,10 @@ use clap::Parser;
 
 use table::Table;
 
+/// That of the server, for both sides.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures the platform against floors and peers.
 #[derive(Debug, Parser)]
 struct Options {

@@ -7,6 +7,7 @@
 //! binding turns its arguments into a call on [`Handle`], which owns all it needs and so outlives no borrow of the
 //! instance's store.
 
+pub mod aside;
 mod bells;
 mod bindings;
 pub mod blob;

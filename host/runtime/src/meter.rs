@@ -5,18 +5,21 @@
 //! several polls of a few microseconds each, so a short poll is charged by the monotonic clock. One that is longer is
 //! charged by the thread's clock, counted from when the thread last read it, at most [`CLOCK_AGE_MAX`] before.
 //!
-//! A guest that does not wait gives way at every tick, where its account is compared with what the call may use. Bulk
+//! What the platform itself does on the thread, such as work on a file that a call of the store lets be done right there,
+//! is not the guest's ([`micro_capability::aside`]): a poll in which that happened is charged by the thread's clock alone.
+//!
+//! A guest that does not wait gives way at every tick, where its account is compared with what the call may use; one that
+//! hardly computed since it last gave way, because it waited for a disk, at every [`TICKS_MAX`]th. Bulk
 //! memory operations check once, so a poll may be much longer than a tick; it is charged in full when it ends.
 
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use micro_capability::Tally;
-use rustix::time::{ClockId, clock_gettime};
+use micro_capability::{Tally, aside};
 use wasmtime::{StoreContextMut, UpdateDeadline};
 
 use crate::state::State;
@@ -25,6 +28,11 @@ use crate::state::State;
 const SHORT_POLL_MAX: Duration = Duration::from_micros(100);
 /// How old a thread's knowledge of its own CPU time may be when a poll begins.
 const CLOCK_AGE_MAX: Duration = Duration::from_micros(100);
+
+/// A guest that computed for less than this gave its thread to others already, or has one of its own.
+const HARDLY: Duration = Duration::from_micros(500);
+/// It gives way after so many ticks all the same: its deadline is looked at then.
+const TICKS_MAX: u32 = 8;
 
 /// A limit that a guest met while it ran; read when its call has trapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +58,8 @@ pub(crate) struct Meter {
     front_ns: AtomicU64,
     /// The thread's clock when the current poll began, at most.
     poll_start_ns: AtomicU64,
+    /// Ticks in the current poll.
+    poll_ticks: AtomicU32,
     /// The call runs on a front thread.
     front: AtomicBool,
     /// It has to leave.
@@ -68,6 +78,7 @@ impl Meter {
             budget_ns: AtomicU64::new(u64::MAX),
             front_ns: AtomicU64::new(u64::MAX),
             poll_start_ns: AtomicU64::new(0),
+            poll_ticks: AtomicU32::new(0),
             front: AtomicBool::new(true),
             demote: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
@@ -156,6 +167,7 @@ impl Meter {
     ) -> Poll<F::Output> {
         let begun = Span::begin();
         self.poll_start_ns.store(begun.start_ns, Relaxed);
+        self.poll_ticks.store(0, Relaxed);
         let polled = future.poll(cx);
         let spent = begun.spent_ns();
         self.used_ns.fetch_add(spent, Relaxed);
@@ -178,6 +190,10 @@ impl Meter {
         if used > self.front_ns.load(Relaxed) {
             self.leave_front();
         }
+        let ticks = self.poll_ticks.fetch_add(1, Relaxed) + 1;
+        if current < nanos(HARDLY) && ticks < TICKS_MAX && !self.must_leave() {
+            return UpdateDeadline::Continue(1);
+        }
         UpdateDeadline::Yield(1)
     }
 }
@@ -192,6 +208,8 @@ struct Span {
     began: Instant,
     /// What the thread's clock said then, at most: what it had said before, and the time since.
     start_ns: u64,
+    /// What the thread had done aside until then, nanoseconds.
+    aside_ns: u64,
 }
 
 impl Span {
@@ -206,16 +224,18 @@ impl Span {
                 ns
             }
         };
-        Self { began, start_ns }
+        Self { began, start_ns, aside_ns: aside::spent_ns() }
     }
 
     /// Never more than was used, but for [`SHORT_POLL_MAX`]: what may have been spent before it began is not charged.
     fn spent_ns(&self) -> u64 {
         let wall = self.began.elapsed();
-        if wall <= SHORT_POLL_MAX {
+        let pure = aside::spent_ns() == self.aside_ns;
+        if pure && wall <= SHORT_POLL_MAX {
             return nanos(wall);
         }
-        thread_cpu_ns().saturating_sub(self.start_ns).max(nanos(SHORT_POLL_MAX)).min(nanos(wall))
+        let least = if pure { nanos(SHORT_POLL_MAX) } else { 0 };
+        thread_cpu_ns().saturating_sub(self.start_ns).max(least).min(nanos(wall))
     }
 }
 
@@ -226,10 +246,9 @@ pub(crate) fn on_epoch(
     move |_| Ok(meter.tick())
 }
 
-/// CPU time of this thread, nanoseconds.
+/// CPU time of this thread without what it did aside, nanoseconds.
 fn thread_cpu_ns() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    aside::cpu_ns() - aside::spent_ns()
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -249,6 +268,47 @@ mod tests {
         let until = thread_cpu_ns() + nanos(time);
         while thread_cpu_ns() < until {
             std::hint::spin_loop();
+        }
+    }
+
+    #[test]
+    fn who_hardly_computes_gives_way_at_every_eighth_tick() {
+        let meter = Meter::new(tally());
+        meter.begin(Duration::from_secs(1), Duration::from_secs(1));
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut yields = |work: &dyn Fn()| {
+            let mut ticks = std::pin::pin!(std::future::poll_fn(|_| {
+                work();
+                let ticks = (0..2 * TICKS_MAX).map(|_| matches!(meter.tick(), UpdateDeadline::Yield(_)));
+                Poll::Ready(ticks.collect::<Vec<_>>())
+            }));
+            match meter.poll(ticks.as_mut(), &mut context) {
+                Poll::Ready(yields) => yields,
+                Poll::Pending => Vec::new(),
+            }
+        };
+        let rare = (1..=2 * TICKS_MAX).map(|tick| tick >= TICKS_MAX).collect::<Vec<_>>();
+        assert_eq!(yields(&|| {}), rare);
+        assert_eq!(
+            yields(&|| aside::run(|| burn(Duration::from_millis(2)))),
+            rare,
+            "that is the platform's own"
+        );
+        let always = vec![true; rare.len()];
+        assert_eq!(yields(&|| burn(Duration::from_millis(1))), always);
+        meter.leave_front();
+        assert_eq!(yields(&|| {}), always, "it has to leave");
+    }
+
+    #[test]
+    fn what_is_done_aside_is_not_charged() {
+        for rest in [20, 150, 900].map(Duration::from_micros) {
+            let span = Span::begin();
+            aside::run(|| burn(Duration::from_millis(6)));
+            burn(rest);
+            let spent = span.spent_ns();
+            let least = nanos(rest.saturating_sub(CLOCK_AGE_MAX));
+            assert!((least..=nanos(rest) + 1_000_000).contains(&spent), "{rest:?}: {spent}");
         }
     }
 

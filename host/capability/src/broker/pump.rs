@@ -2,11 +2,13 @@
 //!
 //! The source need not be the broker: all that the pump knows of it is [`Source`].
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt as _;
 use micro_api::Error;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -199,6 +201,13 @@ impl<S: Source> Pump<S> {
             };
             let mut permit = first.ok();
             for delivery in claimed {
+                if pump.target.concurrency <= 1 {
+                    // Nothing goes on beside it, so it needs no task of its own, nor a thread that has to wake up for one.
+                    // A panic is told where it happens, and ends this delivery alone.
+                    let handled = AssertUnwindSafe(pump.handle(delivery, &stop)).catch_unwind();
+                    drop(handled.await);
+                    continue;
+                }
                 let permit = permit.take().or_else(|| Arc::clone(&free).try_acquire_owned().ok());
                 let (pump, stop) = (Arc::clone(&pump), stop.clone());
                 tasks.spawn(async move {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -138,14 +139,21 @@ impl OfGroup {
     /// its lease, as if it had been delivered.
     async fn take(&self, lease: Lease) -> Result<Vec<Delivery>, Error> {
         let (backend, group, tasks) = (Arc::clone(&self.backend), self.group.clone(), self.tasks.clone());
-        let (reply, answer) = oneshot::channel();
-        self.tasks.spawn(async move {
+        let mut taking = Box::pin(async move {
             let taken = backend.next(&group, lease).await;
-            let held = taken.map(|deliveries| Held { deliveries, backend, group, tasks });
-            // What is not received is dropped, here or in the channel.
-            drop(reply.send(held));
+            taken.map(|deliveries| Held { deliveries, backend, group, tasks })
         });
-        let held = answer.await.map_err(|_| Error::internal(ID, "taking events ended"))?;
+        let held = match futures::poll!(&mut taking) {
+            Poll::Ready(held) => held,
+            Poll::Pending => {
+                let (reply, answer) = oneshot::channel();
+                self.tasks.spawn(async move {
+                    // What is not received is dropped, here or in the channel.
+                    drop(reply.send(taking.await));
+                });
+                answer.await.map_err(|_| Error::internal(ID, "taking events ended"))?
+            }
+        };
         Ok(std::mem::take(&mut held?.deliveries))
     }
 

@@ -1,7 +1,7 @@
 //! Events in SQLite: one file a namespace, so that a tenant's data is bounded, backed up and deleted by itself.
 //!
-//! A few threads of our own do all file work, each namespace always on the same one, so whatever a topic is asked
-//! happens one after the other: positions are given and become visible in one order.
+//! A few workers do all file work, each namespace's always the same one, so whatever a topic is asked happens one after
+//! the other: positions are given and become visible in one order.
 
 mod file;
 mod groups;
@@ -27,11 +27,14 @@ use super::{
     TopicKey,
 };
 use crate::context::unix_ms;
-use crate::sqlite::{Bounds, Refused, Threads};
+use crate::sqlite::{Bounds, Refused, Workers};
 use file::EventFile;
 use groups::Taken;
 use job::{Access, Asked, Task};
 use worker::Worker;
+
+/// A read of no more than so many events is over soon.
+const GLANCE_EVENTS_MAX: usize = 16;
 
 /// Bounds of the events.
 #[derive(Debug, Clone)]
@@ -40,11 +43,11 @@ pub struct SqliteConfig {
     pub folder: Option<PathBuf>,
     /// Largest file of one namespace; four times what its plan keeps, where that is more.
     pub namespace_bytes_max: u64,
-    /// Files open at once, over all threads; in memory, namespaces that may have events.
+    /// Files open at once, over all workers; in memory, namespaces that may have events.
     pub open_files_max: usize,
-    /// Threads that do file work.
-    pub threads: usize,
-    /// Calls that wait for one thread.
+    /// Workers that do file work, each with a thread.
+    pub workers: usize,
+    /// Calls that wait for one worker.
     pub queue_max: usize,
     /// Calls of one namespace that wait or run; more wait their turn outside the queue.
     pub calls_per_namespace_max: usize,
@@ -61,7 +64,7 @@ impl SqliteConfig {
             folder: Some(folder),
             namespace_bytes_max: 1 << 30,
             open_files_max: 256,
-            threads: 2,
+            workers: 2,
             queue_max: 4_096,
             calls_per_namespace_max: 512,
             sweep_every: Duration::from_secs(60),
@@ -78,12 +81,12 @@ impl SqliteConfig {
 /// A log of events in SQLite files.
 #[derive(Debug)]
 pub struct Sqlite {
-    threads: Threads<Task>,
+    workers: Workers<Worker>,
     bells: Bells,
 }
 
 impl Sqlite {
-    /// Makes the folder and starts the threads.
+    /// Makes the folder and starts the workers.
     ///
     /// # Errors
     /// When the folder or a thread cannot be made.
@@ -92,19 +95,16 @@ impl Sqlite {
             std::fs::create_dir_all(folder)
                 .map_err(|error| Error::Backend(format!("make {}: {error}", folder.display())))?;
         }
-        let threads = config.threads.max(1);
+        let workers = config.workers.max(1);
         let bounds =
             Bounds { queue_max: config.queue_max, calls_per_namespace_max: config.calls_per_namespace_max };
-        let worker = |index| {
-            let worker = Worker::new(config, index, threads);
-            move |tasks| worker.run(&tasks)
-        };
-        let threads = Threads::start("micro-events", threads, &bounds, worker)
+        let worker = |index| Worker::new(config, index, workers);
+        let workers = Workers::start("micro-events", workers, &bounds, worker)
             .map_err(|error| Error::Backend(format!("start an events thread: {error}")))?;
-        Ok(Arc::new(Self { threads, bells: Bells::default() }))
+        Ok(Arc::new(Self { workers, bells: Bells::default() }))
     }
 
-    /// Has the namespace's thread do the work, which holds so many bytes, and waits for the answer. A namespace that never
+    /// Has the namespace's worker do the work, which holds so many bytes, and waits for the answer. A namespace that never
     /// wrote has no file, and only [`Access::Create`] makes one.
     async fn ask<R: Send + 'static>(
         &self,
@@ -115,7 +115,7 @@ impl Sqlite {
     ) -> Result<R, Error> {
         let task =
             |asker| Task { namespace: namespace.clone(), access, job: Box::new(Asked::new(work, asker)) };
-        self.threads.ask(namespace, bytes, task).await?
+        self.workers.ask(namespace, access.kind(), bytes, task).await?
     }
 }
 
@@ -123,7 +123,7 @@ impl std::convert::From<Refused> for Error {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Busy => Self::Busy,
-            Refused::Stopped => Self::Backend("the thread of the events has stopped".to_owned()),
+            Refused::Stopped => Self::Backend("the worker of the events has stopped".to_owned()),
         }
     }
 }
@@ -152,7 +152,8 @@ impl Backend for Sqlite {
         let read = move |file: Option<&mut EventFile>| {
             file.map_or_else(|| Ok(Page::default()), |file| file.read(&key, from, limit, unix_ms()))
         };
-        self.ask(topic.namespace(), Access::Read, 0, read).await
+        let access = if limit <= GLANCE_EVENTS_MAX { Access::Glance } else { Access::Read };
+        self.ask(topic.namespace(), access, 0, read).await
     }
 
     async fn next(&self, group: &GroupKey, lease: Lease) -> Result<Vec<Delivery>, Error> {
@@ -239,7 +240,7 @@ mod tests {
         (Sqlite::open(&config).unwrap(), topic)
     }
 
-    /// The thread does nothing more before the sender goes; what waits for that.
+    /// The worker does nothing more before the sender goes; what waits for that.
     async fn blocked(log: &Sqlite, topic: &TopicKey) -> (impl Future<Output = ()>, Sender<()>) {
         let (send, receive) = channel::<()>();
         let wait = move |_: Option<&mut EventFile>| {

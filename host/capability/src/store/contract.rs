@@ -17,23 +17,24 @@ use crate::redis::server;
 use crate::tests::ran;
 
 /// Runs a check on each backend, a fresh one each.
-fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>) -> F) {
+fn on_each<F: Future<Output = ()> + Send + 'static>(check: impl Fn(Arc<dyn Backend>) -> F) {
     on_each_with(|backend, _| check(backend));
 }
 
 /// The same, with the books that the backend keeps.
-fn on_each_with<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Backend>, Arc<Books>) -> F) {
+fn on_each_with<F: Future<Output = ()> + Send + 'static>(check: impl Fn(Arc<dyn Backend>, Arc<Books>) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
     let books = Arc::<Books>::default();
     runtime.block_on(check(Arc::new(Memory::with_books(1 << 30, Arc::clone(&books))), books));
     ran("store", "memory");
     let folder = tempfile::tempdir().unwrap();
-    let config = SqliteConfig { threads: 2, ..SqliteConfig::new(folder.path().to_owned()) };
+    let config = SqliteConfig { workers: 2, ..SqliteConfig::new(folder.path().to_owned()) };
     runtime.block_on(check(Sqlite::open(&config).unwrap(), Arc::clone(&config.books)));
-    // The same without the memory for hot keys.
+    // The same without the memory for hot keys, by a task, whose thread may wait for the disk.
     let folder = tempfile::tempdir().unwrap();
     let config = SqliteConfig { cache_bytes_max: 0, ..SqliteConfig::new(folder.path().to_owned()) };
-    runtime.block_on(check(Sqlite::open(&config).unwrap(), Arc::clone(&config.books)));
+    let task = runtime.spawn(check(Sqlite::open(&config).unwrap(), Arc::clone(&config.books)));
+    runtime.block_on(task).unwrap();
     ran("store", "SQLite");
     if let Ok(url) = std::env::var("MICRO_TEST_POSTGRES") {
         runtime.block_on(on_postgres(&url, &check));

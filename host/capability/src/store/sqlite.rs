@@ -1,9 +1,9 @@
 //! The store in SQLite: one file a namespace, so that a tenant's data is bounded, backed up and deleted by itself.
 //!
-//! A few threads of our own do all file work, each namespace always on the same one. A thread takes what waits in its
-//! queue, commits a namespace's writes in one transaction (one fsync for many callers) and then answers its reads. Hot
-//! keys are served from memory without crossing a thread; only a namespace's own thread changes its cached keys, after
-//! the commit and before the caller hears of it, so a read never finds less than was acknowledged.
+//! A few workers do all file work, each namespace's always the same one. A worker takes what waits in its queue, commits
+//! a namespace's writes in one transaction (one fsync for many callers) and then answers its reads. Hot keys are served
+//! from memory without asking it; only a namespace's own worker changes its cached keys, after the commit and before the
+//! caller hears of it, so a read never finds less than was acknowledged.
 
 mod change;
 mod copy;
@@ -28,7 +28,7 @@ use super::books::Books;
 use super::transaction::{self, Check};
 use super::{Backend, Error, Page, Range, Record, TableKey, Want, Write};
 use crate::context::unix_ms;
-use crate::sqlite::{Bounds, Refused, Threads};
+use crate::sqlite::{Bounds, Refused, Workers};
 use change::{Change, Part};
 use due::Due;
 use worker::{Answer, Job, Task, Worker};
@@ -45,11 +45,11 @@ pub struct SqliteConfig {
     pub folder: PathBuf,
     /// Largest file of one namespace.
     pub namespace_bytes_max: u64,
-    /// Files open at once, over all threads.
+    /// Files open at once, over all workers.
     pub open_files_max: usize,
-    /// Threads that do file work.
-    pub threads: usize,
-    /// Calls that wait for one thread.
+    /// Workers that do file work, each with a thread.
+    pub workers: usize,
+    /// Calls that wait for one worker.
     pub queue_max: usize,
     /// Calls of one namespace that wait or run; more wait their turn outside the queue.
     pub calls_per_namespace_max: usize,
@@ -66,7 +66,7 @@ impl SqliteConfig {
             folder,
             namespace_bytes_max: 1 << 30,
             open_files_max: 256,
-            threads: 4,
+            workers: 4,
             queue_max: 4_096,
             calls_per_namespace_max: 512,
             cache_bytes_max: 64 << 20,
@@ -81,12 +81,12 @@ type HotKeys = Cache<(TableKey, Bytes), Option<Record>>;
 /// Key-value records in SQLite files.
 #[derive(Debug)]
 pub struct Sqlite {
-    threads: Threads<Task>,
+    workers: Workers<Worker>,
     hot: HotKeys,
 }
 
 impl Sqlite {
-    /// Opens the folder and starts the threads.
+    /// Opens the folder and starts the workers.
     ///
     /// # Errors
     /// When the folder, the list of expiries or a thread cannot be made.
@@ -99,20 +99,17 @@ impl Sqlite {
         };
         let hot: HotKeys = Cache::builder().max_capacity(config.cache_bytes_max).weigher(weigh).build();
         let due = Arc::new(Due::open(&config.folder)?);
-        let threads = config.threads.max(1);
+        let workers = config.workers.max(1);
         let bounds =
             Bounds { queue_max: config.queue_max, calls_per_namespace_max: config.calls_per_namespace_max };
-        let worker = |index| {
-            let worker = Worker::new(config, index, threads, hot.clone(), Arc::clone(&due));
-            move |tasks| worker.run(&tasks)
-        };
-        let threads = Threads::start("micro-store", threads, &bounds, worker)
+        let worker = |index| Worker::new(config, index, workers, hot.clone(), Arc::clone(&due));
+        let workers = Workers::start("micro-store", workers, &bounds, worker)
             .map_err(|error| Error::Backend(format!("start a store thread: {error}")))?;
-        Ok(Arc::new(Self { threads, hot }))
+        Ok(Arc::new(Self { workers, hot }))
     }
 
     async fn ask(&self, namespace: &Namespace, job: Job) -> Result<Answer, Error> {
-        self.threads.ask(namespace, job.bytes(), |asker| Task { job, asker }).await?
+        self.workers.ask(namespace, job.kind(), job.bytes(), |asker| Task { job, asker }).await?
     }
 }
 
@@ -120,7 +117,7 @@ impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Busy => Self::Busy,
-            Refused::Stopped => Self::Backend("the store's thread has stopped".to_owned()),
+            Refused::Stopped => Self::Backend("the store's worker has stopped".to_owned()),
         }
     }
 }

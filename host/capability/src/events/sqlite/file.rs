@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use micro_api::name::Namespace;
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 use crate::events::backend::EVENT_BYTES;
@@ -14,6 +14,7 @@ use crate::events::{
     Appended, Error, Event, From, New, Page, Plans, READ_BYTES_MAX, READ_EVENTS_MAX, Retention, TOPICS_MAX,
     TopicInfo, TopicKey,
 };
+use crate::sqlite::{self, Extent};
 
 /// Pages that any file may have: an empty one takes about a third of them.
 const PAGES_MIN: u64 = 32;
@@ -116,18 +117,11 @@ impl EventFile {
         doing: &'static str,
         work: impl FnOnce(&Connection) -> Result<R, Fault>,
     ) -> Result<R, Error> {
+        let extent = if self.is_together { Extent::Part } else { Extent::Whole };
         let wrong = |error: rusqlite::Error| failed(doing, &error);
-        if self.is_together {
-            let part = self.connection.savepoint().map_err(wrong)?;
-            let done = work(&part).map_err(|fault| fault.shown(doing))?;
-            part.commit().map_err(wrong)?;
-            return Ok(done);
-        }
-        let begin = TransactionBehavior::Immediate;
-        let transaction = self.connection.transaction_with_behavior(begin).map_err(wrong)?;
-        let done = work(&transaction).map_err(|fault| fault.shown(doing))?;
-        transaction.commit().map_err(wrong)?;
-        Ok(done)
+        sqlite::transact(&self.connection, extent, wrong, |file| {
+            work(file).map_err(|fault| fault.shown(doing))
+        })
     }
 
     /// Makes one transaction of all that `work` does, durable when this returns. False: nothing of it happened, because
@@ -143,7 +137,7 @@ impl EventFile {
             return true;
         }
         if !self.connection.is_autocommit() {
-            // What cannot even be undone, closing the file undoes: the next call fails, and lets doubt it.
+            // As where one is done alone.
             drop(self.connection.execute_batch("ROLLBACK"));
         }
         false

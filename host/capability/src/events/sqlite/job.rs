@@ -4,15 +4,27 @@ use micro_api::name::Namespace;
 
 use super::file::EventFile;
 use crate::events::Error;
-use crate::sqlite::Asker;
+use crate::sqlite::{Asker, Kind};
 
 /// What is done to the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
+    /// It reads a few events.
+    Glance,
     Read,
     Change,
     /// It changes, and is made where there is none.
     Create,
+}
+
+impl Access {
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::Glance => Kind::Glance,
+            Self::Read => Kind::Read,
+            Self::Change | Self::Create => Kind::Write,
+        }
+    }
 }
 
 pub(crate) struct Task {

@@ -1,10 +1,9 @@
-//! A thread that does the file work of some namespaces.
+//! Does the file work of some namespaces.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use micro_api::name::Namespace;
 
@@ -13,13 +12,10 @@ use super::file::EventFile;
 use super::job::{Access, Task};
 use crate::context::unix_ms;
 use crate::events::{Error, Plans};
-use crate::sqlite::shard;
+use crate::sqlite::{self, Kind, shard};
 
 /// Namespaces whose old events one round removes; the next round goes on after them.
 const SWEEP_NAMESPACES: usize = 64;
-
-/// Tasks taken from the queue at once; what one namespace's file is asked among them is one transaction.
-const BATCH: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -27,7 +23,7 @@ pub(crate) struct Worker {
     namespace_bytes_max: u64,
     files_max: usize,
     index: usize,
-    threads: usize,
+    workers: usize,
     files: HashMap<Namespace, Open>,
     uses: u64,
     sweep_every: Duration,
@@ -43,52 +39,18 @@ struct Open {
 }
 
 impl Worker {
-    pub(crate) fn new(config: &SqliteConfig, index: usize, threads: usize) -> Self {
+    pub(crate) fn new(config: &SqliteConfig, index: usize, workers: usize) -> Self {
         Self {
             folder: config.folder.clone(),
             namespace_bytes_max: config.namespace_bytes_max,
-            files_max: (config.open_files_max / threads).max(1),
+            files_max: (config.open_files_max / workers).max(1),
             index,
-            threads,
+            workers,
             files: HashMap::new(),
             uses: 0,
             sweep_every: config.sweep_every,
             swept: None,
             plans: Arc::clone(&config.plans),
-        }
-    }
-
-    /// Works until the backend is dropped.
-    pub(crate) fn run(mut self, tasks: &Receiver<Task>) {
-        let mut sweep = Instant::now() + self.sweep_every;
-        loop {
-            match tasks.recv_timeout(sweep.saturating_duration_since(Instant::now())) {
-                Ok(task) => self.work(std::iter::once(task).chain(tasks.try_iter()).take(BATCH)),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            if Instant::now() >= sweep {
-                self.sweep();
-                sweep = Instant::now() + self.sweep_every;
-            }
-        }
-    }
-
-    /// Each namespace's tasks in the order in which they came.
-    fn work(&mut self, tasks: impl Iterator<Item = Task>) {
-        let mut waiting: HashMap<Namespace, Vec<Task>> = HashMap::new();
-        for task in tasks {
-            waiting.entry(task.namespace.clone()).or_default().push(task);
-        }
-        for (namespace, mut tasks) in waiting {
-            let changes = tasks.iter().any(|task| task.access != Access::Read);
-            let done = changes && tasks.len() > 1 && self.work_together(&namespace, &mut tasks);
-            for mut task in tasks {
-                if !done {
-                    self.work_alone(&mut task);
-                }
-                task.job.tell();
-            }
         }
     }
 
@@ -112,7 +74,7 @@ impl Worker {
         }
     }
 
-    /// The namespaces of this thread that have events, from the folder: no list in memory grows with them for long.
+    /// The namespaces of this worker that have events, from the folder: no list in memory grows with them for long.
     fn namespaces(&self) -> Vec<Namespace> {
         let Some(folder) = &self.folder else { return self.files.keys().cloned().collect() };
         let entries = match std::fs::read_dir(folder) {
@@ -124,29 +86,7 @@ impl Worker {
         };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let namespaces = names.filter_map(|name| name.strip_suffix(".db")?.parse::<Namespace>().ok());
-        namespaces.filter(|namespace| shard(namespace, self.threads) == self.index).collect()
-    }
-
-    fn sweep(&mut self) {
-        let mut all = self.namespaces();
-        all.sort_unstable();
-        let done = self.swept.take();
-        let ahead = all.into_iter().filter(|namespace| done.as_ref().is_none_or(|done| namespace > done));
-        let ahead: Vec<_> = ahead.take(SWEEP_NAMESPACES).collect();
-        // A round that was not full has come to the end: the next starts at the beginning.
-        self.swept = if ahead.len() < SWEEP_NAMESPACES { None } else { ahead.last().cloned() };
-        for namespace in ahead {
-            let swept = self.file(&namespace, false).and_then(|file| {
-                let Some(file) = file else { return Ok(()) };
-                file.sweep(unix_ms())
-            });
-            if let Err(error) = swept {
-                tracing::warn!(%namespace, %error, "cannot remove old events");
-                if self.folder.is_some() {
-                    self.files.remove(&namespace);
-                }
-            }
-        }
+        namespaces.filter(|namespace| shard(namespace, self.workers) == self.index).collect()
     }
 
     /// A namespace that never wrote has no file, and reading makes none.
@@ -180,5 +120,51 @@ impl Worker {
             self.files.remove(&oldest);
         }
         Ok(())
+    }
+}
+
+impl sqlite::Worker for Worker {
+    type Task = Task;
+
+    const BATCH: usize = 64;
+
+    /// Each namespace's tasks in the order in which they came, in one transaction.
+    fn work(&mut self, tasks: impl Iterator<Item = Task>) {
+        for (namespace, mut tasks) in sqlite::by_namespace(tasks, |task| &task.namespace) {
+            let changes = tasks.iter().any(|task| task.access.kind() == Kind::Write);
+            let done = changes && tasks.len() > 1 && self.work_together(&namespace, &mut tasks);
+            for mut task in tasks {
+                if !done {
+                    self.work_alone(&mut task);
+                }
+                task.job.tell();
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let mut all = self.namespaces();
+        all.sort_unstable();
+        let done = self.swept.take();
+        let ahead = all.into_iter().filter(|namespace| done.as_ref().is_none_or(|done| namespace > done));
+        let ahead: Vec<_> = ahead.take(SWEEP_NAMESPACES).collect();
+        // A round that was not full has come to the end: the next starts at the beginning.
+        self.swept = if ahead.len() < SWEEP_NAMESPACES { None } else { ahead.last().cloned() };
+        for namespace in ahead {
+            let swept = self.file(&namespace, false).and_then(|file| {
+                let Some(file) = file else { return Ok(()) };
+                file.sweep(unix_ms())
+            });
+            if let Err(error) = swept {
+                tracing::warn!(%namespace, %error, "cannot remove old events");
+                if self.folder.is_some() {
+                    self.files.remove(&namespace);
+                }
+            }
+        }
+    }
+
+    fn sweep_every(&self) -> Duration {
+        self.sweep_every
     }
 }

@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, params};
 
 use super::change::{Change, Outcome, record};
 use super::due::to_sql;
+use crate::sqlite::Extent;
 use crate::store::books::RECORD_BYTES;
 use crate::store::page::{Candidate, Cut, start};
 use crate::store::{Error, Page, Range, Record, TableKey, Want};
@@ -78,28 +79,27 @@ impl NamespaceFile {
     /// Refuses to grow
     /// beyond `max` bytes of keys, values and bookkeeping: what is beyond it already may still shrink.
     pub(crate) fn apply(
-        &mut self,
+        &self,
         changes: &[&Change],
         max: Option<u64>,
     ) -> Result<(Vec<Outcome>, Sizes), Error> {
         let wrong = |error| failed("write to the store", error);
-        let begin = rusqlite::TransactionBehavior::Immediate;
-        let transaction = self.0.transaction_with_behavior(begin).map_err(wrong)?;
-        let before = max.map(|_| total(&transaction)).transpose().map_err(wrong)?;
-        let outcomes = changes.iter().map(|change| change.apply(&transaction));
-        let outcomes = outcomes.collect::<rusqlite::Result<Vec<_>>>().map_err(wrong)?;
-        if let (Some(max), Some(before)) = (max, before) {
-            let after = total(&transaction).map_err(wrong)?;
-            if after > max && after > before {
-                return Err(Error::Quota(max));
+        crate::sqlite::transact(&self.0, Extent::Whole, wrong, |file| {
+            let before = max.map(|_| total(file)).transpose().map_err(wrong)?;
+            let outcomes = changes.iter().map(|change| change.apply(file));
+            let outcomes = outcomes.collect::<rusqlite::Result<Vec<_>>>().map_err(wrong)?;
+            if let (Some(max), Some(before)) = (max, before) {
+                let after = total(file).map_err(wrong)?;
+                if after > max && after > before {
+                    return Err(Error::Quota(max));
+                }
             }
-        }
-        let done = outcomes.iter().map(|outcome| matches!(outcome, Outcome::Done | Outcome::Sum(..)));
-        let changed = changes.iter().zip(done).filter(|(_, done)| *done);
-        let touched: BTreeSet<&str> = changed.map(|(change, _)| change.table().table()).collect();
-        let sizes = sizes_of(&transaction, touched.iter().map(|table| table.as_bytes())).map_err(wrong)?;
-        transaction.commit().map_err(wrong)?;
-        Ok((outcomes, sizes))
+            let done = outcomes.iter().map(|outcome| matches!(outcome, Outcome::Done | Outcome::Sum(..)));
+            let changed = changes.iter().zip(done).filter(|(_, done)| *done);
+            let touched: BTreeSet<&str> = changed.map(|(change, _)| change.table().table()).collect();
+            let sizes = sizes_of(file, touched.iter().map(|table| table.as_bytes())).map_err(wrong)?;
+            Ok((outcomes, sizes))
+        })
     }
 
     /// What every table holds.

@@ -58,7 +58,7 @@ async fn more_namespaces_than_open_files_work() {
     let folder = tempfile::tempdir().unwrap();
     let config = SqliteConfig {
         open_files_max: 2,
-        threads: 1,
+        workers: 1,
         cache_bytes_max: 0,
         ..SqliteConfig::new(folder.path().to_owned())
     };
@@ -141,7 +141,7 @@ async fn a_sweep_removes_what_expired_even_after_a_restart() {
 async fn a_scan_by_suffix_stops() {
     let folder = tempfile::tempdir().unwrap();
     drop(Sqlite::open(&SqliteConfig::new(folder.path().to_owned())).unwrap());
-    let mut file = file::NamespaceFile::open(&folder.path().join("default.db"), 1 << 30).unwrap();
+    let file = file::NamespaceFile::open(&folder.path().join("default.db"), 1 << 30).unwrap();
     let key = |number| Bytes::from(format!("{number:06}"));
     let record = |number| Record { key: key(number), value: Bytes::new(), expires_ms: None };
     let changes: Vec<_> = (0..=super::super::SCAN_KEYS_MAX)

@@ -1,10 +1,9 @@
-//! A thread that does the file work of some namespaces.
+//! Does the file work of some namespaces.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use micro_api::name::Namespace;
@@ -14,12 +13,10 @@ use super::due::Due;
 use super::file::{NamespaceFile, Sizes};
 use super::{CACHED_VALUE_BYTES_MAX, HotKeys, SqliteConfig};
 use crate::context::unix_ms;
-use crate::sqlite::{self, shard};
+use crate::sqlite::{self, Kind, shard};
 use crate::store::books::Books;
 use crate::store::{Error, Page, Range, Record, TableKey, Want};
 
-/// Tasks taken from the queue at once; what one namespace writes among them is one transaction.
-const BATCH: usize = 256;
 /// How often expired records are looked for, and how many namespaces' at once.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_NAMESPACES: usize = 32;
@@ -50,8 +47,6 @@ pub(crate) enum Answer {
     Tables(Vec<String>),
 }
 
-/// A read, once the writes beside it are done.
-type Read = (Job, Asker);
 type Asker = sqlite::Asker<Result<Answer, Error>>;
 
 #[derive(Debug)]
@@ -60,7 +55,7 @@ pub(crate) struct Worker {
     namespace_bytes_max: u64,
     files_max: usize,
     index: usize,
-    threads: usize,
+    workers: usize,
     files: HashMap<Namespace, Open>,
     uses: u64,
     hot: HotKeys,
@@ -74,67 +69,25 @@ struct Open {
     used: u64,
 }
 
-/// What waits for one namespace.
-#[derive(Default)]
-struct Waiting {
-    changes: Vec<(Change, Asker)>,
-    reads: Vec<Read>,
-}
-
 impl Worker {
     pub(crate) fn new(
         config: &SqliteConfig,
         index: usize,
-        threads: usize,
+        workers: usize,
         hot: HotKeys,
         due: Arc<Due>,
     ) -> Self {
         Self {
             folder: config.folder.clone(),
             namespace_bytes_max: config.namespace_bytes_max,
-            files_max: (config.open_files_max / threads).max(1),
+            files_max: (config.open_files_max / workers).max(1),
             index,
-            threads,
+            workers,
             files: HashMap::new(),
             uses: 0,
             hot,
             due,
             books: Arc::clone(&config.books),
-        }
-    }
-
-    /// Works until the store is dropped.
-    pub(crate) fn run(mut self, tasks: &Receiver<Task>) {
-        let mut sweep = Instant::now() + SWEEP_EVERY;
-        loop {
-            match tasks.recv_timeout(sweep.saturating_duration_since(Instant::now())) {
-                Ok(task) => self.work(std::iter::once(task).chain(tasks.try_iter()).take(BATCH)),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            if Instant::now() >= sweep {
-                self.sweep();
-                sweep = Instant::now() + SWEEP_EVERY;
-            }
-        }
-    }
-
-    fn work(&mut self, tasks: impl Iterator<Item = Task>) {
-        let mut waiting: HashMap<Namespace, Waiting> = HashMap::new();
-        for Task { job, asker } in tasks {
-            let entry = waiting.entry(job.namespace().clone()).or_default();
-            match job {
-                Job::Change(change) => entry.changes.push((change, asker)),
-                read => entry.reads.push((read, asker)),
-            }
-        }
-        for (namespace, waiting) in waiting {
-            self.change(&namespace, waiting.changes);
-            for (job, asker) in waiting.reads {
-                let answer = self.read(&namespace, job);
-                self.forget_if_broken(&namespace, &answer);
-                asker.tell(answer);
-            }
         }
     }
 
@@ -258,28 +211,6 @@ impl Worker {
         }
     }
 
-    fn sweep(&mut self) {
-        let (index, threads, now_ms) = (self.index, self.threads, unix_ms());
-        let mine = |namespace: &Namespace| shard(namespace, threads) == index;
-        for namespace in self.due.take(now_ms, SWEEP_NAMESPACES, mine) {
-            let swept = self.open_existing(&namespace).and_then(|file| {
-                let Some(file) = file else { return Ok((None, Sizes::new())) };
-                let sizes = file.sweep(now_ms)?;
-                Ok((file.next_expiry()?, sizes))
-            });
-            match swept {
-                Ok((next, sizes)) => {
-                    self.due.correct(&namespace, next);
-                    self.note(&namespace, sizes);
-                }
-                Err(ref error) => {
-                    tracing::warn!(%namespace, %error, "cannot remove expired records");
-                    self.forget_if_broken(&namespace, &swept);
-                }
-            }
-        }
-    }
-
     // === Open files ===
 
     fn path(&self, namespace: &Namespace) -> PathBuf {
@@ -326,7 +257,67 @@ impl Worker {
     }
 }
 
+impl sqlite::Worker for Worker {
+    type Task = Task;
+
+    const BATCH: usize = 256;
+
+    /// What one namespace writes among them is one transaction, and is read after it.
+    fn work(&mut self, tasks: impl Iterator<Item = Task>) {
+        for (namespace, tasks) in sqlite::by_namespace(tasks, |task| task.job.namespace()) {
+            let (mut changes, mut reads) = (Vec::new(), Vec::new());
+            for Task { job, asker } in tasks {
+                match job {
+                    Job::Change(change) => changes.push((change, asker)),
+                    read => reads.push((read, asker)),
+                }
+            }
+            self.change(&namespace, changes);
+            for (job, asker) in reads {
+                let answer = self.read(&namespace, job);
+                self.forget_if_broken(&namespace, &answer);
+                asker.tell(answer);
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let (index, workers, now_ms) = (self.index, self.workers, unix_ms());
+        let mine = |namespace: &Namespace| shard(namespace, workers) == index;
+        for namespace in self.due.take(now_ms, SWEEP_NAMESPACES, mine) {
+            let swept = self.open_existing(&namespace).and_then(|file| {
+                let Some(file) = file else { return Ok((None, Sizes::new())) };
+                let sizes = file.sweep(now_ms)?;
+                Ok((file.next_expiry()?, sizes))
+            });
+            match swept {
+                Ok((next, sizes)) => {
+                    self.due.correct(&namespace, next);
+                    self.note(&namespace, sizes);
+                }
+                Err(ref error) => {
+                    tracing::warn!(%namespace, %error, "cannot remove expired records");
+                    self.forget_if_broken(&namespace, &swept);
+                }
+            }
+        }
+    }
+
+    fn sweep_every(&self) -> Duration {
+        SWEEP_EVERY
+    }
+}
+
 impl Job {
+    /// What it does to the file.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Change(_) => Kind::Write,
+            Self::Get { .. } => Kind::Glance,
+            Self::Scan { .. } | Self::Tables { .. } => Kind::Read,
+        }
+    }
+
     /// What it carries.
     pub(crate) fn bytes(&self) -> usize {
         match self {

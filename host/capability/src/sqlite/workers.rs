@@ -10,8 +10,8 @@
 //! whole process ([`GLANCE`]).
 //!
 //! A caller may have begun several writes before it waits for any, and one transaction for all of them is what it is
-//! best off with. So a write lets others go first before it looks whether it is alone: one of [`LOOK_EVERY`], for that
-//! costs a turn of the runtime, and each, once one had company.
+//! best off with. So a write lets others go first before it looks whether it is alone; where [`ALONE_LEAST`] were in a
+//! row, only one of [`LOOK_EVERY`] does, for that costs a turn of the runtime. Until then all take the queue.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -31,7 +31,9 @@ const PLACE_BYTES: usize = 64 << 10;
 /// Namespaces whose turns are known; one that was forgotten begins anew.
 const TURNS_MAX: u64 = 65_536;
 const TURNS_IDLE: Duration = Duration::from_secs(600);
-/// Of writes that are done alone, one of so many looks for company first.
+/// After so many writes in a row that were alone, the next are taken to be.
+const ALONE_LEAST: u32 = 4;
+/// Of those, one of so many looks for company first.
 const LOOK_EVERY: u32 = 16;
 /// Whose thread reads a little without being replaced.
 static GLANCE: Mutex<()> = Mutex::new(());
@@ -174,14 +176,11 @@ impl<W: Worker> Workers<W> {
         let shard = self.shards.get(shard(namespace, self.shards.len())).ok_or(Refused::Stopped)?;
         let unanswered = Unanswered::new(&shard.unanswered);
         let waiting = Waiting::here();
-        let may_wait = waiting != Waiting::No;
-        if may_wait && kind == Kind::Write && shard.alone.load(Ordering::Relaxed).is_multiple_of(LOOK_EVERY) {
-            pass().await;
+        let mut may_wait = waiting != Waiting::No;
+        if may_wait && kind == Kind::Write {
+            may_wait = shard.is_alone(&unanswered).await;
         }
         let is_alone = may_wait && unanswered.is_alone();
-        if kind == Kind::Write {
-            shard.note(is_alone);
-        }
         let (reply, answer) = oneshot::channel();
         let task = task(Asker { reply, turn, unanswered });
         let glances = kind == Kind::Glance && waiting == Waiting::OneOfSeveral;
@@ -204,12 +203,19 @@ impl<W: Worker> Workers<W> {
 }
 
 impl<W: Worker> Shard<W> {
-    fn note(&self, is_alone: bool) {
-        if is_alone {
-            self.alone.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.alone.store(0, Ordering::Relaxed);
+    /// Whether a write has no company, and had none lately.
+    async fn is_alone(&self, unanswered: &Unanswered) -> bool {
+        let alone = self.alone.load(Ordering::Relaxed);
+        if alone < ALONE_LEAST || alone.is_multiple_of(LOOK_EVERY) {
+            pass().await;
         }
+        if !unanswered.is_alone() {
+            self.alone.store(0, Ordering::Relaxed);
+            return false;
+        }
+        // It may come to a few more than there are, or fewer, where several do this.
+        self.alone.store(alone.wrapping_add(1), Ordering::Relaxed);
+        alone >= ALONE_LEAST
     }
 
     /// Has the task done on this thread; gives it back where the worker is busy, or has stopped.

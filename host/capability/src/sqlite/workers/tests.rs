@@ -77,7 +77,9 @@ fn who_finds_the_worker_idle_is_answered_on_its_own_thread() {
     for _ in 0..ALONE_LEAST {
         assert_eq!(noted.next(), Some((1, WORKER.to_owned())), "there may be others");
     }
-    let rest: Vec<_> = noted.collect();
+    // The worker's thread may still be at the end of its last task.
+    let rest: Vec<_> = noted.skip_while(|noted| *noted != here).collect();
+    assert!(rest.len() > LOOK_EVERY as usize, "{rest:?}");
     assert_eq!(rest, vec![here; rest.len()]);
 }
 
@@ -193,7 +195,11 @@ fn a_worker_that_panicked_has_stopped() {
                 let namespace = "tests".parse().unwrap();
                 panics.ask(&namespace, kind, 0, Task::Panic).await
             });
-            assert!(panicked.await.unwrap_err().is_panic());
+            match (kind, panicked.await) {
+                (Kind::Read, Err(error)) => assert!(error.is_panic(), "{error}"),
+                (Kind::Write, Ok(answer)) => assert!(answer.is_err(), "on the worker's own thread"),
+                (_, other) => panic!("{other:?}"),
+            }
             let next = tokio::spawn(async move { ask(&workers, kind).await }).await.unwrap();
             assert!(matches!(next, Err(Refused::Stopped)), "{next:?}");
         });

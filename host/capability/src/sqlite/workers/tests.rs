@@ -107,7 +107,13 @@ fn writes_that_are_begun_together_are_done_together() {
         let writes = futures::future::join_all((0..16).map(|_| ask(&workers, Kind::Write)));
         // The worker is busy until all others wait.
         let first = workers.ask(&namespace, Kind::Write, 0, |asker| Task::Hang(asker, until));
-        let release = async move { drop(hang) };
+        let release = async move {
+            // All others are polled as often meanwhile: they look, and wait.
+            for _ in 0..4 {
+                pass().await;
+            }
+            drop(hang);
+        };
         let (first, writes, ()) = futures::join!(first, writes, release);
         first.unwrap();
         assert!(writes.iter().all(Result::is_ok));

@@ -64,6 +64,13 @@ async fn ticks_go_on_within_ten_seconds_of_a_kill_and_come_once() -> Result<()> 
     for number in 0..SERVICES {
         deploy(&first, number).await?;
     }
+    // Both nodes run them, before one is killed.
+    eventually("the second node has all", WITHIN, async || {
+        let names = second.micro().ok(&["list", "services"]).await?;
+        ensure!((0..SERVICES).all(|number| names.contains(&name(number))), "{names}");
+        Ok(())
+    })
+    .await?;
     let last = eventually("ticks come", FIRST_WITHIN, async || {
         let done = done(&second.micro()).await?;
         ensure!(done.len() >= RUNS, "{} runs", done.len());

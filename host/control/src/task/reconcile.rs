@@ -301,8 +301,10 @@ enum Attempt {
 }
 
 /// Loads and warms, with restarts, then switches.
-async fn bring_up(control: &Control, mut record: Record, revision: ActiveRevision, public: bool) {
+async fn bring_up(control: &Control, mut record: Record, mut revision: ActiveRevision, public: bool) {
     loop {
+        // Schedules begin with what comes after this.
+        revision.started_ms = record.started_ms;
         let error = match attempt(control, &record, &revision, public).await {
             Attempt::Up => return,
             Attempt::Overtaken => break,

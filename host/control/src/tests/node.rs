@@ -116,6 +116,8 @@ impl Node for FakeNode {
 
     async fn publish(&self, active: Vec<ActiveRevision>) -> Vec<Unservable> {
         let mut refused = Vec::new();
+        // Else its schedules would run what came before it.
+        assert!(active.iter().all(|revision| revision.started_ms > 0), "when did it start? {active:?}");
         self.set(|state| {
             let (bad, good): (Vec<_>, Vec<_>) = active
                 .into_iter()

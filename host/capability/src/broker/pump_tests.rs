@@ -157,6 +157,21 @@ async fn a_message_becomes_a_call_and_is_done_with_the_answer() {
 }
 
 #[tokio::test]
+async fn a_panic_ends_one_delivery_and_not_the_next() {
+    let service = Service::new(99, |call| match &call.request[..] {
+        b"bad" => panic!("as a test wants it"),
+        _ => Ok(()),
+    });
+    let fixture = Fixture::new(&service);
+    fixture.broker.follow(one(subscription("d1"))).await;
+    fixture.publish("bad").await;
+    many(&service, 1).await;
+    fixture.publish("good").await;
+    fixture.until("the next is done", |state| state.delivered == 1).await;
+    assert_eq!(service.bodies(), ["bad", "good"]);
+}
+
+#[tokio::test]
 async fn errors_of_the_service_are_tried_again_and_then_given_up() {
     let service = Service::new(99, |_| Err(Error::internal("mailer", "smtp is down")));
     let fixture = Fixture::new(&service);

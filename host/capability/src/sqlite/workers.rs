@@ -176,11 +176,11 @@ impl<W: Worker> Workers<W> {
         let shard = self.shards.get(shard(namespace, self.shards.len())).ok_or(Refused::Stopped)?;
         let unanswered = Unanswered::new(&shard.unanswered);
         let waiting = Waiting::here();
-        let mut may_wait = waiting != Waiting::No;
-        if may_wait && kind == Kind::Write {
-            may_wait = shard.is_alone(&unanswered).await;
-        }
-        let is_alone = may_wait && unanswered.is_alone();
+        let is_alone = match (waiting, kind) {
+            (Waiting::No, _) => false,
+            (_, Kind::Write) => shard.is_alone(&unanswered).await,
+            (_, Kind::Glance | Kind::Read) => unanswered.is_alone(),
+        };
         let (reply, answer) = oneshot::channel();
         let task = task(Asker { reply, turn, unanswered });
         let glances = kind == Kind::Glance && waiting == Waiting::OneOfSeveral;

@@ -13,6 +13,7 @@
 //! best off with. So a write lets others go first before it looks whether it is alone; where [`ALONE_LEAST`] were in a
 //! row, only one of [`LOOK_EVERY`] does, for that costs a turn of the runtime. Until then all take the queue.
 
+use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use micro_api::name::Namespace;
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -29,8 +30,7 @@ use crate::aside;
 /// See [`Bounds::calls_per_namespace_max`].
 const PLACE_BYTES: usize = 64 << 10;
 /// Namespaces whose turns are known; one that was forgotten begins anew.
-const TURNS_MAX: u64 = 65_536;
-const TURNS_IDLE: Duration = Duration::from_secs(600);
+const TURNS_MAX: usize = 65_536;
 /// After so many writes in a row that were alone, the next are taken to be.
 const ALONE_LEAST: u32 = 4;
 /// Of those, one of so many looks for company first.
@@ -160,8 +160,7 @@ impl<W: Worker> Workers<W> {
             Ok(Shard { worker, queue, unanswered: Arc::default(), alone: AtomicU32::new(0) })
         };
         let shards = (0..count).map(start).collect::<std::io::Result<_>>()?;
-        let turns = Cache::builder().max_capacity(TURNS_MAX).time_to_idle(TURNS_IDLE).build();
-        Ok(Self { shards, turns, calls_per_namespace_max: bounds.calls_per_namespace_max })
+        Ok(Self { shards, turns: Cache::new(TURNS_MAX), calls_per_namespace_max: bounds.calls_per_namespace_max })
     }
 
     /// Waits for the namespace's turn, has a task that carries so many bytes done, and waits for the answer.
@@ -196,7 +195,8 @@ impl<W: Worker> Workers<W> {
 
     async fn turn(&self, namespace: &Namespace, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
         let most = self.calls_per_namespace_max;
-        let turns = self.turns.get_with_by_ref(namespace, || Arc::new(Semaphore::new(most)));
+        let turns = self.turns.get_or_insert_with(namespace, || Ok::<_, Infallible>(Semaphore::new(most).into()));
+        let Ok(turns) = turns;
         let places = u32::try_from((1 + bytes / PLACE_BYTES).min(most)).unwrap_or(u32::MAX);
         turns.acquire_many_owned(places).await.map_err(|_| Refused::Stopped)
     }

@@ -19,7 +19,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use micro_api::name::Namespace;
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
 
 pub use copy::{copy, databases};
 
@@ -37,6 +38,8 @@ use worker::{Answer, Job, Task, Worker};
 const CACHED_VALUE_BYTES_MAX: usize = 64 << 10;
 /// Bookkeeping of a cached key, bytes.
 const CACHED_KEY_BYTES: usize = 160;
+/// What a cached key and its value take as a rule, bytes.
+const CACHED_BYTES_USUAL: usize = 512;
 
 /// Bounds of the store.
 #[derive(Debug, Clone)]
@@ -76,7 +79,38 @@ impl SqliteConfig {
 }
 
 /// Hot keys; a key that is known to be absent is kept too.
-type HotKeys = Cache<(TableKey, Bytes), Option<Record>>;
+type HotKeys = Arc<Cache<HotKey, Option<Record>, Bytewise>>;
+
+/// A key of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct HotKey {
+    table: TableKey,
+    key: Bytes,
+}
+
+/// The same, as one looks for it.
+#[derive(Hash)]
+struct Wanted<'a> {
+    table: &'a TableKey,
+    key: &'a [u8],
+}
+
+impl Equivalent<HotKey> for Wanted<'_> {
+    fn equivalent(&self, hot: &HotKey) -> bool {
+        self.key == hot.key && *self.table == hot.table
+    }
+}
+
+/// Hot keys weigh what they take of memory.
+#[derive(Debug, Clone)]
+struct Bytewise;
+
+impl Weighter<HotKey, Option<Record>> for Bytewise {
+    fn weight(&self, hot: &HotKey, record: &Option<Record>) -> u64 {
+        let value = record.as_ref().map_or(0, |record| record.value.len());
+        (CACHED_KEY_BYTES + hot.key.len() + value) as u64
+    }
+}
 
 /// Key-value records in SQLite files.
 #[derive(Debug)]
@@ -93,11 +127,8 @@ impl Sqlite {
     pub fn open(config: &SqliteConfig) -> Result<Arc<Self>, Error> {
         std::fs::create_dir_all(&config.folder)
             .map_err(|error| Error::Backend(format!("make {}: {error}", config.folder.display())))?;
-        let weigh = |(_, key): &(TableKey, Bytes), record: &Option<Record>| {
-            let value = record.as_ref().map_or(0, |record| record.value.len());
-            u32::try_from(CACHED_KEY_BYTES + key.len() + value).unwrap_or(u32::MAX)
-        };
-        let hot: HotKeys = Cache::builder().max_capacity(config.cache_bytes_max).weigher(weigh).build();
+        let keys = usize::try_from(config.cache_bytes_max).unwrap_or(usize::MAX) / CACHED_BYTES_USUAL;
+        let hot = HotKeys::new(Cache::with_weighter(keys, config.cache_bytes_max, Bytewise));
         let due = Arc::new(Due::open(&config.folder)?);
         let workers = config.workers.max(1);
         let bounds =
@@ -130,13 +161,15 @@ fn stopped() -> Error {
 impl Backend for Sqlite {
     async fn get(&self, table: &TableKey, key: &[u8]) -> Result<Option<Record>, Error> {
         check_key(key)?;
-        let hot = (table.clone(), Bytes::copy_from_slice(key));
-        let found = match self.hot.get(&hot) {
+        let found = match self.hot.get(&Wanted { table, key }) {
             Some(found) => found,
-            None => match self.ask(table.namespace(), Job::Get { table: hot.0, key: hot.1 }).await? {
-                Answer::Record(found) => found,
-                _ => None,
-            },
+            None => {
+                let wanted = Job::Get { table: table.clone(), key: Bytes::copy_from_slice(key) };
+                match self.ask(table.namespace(), wanted).await? {
+                    Answer::Record(found) => found,
+                    _ => None,
+                }
+            }
         };
         Ok(found.filter(|record| record.expires_ms.is_none_or(|at| at > unix_ms())))
     }

@@ -31,31 +31,27 @@ CREATE INDEX IF NOT EXISTS expiries ON records (expires) WHERE expires IS NOT NU
 ";
 
 /// What each table holds, kept up to date by triggers, so that whatever changes a record is counted in the same
-/// transaction. The row with the empty name, which no table has, is the sum. (`OR IGNORE` in a trigger means nothing:
-/// the statement that fires it decides what a conflict does.)
+/// transaction. The row with the empty name, which no table has, is the sum.
 fn size_schema() -> String {
-    let change = |event: &str, row: &str, bytes: &str| {
-        format!(
-            "CREATE TRIGGER size_{event} AFTER {event} ON records BEGIN
-               INSERT INTO sizes (tbl, bytes) SELECT {row}.tbl, 0
-                 WHERE NOT EXISTS (SELECT 1 FROM sizes WHERE tbl = {row}.tbl);
-               UPDATE sizes SET bytes = bytes + {bytes} WHERE tbl IN (x'', {row}.tbl);
-             END;"
-        )
-    };
-    let size = format!("length(NEW.key) + length(NEW.value) + {RECORD_BYTES}");
-    let gone = format!("-(length(OLD.key) + length(OLD.value) + {RECORD_BYTES})");
-    [
-        "CREATE TABLE sizes (tbl BLOB NOT NULL PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;".to_owned(),
-        format!(
-            "INSERT INTO sizes SELECT tbl, sum(length(key) + length(value) + {RECORD_BYTES}) FROM records GROUP BY tbl;
-             INSERT INTO sizes SELECT x'', coalesce(sum(bytes), 0) FROM sizes;"
-        ),
-        change("INSERT", "NEW", &size),
-        change("UPDATE", "NEW", "length(NEW.value) - length(OLD.value)"),
-        change("DELETE", "OLD", &gone),
-    ]
-    .concat()
+    let size = |row: &str| format!("length({row}.key) + length({row}.value) + {RECORD_BYTES}");
+    let (more, less, kept) = (size("NEW"), size("OLD"), size("records"));
+    format!(
+        "CREATE TABLE sizes (tbl BLOB NOT NULL PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
+         INSERT INTO sizes SELECT tbl, sum({kept}) FROM records GROUP BY tbl;
+         INSERT INTO sizes SELECT x'', coalesce(sum(bytes), 0) FROM sizes;
+         CREATE TRIGGER size_INSERT AFTER INSERT ON records BEGIN
+           INSERT INTO sizes VALUES (NEW.tbl, {more}) ON CONFLICT (tbl) DO UPDATE SET bytes = bytes + excluded.bytes;
+           UPDATE sizes SET bytes = bytes + {more} WHERE tbl = x'';
+         END;
+         CREATE TRIGGER size_UPDATE AFTER UPDATE ON records WHEN length(NEW.value) <> length(OLD.value) BEGIN
+           UPDATE sizes SET bytes = bytes + length(NEW.value) - length(OLD.value) WHERE tbl = NEW.tbl;
+           UPDATE sizes SET bytes = bytes + length(NEW.value) - length(OLD.value) WHERE tbl = x'';
+         END;
+         CREATE TRIGGER size_DELETE AFTER DELETE ON records BEGIN
+           UPDATE sizes SET bytes = bytes - ({less}) WHERE tbl = OLD.tbl;
+           UPDATE sizes SET bytes = bytes - ({less}) WHERE tbl = x'';
+         END;"
+    )
 }
 
 #[derive(Debug)]

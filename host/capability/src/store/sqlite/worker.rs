@@ -11,7 +11,7 @@ use micro_api::name::Namespace;
 use super::change::{Change, Outcome, Part};
 use super::due::Due;
 use super::file::{NamespaceFile, Sizes};
-use super::{CACHED_VALUE_BYTES_MAX, HotKeys, SqliteConfig};
+use super::{CACHED_VALUE_BYTES_MAX, HotKey, HotKeys, SqliteConfig, Wanted};
 use crate::context::unix_ms;
 use crate::sqlite::{self, Kind, shard};
 use crate::store::books::Books;
@@ -176,7 +176,7 @@ impl Worker {
                 let records: Vec<_> = parts.into_iter().map(Part::into_record).collect();
                 // Who finds one key's new value must not find another's old one: so all old ones go first.
                 for (key, _) in &records {
-                    self.hot.invalidate(&(table.clone(), key.clone()));
+                    self.hot.remove(&Wanted { table: &table, key });
                 }
                 for (key, record) in records {
                     self.cache(table.clone(), key, record);
@@ -199,15 +199,15 @@ impl Worker {
             }
         };
         for key in keys {
-            self.hot.invalidate(&(table.clone(), key));
+            self.hot.remove(&Wanted { table: &table, key: &key });
         }
     }
 
     fn cache(&self, table: TableKey, key: Bytes, record: Option<Record>) {
         if record.as_ref().is_some_and(|record| record.value.len() > CACHED_VALUE_BYTES_MAX) {
-            self.hot.invalidate(&(table, key));
+            self.hot.remove(&Wanted { table: &table, key: &key });
         } else {
-            self.hot.insert((table, key), record);
+            self.hot.insert(HotKey { table, key }, record);
         }
     }
 

@@ -80,3 +80,16 @@ pub(crate) fn bound(file: &Connection, bytes_max: u64, pages_min: u64) -> rusqli
 fn pages_max(bytes_max: u64, pages_min: u64) -> u64 {
     (bytes_max / PAGE_BYTES).max(pages_min)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_file_has_pages_of_its_own() {
+        let file = open(None, 1 << 20, 8).unwrap();
+        let sql = "SELECT sqlite_compileoption_used('ENABLE_MEMORY_MANAGEMENT')";
+        let shares: bool = file.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert!(!shares, "LIBSQLITE3_FLAGS of .cargo/config.toml is not set");
+    }
+}

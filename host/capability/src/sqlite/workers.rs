@@ -160,7 +160,11 @@ impl<W: Worker> Workers<W> {
             Ok(Shard { worker, queue, unanswered: Arc::default(), alone: AtomicU32::new(0) })
         };
         let shards = (0..count).map(start).collect::<std::io::Result<_>>()?;
-        Ok(Self { shards, turns: Cache::new(TURNS_MAX), calls_per_namespace_max: bounds.calls_per_namespace_max })
+        Ok(Self {
+            shards,
+            turns: Cache::new(TURNS_MAX),
+            calls_per_namespace_max: bounds.calls_per_namespace_max,
+        })
     }
 
     /// Waits for the namespace's turn, has a task that carries so many bytes done, and waits for the answer.
@@ -195,7 +199,8 @@ impl<W: Worker> Workers<W> {
 
     async fn turn(&self, namespace: &Namespace, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
         let most = self.calls_per_namespace_max;
-        let turns = self.turns.get_or_insert_with(namespace, || Ok::<_, Infallible>(Semaphore::new(most).into()));
+        let turns =
+            self.turns.get_or_insert_with(namespace, || Ok::<_, Infallible>(Semaphore::new(most).into()));
         let Ok(turns) = turns;
         let places = u32::try_from((1 + bytes / PLACE_BYTES).min(most)).unwrap_or(u32::MAX);
         turns.acquire_many_owned(places).await.map_err(|_| Refused::Stopped)

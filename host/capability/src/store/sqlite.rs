@@ -79,6 +79,9 @@ impl SqliteConfig {
 }
 
 /// Hot keys; a key that is known to be absent is kept too.
+///
+/// A lock guards a part of them. A cache that frees by epochs looks at every thread that has ever asked, and the runtime
+/// has hundreds where it replaces those that wait.
 type HotKeys = Arc<Cache<HotKey, Option<Record>, Bytewise>>;
 
 /// A key of a table.

@@ -84,15 +84,15 @@ impl NamespaceFile {
             let before = max.map(|_| total(file)).transpose().map_err(wrong)?;
             let outcomes = changes.iter().map(|change| change.apply(file));
             let outcomes = outcomes.collect::<rusqlite::Result<Vec<_>>>().map_err(wrong)?;
+            // Triggers' rows count, and what changes a size has two of them beside its own.
+            if file.total_changes() - rows_before <= 1 {
+                return Ok((outcomes, Sizes::new()));
+            }
             if let (Some(max), Some(before)) = (max, before) {
                 let after = total(file).map_err(wrong)?;
                 if after > max && after > before {
                     return Err(Error::Quota(max));
                 }
-            }
-            // Triggers' rows count, and what changes a size has two of them beside its own.
-            if file.total_changes() - rows_before <= 1 {
-                return Ok((outcomes, Sizes::new()));
             }
             let done = outcomes.iter().map(|outcome| matches!(outcome, Outcome::Done | Outcome::Sum(..)));
             let changed = changes.iter().zip(done).filter(|(_, done)| *done);

@@ -208,6 +208,7 @@ impl Keeper {
         let day = day_of(self.collected_ms);
         self.collected_ms = now_ms;
         let mut samples = Vec::new();
+        self.meters.budgets.mark();
         for (namespace, service, sums) in self.meters.tallies.read() {
             let key = (namespace, service);
             let before = self.sent.get(&key).copied().unwrap_or_default();

@@ -56,6 +56,8 @@ pub struct Wish {
 pub struct Grant {
     pub namespace: String,
     pub budget: Budget,
+    /// As it was wished for.
+    pub max: i64,
     /// Added to what the node held; less than 0 when it has to give some back.
     pub granted: i64,
     /// What is free beside it: nobody holds it and it is not used.
@@ -99,6 +101,7 @@ pub(crate) async fn grant(tx: &mut Tx, batch: &Batch) -> Result<Vec<Grant>, Erro
         grants.push(Grant {
             namespace: wish.namespace.clone(),
             budget: wish.budget,
+            max: wish.max,
             granted,
             free: (all - holds).max(0),
             used,

@@ -39,6 +39,8 @@ struct Account {
     slice: i64,
     /// What is left of the lease; less than 0: spent on credit.
     left: AtomicI64,
+    /// What was left when the books were last read.
+    marked: AtomicI64,
     /// How far `left` may fall: 0 or less.
     floor: AtomicI64,
     /// Nothing is left of the month, by what was counted.
@@ -65,6 +67,7 @@ impl Account {
             max,
             slice,
             left: AtomicI64::new(left),
+            marked: AtomicI64::new(left),
             floor: AtomicI64::new(-slice),
             used_up: AtomicBool::new(false),
             touched: AtomicBool::new(false),
@@ -99,21 +102,29 @@ impl Account {
         left < self.slice / 2 && self.floor.load(Relaxed) < 0
     }
 
+    /// What is held now. Of requests, what was held before those were read that are counted now: whoever was admitted
+    /// since is in neither, and would else look like one that was counted before, and be given again.
+    fn held(&self) -> i64 {
+        match self.budget {
+            Budget::Requests => self.marked.load(Relaxed),
+            Budget::Cpu | Budget::Egress => self.left.load(Relaxed),
+        }
+    }
+
     fn wish(&self, namespace: &Namespace, now_ms: i64, last: bool) -> Option<Wish> {
         let month = month_of(now_ms);
         if self.month.swap(month, Relaxed) != month {
-            self.left.store(0, Relaxed);
+            self.give_up();
             self.floor.store(-self.slice, Relaxed);
             self.used_up.store(false, Relaxed);
             self.new.store(true, Relaxed);
         }
-        let held = self.left.load(Relaxed);
-        if held > 0 && now_ms >= self.until_ms.load(Relaxed) {
+        if self.held() > 0 && now_ms >= self.until_ms.load(Relaxed) {
             // Others may have it now.
-            self.left.fetch_sub(held, Relaxed);
+            self.give_up();
         }
         let (touched, new) = (self.touched.swap(false, Relaxed), self.new.swap(false, Relaxed));
-        let held = self.left.load(Relaxed);
+        let held = self.held();
         if !(touched || new || (last && held != 0)) {
             return None;
         }
@@ -127,7 +138,17 @@ impl Account {
         Some(Wish { namespace, budget: self.budget, max: self.max, held, want })
     }
 
+    /// Holds nothing any more, but for what is not counted yet.
+    fn give_up(&self) {
+        self.left.fetch_sub(self.held(), Relaxed);
+        self.marked.store(0, Relaxed);
+    }
+
     fn take(&self, grant: &Grant, until_ms: i64) {
+        // It is not of this plan, which asks anew.
+        if grant.max != self.max {
+            return;
+        }
         self.left.fetch_add(grant.granted, Relaxed);
         self.floor.store(-self.slice.min(grant.free), Relaxed);
         self.used_up.store(grant.used >= self.max, Relaxed);
@@ -208,6 +229,15 @@ impl Budgets {
         self.hungry.notified().await;
     }
 
+    /// From here on what is held and what is counted belong together; called before the tallies are read.
+    pub(crate) fn mark(&self) {
+        for tenant in self.tenants.load().values() {
+            for account in &tenant.accounts {
+                account.marked.store(account.left.load(Relaxed), Relaxed);
+            }
+        }
+    }
+
     /// Charges what was used meanwhile.
     pub(crate) fn spend(&self, namespace: &Namespace, cpu_ms: i64, egress_bytes: i64) {
         let tenants = self.tenants.load();
@@ -250,6 +280,7 @@ impl Budgets {
 impl Quota for Budgets {
     fn admit(&self, namespace: &Namespace, service: &ServiceName) -> Result<(), Exceeded> {
         let tenants = self.tenants.load();
+        let mut is_low = false;
         if let Some(tenant) = tenants.get(namespace) {
             for account in &tenant.accounts {
                 if account.budget != Budget::Requests && account.is_spent() {
@@ -259,12 +290,14 @@ impl Quota for Budgets {
             }
             if let Some(requests) = tenant.account(Budget::Requests) {
                 let Some(left) = requests.take_one() else { return Err(requests.exceeded()) };
-                if requests.is_low(left) {
-                    self.hungry.notify_one();
-                }
+                is_low = requests.is_low(left);
             }
         }
         self.tallies.request(namespace, service);
+        // It is counted before anybody is woken to count.
+        if is_low {
+            self.hungry.notify_one();
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use micro_capability::events::Retention;
 use micro_db::calendar::{month_of, month_start_ms};
 use micro_db::now_ms;
-use micro_db::usage::Budget;
+use micro_db::usage::{Budget, Grant};
 use micro_gateway::Quota;
 
 use super::*;
@@ -108,6 +108,28 @@ async fn a_months_requests_are_spent_to_the_last_one() {
     // And a plan without the limit.
     again.meters.budgets.replace(HashMap::new());
     assert_eq!(again.send(20), 20);
+}
+
+/// Whoever counts is woken by a request, and may be faster than the request is counted.
+#[tokio::test]
+async fn what_is_admitted_while_the_books_are_read_is_not_given_again() {
+    let node = World::new().await.node("a", &[(Budget::Requests, 3)]);
+    let budgets = &node.meters.budgets;
+    let grant = |max| {
+        let namespace = namespace().to_string();
+        Grant { namespace, budget: Budget::Requests, max, granted: max, free: 0, used: 0 }
+    };
+    budgets.mark();
+    assert!(node.admit());
+    let wish = budgets.wishes(now_ms(), false).pop().unwrap();
+    assert_eq!((wish.held, wish.max), (0, 3), "by the books nothing is used yet");
+    budgets.take(&[grant(3)], i64::MAX);
+    assert_eq!(node.send(9), 2);
+
+    // An answer that a change of the plan overtook.
+    budgets.replace(HashMap::from([(namespace(), vec![(Budget::Requests, 4)])]));
+    budgets.take(&[grant(100)], i64::MAX);
+    assert_eq!(node.send(9), 4, "on credit, until the new plan is asked for");
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ pub struct Credentials {
     keyring: RwLock<Arc<Keyring>>,
     known: moka::sync::Cache<Question, Known>,
     revision: AtomicI64,
+    /// The one that the keyring was read after.
+    keyring_revision: AtomicI64,
     /// When the database last told the revision, Unix milliseconds.
     told_ms: AtomicI64,
     uses: Uses,
@@ -89,8 +91,9 @@ impl Credentials {
             db.insert_first_signing_key(first.kid(), &sealer.seal(seal::SIGNING_KEY, &first.export()))
                 .await?;
         }
-        let keyring = read_keys(&db, &sealer).await?;
+        // First: a key that is made meanwhile changes it.
         let revision = db.access_revision().await?;
+        let keyring = read_keys(&db, &sealer).await?;
         Ok(Arc::new(Self {
             db,
             sealer,
@@ -98,24 +101,27 @@ impl Credentials {
             keyring: RwLock::new(Arc::new(keyring)),
             known: moka::sync::Cache::new(KNOWN_MAX),
             revision: AtomicI64::new(revision),
+            keyring_revision: AtomicI64::new(revision),
             told_ms: AtomicI64::new(now_ms()),
             uses: Uses::default(),
         }))
     }
 
-    /// Asks whether access changed; true when it did. What was known is then looked up anew.
-    pub async fn refresh(&self) -> Result<bool, micro_db::Error> {
+    /// Asks how often access changed. What was known before the last change is looked up anew. What this does not come
+    /// to, because it fails or nobody waits for it any more, the next one does.
+    pub async fn refresh(&self) -> Result<i64, micro_db::Error> {
         let revision = self.db.access_revision().await?;
         self.told_ms.store(now_ms(), Ordering::Relaxed);
-        if self.revision.swap(revision, Ordering::AcqRel) == revision {
-            return Ok(false);
+        self.revision.store(revision, Ordering::Release);
+        if self.keyring_revision.load(Ordering::Acquire) != revision {
+            match read_keys(&self.db, &self.sealer).await {
+                Ok(keyring) => *self.keyring.write() = Arc::new(keyring),
+                Err(CredentialsError::Db(error)) => return Err(error),
+                Err(error) => tracing::error!(error = chain(&error), "The signing keys cannot be read"),
+            }
+            self.keyring_revision.store(revision, Ordering::Release);
         }
-        match read_keys(&self.db, &self.sealer).await {
-            Ok(keyring) => *self.keyring.write() = Arc::new(keyring),
-            Err(CredentialsError::Db(error)) => return Err(error),
-            Err(error) => tracing::error!(error = chain(&error), "The signing keys cannot be read"),
-        }
-        Ok(true)
+        Ok(revision)
     }
 
     /// The access revision that answers from now on are held to.

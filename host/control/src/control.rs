@@ -27,9 +27,9 @@ pub struct Control {
     pub(crate) passwords: Arc<Passwords>,
     /// The access revision that this process has followed.
     access: watch::Sender<i64>,
-    /// Whether the node knows who may do what as of that revision: a new node knows nothing. Held while it is told, so
-    /// that what was read first is not told last.
-    told: Mutex<bool>,
+    /// The revision as of which the node knows who may do what; none: a new node knows nothing. Held while it is told, so
+    /// that what was read first is not told last, and set afterwards: whoever asked may be gone in the middle of it.
+    told: Mutex<Option<i64>>,
     /// Where services elsewhere are registered.
     pub(crate) registrations: Arc<dyn Elsewhere>,
     /// What the node knows of them. Held while it is told.
@@ -149,13 +149,11 @@ impl Control {
     /// by a task for those of others.
     pub(crate) async fn follow_access(&self) -> Result<(), micro_db::Error> {
         let mut told = self.told.lock().await;
-        let changed = self.credentials.refresh().await;
-        *told &= matches!(changed, Ok(false));
-        changed?;
-        if !*told {
+        let revision = self.credentials.refresh().await?;
+        if *told != Some(revision) {
             self.node.tenants(self.db.tenants().await?).await;
-            *told = true;
-            self.access.send_replace(self.credentials.revision());
+            *told = Some(revision);
+            self.access.send_replace(revision);
         }
         Ok(())
     }

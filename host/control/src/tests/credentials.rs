@@ -1,5 +1,8 @@
 //! Sessions, tokens, keys and rules: what they open, and that they end.
 
+use micro_api::Namespace;
+use micro_db::Actor;
+
 use super::people::PASSWORD;
 use super::*;
 
@@ -266,4 +269,31 @@ async fn a_revoked_credential_ends_a_log_that_is_followed() {
     fixture.send_as(who, "DELETE", &format!("/v1/keys/{id}"), None).await;
     let ended = tokio::time::timeout(Duration::from_secs(5), ended).await;
     assert!(ended.is_ok(), "the stream went on after its key was revoked");
+}
+
+/// A request whose client hangs up ends in the middle of what it does, and what it changed stands in the rows.
+#[tokio::test]
+async fn a_change_that_was_followed_in_part_is_followed_to_the_end() {
+    let fixture = Fixture::without_tasks().await;
+    let (control, namespace) = (&fixture.control, Namespace::default());
+    control.follow_access().await.unwrap();
+    let operator = Actor::default();
+    let plan = |name: &'static str| fixture.db.set_namespace_plan(&namespace, name, "a test", &operator);
+    let told = || fixture.node.state().tenants[&namespace].plan.clone();
+
+    plan("small").await.unwrap();
+    let before = control.credentials.revision();
+    let mut follow = Box::pin(control.follow_access());
+    while futures::poll!(&mut follow).is_pending() && control.credentials.revision() == before {
+        tokio::task::yield_now().await;
+    }
+    drop(follow);
+    control.follow_access().await.unwrap();
+    assert_eq!(told(), "small");
+
+    // Nor does anybody else who looks at what changed keep it from the node.
+    plan("large").await.unwrap();
+    control.credentials.rotate_signing_key(1_000).await.unwrap();
+    control.follow_access().await.unwrap();
+    assert_eq!(told(), "large");
 }

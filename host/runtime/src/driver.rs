@@ -1,7 +1,8 @@
 //! Runs one call to its end: on the front thread that received it while it is quick, on the slow threads once it is
 //! not, and never beyond its deadline.
 //!
-//! The call is one boxed future that owns its store, polled inside the connection's own future: no task, no channel.
+//! The call is one boxed future that owns its store, polled inside the connection's own future: no task, no channel. One
+//! whose answer is a stream has a task all the same ([`crate::apart`]).
 //! The deadline is watched out here because a timer inside the store's event loop may never be polled, and because
 //! wasmtime cannot cancel one call: dropping the store is what stops it.
 

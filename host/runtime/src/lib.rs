@@ -8,6 +8,7 @@
 //! **Invariant:** tenant code cannot take this process down, delay a neighbour or outlive its deadline, and nothing it
 //! sees or sends carries text of the host.
 
+mod apart;
 mod concurrent;
 mod config;
 mod driver;

@@ -1,7 +1,8 @@
 //! Calls whose endpoint streams: the guest runs while its replies are read.
 //!
-//! The messages of the caller go into a bounded queue while there is room, those of the guest come out of another, and
-//! whoever reads them drives both. Who stops reading stops the guest; who drops [`Replies`] cancels the call.
+//! The messages of the caller go into a bounded queue while there is room, those of the guest come out of another. Who
+//! stops reading makes the guest wait that sends more than there is room for, and nothing else of it; who drops
+//! [`Replies`] cancels the call.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::Sleep;
 use wasmtime_wasi::runtime::AbortOnDropJoinHandle;
 
+use crate::apart::Apart;
 use crate::concurrent::Work;
 use crate::driver::{Driver, Threads};
 use crate::fault::Fault;
@@ -52,7 +54,7 @@ impl std::fmt::Debug for StreamCall {
     }
 }
 
-/// What the guest replies, message by message; a fault is the last item. Reading it runs the guest. Dropping it cancels
+/// What the guest replies, message by message; a fault is the last item. Dropping it cancels
 /// the call: the guest's `receive` and `send` fail from then on, and it has as long as any call to finish its work.
 pub struct Replies(Inner);
 
@@ -153,7 +155,10 @@ impl Runtime {
             meter.begin(limits.cpu, self.config.front_cpu);
             let served =
                 rpc::serve(Arc::clone(revision), start, Arc::clone(&context), request, Arc::clone(&slot));
-            Some(self.driver(revision, Box::pin(served), meter, &context, Threads::Front))
+            let driver = self.driver(revision, Box::pin(served), meter, &context, Threads::Front);
+            // Whoever relays replies to a guest polls the call while none is taken, and for one reply it is polled always.
+            let is_polled = !leaves || !replies_stream;
+            Some(if is_polled { Guest::Here(driver) } else { Guest::Apart(Apart::start(driver, revision)) })
         };
         let fed = Arc::<AtomicU64>::default();
         let feeding = requests.zip(far.requests.take()).map(|(requests, to)| -> Feeding {
@@ -237,10 +242,10 @@ impl Drop for Record {
     }
 }
 
-/// A call that runs while it is polled.
+/// A call whose replies are read.
 struct Live {
     /// None once the call has ended, and where an instance that serves several runs it.
-    driver: Option<Driver>,
+    driver: Option<Guest>,
     slot: Arc<Slot<rpc::Answer>>,
     far: Far,
     /// None once the caller has sent its last message.
@@ -260,6 +265,33 @@ struct Live {
     context: Arc<Context>,
     record: Record,
     _activity: Activity,
+}
+
+/// What runs the guest.
+enum Guest {
+    /// Whoever polls the call.
+    Here(Driver),
+    Apart(Apart),
+}
+
+impl Guest {
+    fn poll(&mut self, cx: &mut Cx<'_>) -> Poll<Result<(), Fault>> {
+        match self {
+            Self::Here(driver) => driver.poll(cx),
+            Self::Apart(apart) => apart.poll(cx),
+        }
+    }
+
+    /// Lets the rest of the call run by itself until then.
+    fn leave(self, deadline: Instant) {
+        match self {
+            Self::Here(mut driver) => {
+                driver.set_deadline(deadline);
+                driver.detach();
+            }
+            Self::Apart(apart) => apart.leave(deadline),
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -415,10 +447,9 @@ impl Live {
         self.is_over = true;
         self.far.cancel();
         self.feeding = None;
-        if let Some(mut driver) = self.driver.take() {
+        if let Some(driver) = self.driver.take() {
             let until = Instant::now() + self.record.revision.limits().wall;
-            driver.set_deadline(until.min(self.context.deadline));
-            driver.detach();
+            driver.leave(until.min(self.context.deadline));
         }
     }
 

@@ -13,7 +13,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::Sleep;
 
 use super::GuestBody;
-use crate::driver::Driver;
+use crate::apart::Apart;
 use crate::fault::Fault;
 use crate::revision::{Activity, Revision};
 
@@ -104,14 +104,14 @@ impl HttpBody for RequestBody {
     }
 }
 
-/// An answer that the guest still writes: reading it runs the guest.
+/// An answer that the guest still writes, as far as there is room for what nobody has taken yet.
 pub(crate) struct LiveBody {
     /// What was read before the head was sent.
     pub(crate) ready: VecDeque<Frame<Bytes>>,
     /// `None` once it has ended.
     pub(crate) guest: Option<GuestBody>,
     /// `None` once the call has ended.
-    pub(crate) driver: Option<Driver>,
+    pub(crate) driver: Option<Apart>,
     /// Bytes that may still be sent, those in `ready` not among them.
     pub(crate) left: u64,
     pub(crate) revision: Arc<Revision>,
@@ -184,11 +184,10 @@ impl HttpBody for LiveBody {
 impl Drop for LiveBody {
     fn drop(&mut self) {
         self.guest = None;
-        if let Some(mut driver) = self.driver.take() {
+        if let Some(driver) = self.driver.take() {
             // The client has what it wanted, or is gone: the guest gets as long as any call, to finish its work.
             let until = Instant::now() + self.revision.limits().wall;
-            driver.set_deadline(until.min(self.deadline));
-            driver.detach();
+            driver.leave(until.min(self.deadline));
         }
     }
 }

@@ -13,6 +13,7 @@ use micro_capability::Context;
 
 use super::body::{Body, LiveBody, ReadyBody};
 use super::{Answer, GuestBody, Upload};
+use crate::apart::Apart;
 use crate::driver::Driver;
 use crate::fault::Fault;
 use crate::revision::{Activity, Revision};
@@ -87,7 +88,7 @@ pub(crate) async fn exchange(
         LiveBody {
             ready: frames,
             guest,
-            driver,
+            driver: driver.map(|driver| Apart::start(driver, &revision)),
             left,
             request_id: context.request_id.clone(),
             revision,

@@ -158,8 +158,6 @@ async fn silence_in_both_directions_has_an_end() {
 async fn a_slow_reader_gets_no_more_than_the_time_of_a_stream() {
     let fixture = Fixture::with(|config| config.service.http_total = Duration::from_millis(500));
     let revision = revision(&fixture, Manifest::default());
-    // A service that is not proven has one call on the front threads: the other runs while nobody polls it.
-    let _front = begin(&fixture, &revision, "loop", None, true).await;
     let mut replies = begin(&fixture, &revision, "loop", None, true).await;
     let began = Instant::now();
     let fault = loop {
@@ -173,6 +171,17 @@ async fn a_slow_reader_gets_no_more_than_the_time_of_a_stream() {
         }
     };
     assert!(matches!(fault, Fault::WallLimit), "{fault:?}");
+}
+
+/// Its reader may be a connection that cannot send, and looks for nothing more to send until it can.
+#[tokio::test]
+async fn a_guest_runs_on_while_no_reply_is_taken() {
+    let fixture = Fixture::new();
+    let revision = revision(&fixture, Manifest::default());
+    let replies = begin(&fixture, &revision, "fails", None, true).await;
+    until_gone(&revision).await;
+    let (sent, fault) = all(replies).await;
+    assert_eq!((sent.len(), guest_error(fault.unwrap()).code), (1, 409));
 }
 
 #[tokio::test]

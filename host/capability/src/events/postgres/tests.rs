@@ -51,8 +51,9 @@ async fn count(connection: &mut PgConnection, sql: &'static str) -> i64 {
 
 /// Until somebody waits for what this connection has locked.
 async fn somebody_waits(connection: &mut PgConnection) {
+    // `pg_stat_activity` would stay as a transaction first saw it, without whoever connects later.
     let sql =
-        "SELECT COUNT(*) FROM pg_stat_activity a WHERE pg_backend_pid() = ANY (pg_blocking_pids(a.pid))";
+        "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
     let until = Instant::now() + PATIENCE;
     while count(connection, sql).await == 0 {
         assert!(Instant::now() < until, "nobody waits");

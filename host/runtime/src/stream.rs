@@ -1,4 +1,4 @@
-//! Calls whose endpoint streams: the guest runs while its replies are read.
+//! Calls whose endpoint streams.
 //!
 //! The messages of the caller go into a bounded queue while there is room, those of the guest come out of another. Who
 //! stops reading makes the guest wait that sends more than there is room for, and nothing else of it; who drops
@@ -54,8 +54,8 @@ impl std::fmt::Debug for StreamCall {
     }
 }
 
-/// What the guest replies, message by message; a fault is the last item. Dropping it cancels
-/// the call: the guest's `receive` and `send` fail from then on, and it has as long as any call to finish its work.
+/// What the guest replies, message by message; a fault is the last item. Dropping it cancels the call: the guest's
+/// `receive` and `send` fail from then on, and it has as long as any call to finish its work.
 pub struct Replies(Inner);
 
 enum Inner {

@@ -39,7 +39,7 @@ struct Account {
     slice: i64,
     /// What is left of the lease; less than 0: spent on credit.
     left: AtomicI64,
-    /// What was left when the books were last read.
+    /// Of requests: what was left when the books were last read.
     marked: AtomicI64,
     /// How far `left` may fall: 0 or less.
     floor: AtomicI64,
@@ -231,10 +231,8 @@ impl Budgets {
 
     /// From here on what is held and what is counted belong together; called before the tallies are read.
     pub(crate) fn mark(&self) {
-        for tenant in self.tenants.load().values() {
-            for account in &tenant.accounts {
-                account.marked.store(account.left.load(Relaxed), Relaxed);
-            }
+        for requests in self.tenants.load().values().filter_map(|tenant| tenant.account(Budget::Requests)) {
+            requests.marked.store(requests.left.load(Relaxed), Relaxed);
         }
     }
 

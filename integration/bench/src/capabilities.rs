@@ -4,9 +4,13 @@
 //! statements or scripts that our backend sends, and the same checksums; of what is kept in memory it is a map of the
 //! standard library. Both sides ask for the same keys in the same order, and each keeps so many operations under way in
 //! one task. One at a time, a time is the median of all; sixteen at a time, it is what an operation takes of the whole.
-//! Beside a library that blocks there are two floors: on the thread that asks, and by `spawn_blocking`, as a program that
-//! answers calls on that thread has to use it.
 //! What is networked is judged by its throughput, and so are values of a mebibyte; what is embedded by its time.
+//!
+//! A write that waits for a disk is judged twice. With its files in memory, where nothing waits, it is held against the
+//! library on the thread that asks: that is what the platform adds. On the disk it is held against the library by
+//! `spawn_blocking`, as a program that answers calls on that thread has to use it; what the library takes there on the
+//! thread that asks is shown. Time adds up differently there: after each flush the CPU has slept, and whatever runs next
+//! takes several times as long as it does otherwise, ours as well as the library.
 
 mod blobs;
 mod broker;

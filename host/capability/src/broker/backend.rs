@@ -199,8 +199,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Takes messages, waiting for a first one; empty when none came. Dropping the future loses nothing.
     async fn claim(&self, group: &GroupKey, claim: Claim) -> Result<Vec<Claimed>, Error>;
 
-    /// The delivery was answered: the message is done. False: the lease had run out.
-    async fn ack(&self, group: &GroupKey, token: Token) -> Result<bool, Error>;
+    /// The deliveries were answered: the messages are done, all of them, or none on an error. How many: the leases of
+    /// others had run out.
+    async fn ack(&self, group: &GroupKey, tokens: &[Token]) -> Result<usize, Error>;
 
     /// The delivery failed: the message can be claimed again after `delay`. False: the lease had run out.
     async fn nack(&self, group: &GroupKey, token: Token, delay: Duration) -> Result<bool, Error>;

@@ -51,6 +51,12 @@ fn queue_of(space: &str, topic: &str, queue: &str) -> GroupKey {
     GroupKey { topic, group: Group::Queue(queue.to_owned()) }
 }
 
+async fn tokens<const N: usize>(backend: &dyn Backend, key: &GroupKey) -> [Token; N] {
+    let claimed = backend.claim(key, now(N)).await.unwrap();
+    let tokens: Vec<_> = claimed.iter().map(|claimed| claimed.token).collect();
+    tokens.try_into().unwrap()
+}
+
 fn fan_out(space: &str, topic: &str, node: &str) -> GroupKey {
     let topic = TopicKey::new(&namespace(space), topic).unwrap();
     let group =
@@ -125,6 +131,36 @@ fn a_group_hears_what_comes_after_it_and_nothing_of_others() {
 }
 
 #[test]
+fn what_is_acknowledged_together_is_done_and_nothing_else() {
+    on_each(|backend| async move {
+        let (key, other) = (queue_of("a", "t", "q"), queue_of("a", "t", "r"));
+        for key in [&key, &other] {
+            backend.subscribe(key).await.unwrap();
+        }
+        for body in ["1", "2", "3"] {
+            backend.publish(&key.topic, message(body)).await.unwrap();
+        }
+        let [first, second, third] = tokens(&*backend, &key).await;
+        let of_other: [_; 3] = tokens(&*backend, &other).await;
+        let some = [third, first, Token(third.0, u64::MAX), third];
+        assert_eq!(backend.ack(&key, &some).await.unwrap(), 2, "the others were not leased");
+        assert_eq!(backend.ack(&key, &some).await.unwrap(), 0);
+        assert_eq!(backend.ack(&key, &[]).await.unwrap(), 0);
+        let gone = queue_of("a", "t", "nobody");
+        assert!(matches!(backend.ack(&gone, &some).await, Err(Error::Unknown)));
+        let state_of = async |key: &GroupKey| {
+            let states = backend.groups(&key.topic.namespace().clone()).await.unwrap();
+            let state = states.into_iter().find(|state| state.key == *key).unwrap();
+            (state.waiting, state.in_flight, state.delivered)
+        };
+        assert_eq!([state_of(&key).await, state_of(&other).await], [(0, 1, 2), (0, 3, 0)]);
+        assert!(backend.nack(&key, second, Duration::ZERO).await.unwrap());
+        assert_eq!(bodies(&*backend, &key, 9).await, ["2"]);
+        assert_eq!(backend.ack(&other, &of_other).await.unwrap(), 3);
+    });
+}
+
+#[test]
 fn what_is_acknowledged_is_gone_and_what_is_not_comes_again() {
     on_each(|backend| async move {
         let key = queue_of("a", "t", "q");
@@ -133,15 +169,15 @@ fn what_is_acknowledged_is_gone_and_what_is_not_comes_again() {
         let first = backend.claim(&key, now(1)).await.unwrap().remove(0);
         assert_eq!((first.attempt, first.message.headers.len()), (1, 1));
         assert!(backend.nack(&key, first.token, Duration::from_millis(80)).await.unwrap());
-        assert!(!backend.ack(&key, first.token).await.unwrap(), "it is nobody's any more");
+        assert_eq!(backend.ack(&key, &[first.token]).await.unwrap(), 0, "it is nobody's any more");
         assert!(bodies(&*backend, &key, 1).await.is_empty(), "not yet");
         let wait = Claim { wait: Duration::from_secs(20), ..now(1) };
         let began = std::time::Instant::now();
         let second = backend.claim(&key, wait).await.unwrap().remove(0);
         assert!(began.elapsed() >= Duration::from_millis(60), "{:?}", began.elapsed());
         assert_eq!((second.attempt, &second.message.id), (2, &first.message.id));
-        assert!(backend.ack(&key, second.token).await.unwrap());
-        assert!(!backend.ack(&key, second.token).await.unwrap());
+        assert_eq!(backend.ack(&key, &[second.token]).await.unwrap(), 1);
+        assert_eq!(backend.ack(&key, &[second.token]).await.unwrap(), 0);
         let state = state(&*backend, &key).await;
         assert_eq!((state.waiting, state.in_flight, state.bytes), (0, 0, 0));
         assert_eq!((state.delivered, state.failed), (1, 1));
@@ -165,7 +201,7 @@ fn what_nobody_heard_is_as_if_it_had_not_been_claimed() {
             (1, &taken.message.id),
             "the first is the first again"
         );
-        assert!(backend.ack(&key, again.token).await.unwrap());
+        assert_eq!(backend.ack(&key, &[again.token]).await.unwrap(), 1);
         let state = state(&*backend, &key).await;
         assert_eq!((state.waiting, state.in_flight, state.delivered, state.failed), (1, 0, 1, 0));
         // Whoever waits for a message hears of one that is given back.
@@ -190,10 +226,10 @@ fn a_lease_that_runs_out_gives_the_message_back() {
         let wait = Claim { wait: Duration::from_secs(20), ..now(1) };
         let again = backend.claim(&key, wait).await.unwrap().remove(0);
         assert_eq!((again.attempt, &again.message.id), (2, &lost.message.id));
-        assert!(!backend.ack(&key, lost.token).await.unwrap());
+        assert_eq!(backend.ack(&key, &[lost.token]).await.unwrap(), 0);
         assert!(!backend.nack(&key, lost.token, Duration::ZERO).await.unwrap());
         assert!(!backend.bury(&key, lost.token, "late", true).await.unwrap());
-        assert!(backend.ack(&key, again.token).await.unwrap());
+        assert_eq!(backend.ack(&key, &[again.token]).await.unwrap(), 1);
     });
 }
 
@@ -238,7 +274,7 @@ fn a_full_group_is_named_and_then_nobody_has_the_message() {
         // What is being delivered counts until it is done.
         let first = backend.claim(&slow, now(1)).await.unwrap().remove(0);
         assert!(backend.publish(&slow.topic, message("5")).await.is_err());
-        backend.ack(&slow, first.token).await.unwrap();
+        backend.ack(&slow, &[first.token]).await.unwrap();
         assert_eq!(backend.publish(&slow.topic, message("5")).await, Ok(2));
     });
 }
@@ -262,7 +298,7 @@ fn bytes_are_bounded_for_a_group_a_namespace_and_all() {
         // A group that goes, and a message that is done, give their bytes back.
         backend.unsubscribe(&keys[0]).await.unwrap();
         let claimed = backend.claim(&keys[1], now(1)).await.unwrap().remove(0);
-        backend.ack(&keys[1], claimed.token).await.unwrap();
+        backend.ack(&keys[1], &[claimed.token]).await.unwrap();
         backend.publish(&others[1].topic, large()).await.unwrap();
     });
 }
@@ -410,7 +446,7 @@ fn a_claim_that_nobody_waits_for_any_more_keeps_nothing() {
                 Err(_) => backend.claim(&key, wait).await.unwrap(),
             };
             assert_eq!((claimed.len(), claimed[0].attempt), (1, 1), "a lease lasts a minute");
-            assert!(backend.ack(&key, claimed[0].token).await.unwrap());
+            assert_eq!(backend.ack(&key, &[claimed[0].token]).await.unwrap(), 1);
         }
     });
 }

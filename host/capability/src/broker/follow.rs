@@ -158,8 +158,8 @@ impl Source for OfGroup {
         Ok(claimed.into_iter().map(|claimed| self.delivery(claimed)).collect())
     }
 
-    async fn ack(&self, token: Token) -> Result<(), Error> {
-        late(self.backend.ack(&self.group, token).await)
+    async fn ack(&self, tokens: Vec<Token>) -> Result<(), Error> {
+        late(self.backend.ack(&self.group, &tokens).await)
     }
 
     async fn nack(&self, token: Token, delay: Duration) -> Result<(), Error> {
@@ -180,7 +180,7 @@ impl Source for OfGroup {
 }
 
 /// A message whose lease ran out, or whose group is gone, is nobody's loss: it comes again, or was to go.
-fn late(settled: Result<bool, super::Error>) -> Result<(), Error> {
+fn late<T>(settled: Result<T, super::Error>) -> Result<(), Error> {
     match settled {
         Ok(_) | Err(super::Error::Unknown) => Ok(()),
         Err(error) => Err(error.into()),

@@ -247,10 +247,10 @@ impl Backend for Memory {
         }
     }
 
-    async fn ack(&self, key: &GroupKey, token: Token) -> Result<bool, Error> {
+    async fn ack(&self, key: &GroupKey, tokens: &[Token]) -> Result<usize, Error> {
         self.on(key, |queue, counts, _, _| {
-            let done = queue.ack(token);
-            if done {
+            let done = tokens.iter().filter(|token| queue.ack(**token)).count();
+            for _ in 0..done {
                 counts.add(&key.topic, Event::Delivered);
             }
             done

@@ -183,7 +183,7 @@ impl Run {
             Step::Ack(which) => self.settle(
                 which,
                 now,
-                async |backend, key, token| backend.ack(key, token).await,
+                async |backend, key, token| Ok(backend.ack(key, &[token]).await? > 0),
                 |model, _| {
                     model.delivered += 1;
                 },

@@ -2,6 +2,8 @@
 //!
 //! The source need not be the broker: all that the pump knows of it is [`Source`].
 
+mod acks;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::Scope;
 use crate::client::Codec;
 use crate::log::Logs;
+use acks::Acks;
 
 /// How long one look for messages waits; then the source is asked again, which also says that it is wanted.
 const LOOK: Duration = Duration::from_secs(10);
@@ -59,8 +62,8 @@ pub trait Source: Send + Sync + 'static {
         lease: Duration,
         wait: Duration,
     ) -> Result<Vec<Delivery<Self::Token>>, Error>;
-    /// The message is done.
-    async fn ack(&self, token: Self::Token) -> Result<(), Error>;
+    /// The messages are done.
+    async fn ack(&self, tokens: Vec<Self::Token>) -> Result<(), Error>;
     /// The message is to be delivered again, after `delay`.
     async fn nack(&self, token: Self::Token, delay: Duration) -> Result<(), Error>;
     /// Nobody heard the message: it is delivered again, and this delivery does not count.
@@ -165,7 +168,7 @@ impl<S> std::fmt::Debug for Pump<S> {
 impl<S: Source> Pump<S> {
     /// Delivers until `stop`; returns when what was claimed until then is settled.
     pub async fn run(self, stop: CancellationToken) {
-        let pump = Arc::new(self);
+        let (pump, acks) = (Arc::new(self), Arc::new(Acks::new()));
         let free = Arc::new(Semaphore::new(pump.target.concurrency.max(1)));
         let tasks = TaskTracker::new();
         let mut failing = false;
@@ -173,6 +176,10 @@ impl<S: Source> Pump<S> {
             // Only this loop takes permits, so those that are free now stay so until it takes them.
             let looked = async {
                 let first = Arc::clone(&free).acquire_owned().await;
+                if pump.target.concurrency > 1 {
+                    // Those that are done with this one are about to give back theirs: one look then serves them all.
+                    tokio::task::yield_now().await;
+                }
                 pump.ready().await;
                 let max = 1 + free.available_permits();
                 let lease = pump.target.ack_wait + LEASE_MARGIN;
@@ -204,14 +211,14 @@ impl<S: Source> Pump<S> {
                 if pump.target.concurrency <= 1 {
                     // Nothing goes on beside it, so it needs no task of its own, nor a thread that has to wake up for one.
                     // A panic is told where it happens, and ends this delivery alone.
-                    let handled = AssertUnwindSafe(pump.handle(delivery, &stop)).catch_unwind();
+                    let handled = AssertUnwindSafe(pump.handle(delivery, &acks, &stop)).catch_unwind();
                     drop(handled.await);
                     continue;
                 }
                 let permit = permit.take().or_else(|| Arc::clone(&free).try_acquire_owned().ok());
-                let (pump, stop) = (Arc::clone(&pump), stop.clone());
+                let (pump, acks, stop) = (Arc::clone(&pump), Arc::clone(&acks), stop.clone());
                 tasks.spawn(async move {
-                    pump.handle(delivery, &stop).await;
+                    pump.handle(delivery, &acks, &stop).await;
                     drop(permit);
                 });
             }
@@ -240,7 +247,7 @@ impl<S: Source> Pump<S> {
         }
     }
 
-    async fn handle(&self, delivery: Delivery<S::Token>, stop: &CancellationToken) {
+    async fn handle(&self, delivery: Delivery<S::Token>, acks: &Acks<S::Token>, stop: &CancellationToken) {
         let Delivery { token, attempt, metadata, codec, body, id, traceparent } = delivery;
         let deadline = Instant::now() + self.target.ack_wait;
         let call = Call {
@@ -261,7 +268,7 @@ impl<S: Source> Pump<S> {
             }
         };
         let settled = match answer {
-            Ok(()) => self.source.ack(token).await,
+            Ok(()) => acks.ack(&self.source, token).await,
             // There was a request less than messages were taken: the rest waits.
             Err(Undelivered::Waits(_)) => self.source.unheard(token).await,
             Err(Undelivered::Failed(error)) => self.failed(token, attempt, &id, &error, stop).await,

@@ -187,11 +187,13 @@ impl Backend for Redis {
         }
     }
 
-    async fn ack(&self, key: &GroupKey, token: Token) -> Result<bool, Error> {
-        let call = self.inner.on_group(&self.inner.scripts.ack, key).arg(token.0).arg(token.1);
-        let done = self.settle(call).await?;
-        self.inner.count(&key.topic, Event::Delivered, u64::from(done));
-        Ok(done)
+    async fn ack(&self, key: &GroupKey, tokens: &[Token]) -> Result<usize, Error> {
+        let call = self.inner.on_group(&self.inner.scripts.ack, key);
+        let call = tokens.iter().fold(call, |call, token| call.arg(token.0).arg(token.1));
+        let done = self.inner.server.retried::<i64>(&call).await?;
+        let done = u64::try_from(done).map_err(|_| Error::Unknown)?;
+        self.inner.count(&key.topic, Event::Delivered, done);
+        Ok(usize::try_from(done).unwrap_or(usize::MAX))
     }
 
     async fn nack(&self, key: &GroupKey, token: Token, delay: Duration) -> Result<bool, Error> {

@@ -168,7 +168,7 @@ impl Admin {
         let id = Uuid::try_parse(&ack.id)
             .map_err(|_| Error::bad_request(ID, format!("`{}` is no event's id", ack.id)))?;
         let was = if ack.success {
-            self.backend.ack(&group, id).await?
+            self.backend.ack(&group, &[id]).await? > 0
         } else {
             let (attempt, delay_ms) = (ack.attempt, ack.delay_ms.min(DAY_MS));
             let nack = Nack { attempt, delay_ms, reason: ack.reason, then: Then::Again };

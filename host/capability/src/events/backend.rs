@@ -236,8 +236,8 @@ pub trait Backend: Send + Sync + 'static {
     /// topic: a group of one that is not there gets nothing, and is not there either.
     async fn next(&self, group: &GroupKey, lease: Lease) -> Result<Vec<Delivery>, Error>;
 
-    /// The event is done with; whether it was pending.
-    async fn ack(&self, group: &GroupKey, id: Uuid) -> Result<bool, Error>;
+    /// The events are done with: all of them, or none on an error. How many were pending.
+    async fn ack(&self, group: &GroupKey, ids: &[Uuid]) -> Result<usize, Error>;
 
     /// The event is to be delivered again, or goes to the dead-letter topic; whether that delivery was pending.
     async fn nack(&self, group: &GroupKey, id: Uuid, nack: Nack) -> Result<bool, Error>;

@@ -270,8 +270,9 @@ impl Source for OfGroup {
         }
     }
 
-    async fn ack(&self, token: Self::Token) -> Result<(), Error> {
-        self.backend.ack(&self.group, token.0).await?;
+    async fn ack(&self, tokens: Vec<Self::Token>) -> Result<(), Error> {
+        let ids: Vec<Uuid> = tokens.into_iter().map(|(id, _)| id).collect();
+        self.backend.ack(&self.group, &ids).await?;
         Ok(())
     }
 

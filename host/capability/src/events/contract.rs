@@ -147,8 +147,8 @@ fn a_group_takes_each_event_once_and_one_at_a_time() {
             for (number, event) in (1..).zip(&events) {
                 assert_eq!(take(&*backend, &group, lease).await, [(number, 1)]);
                 assert_eq!(take(&*backend, &group, lease).await, [], "it is in flight");
-                assert!(backend.ack(&group, event.id).await.unwrap());
-                assert!(!backend.ack(&group, event.id).await.unwrap());
+                assert_eq!(backend.ack(&group, &[event.id]).await.unwrap(), 1);
+                assert_eq!(backend.ack(&group, &[event.id]).await.unwrap(), 0);
             }
             assert_eq!(take(&*backend, &group, lease).await, []);
         }
@@ -157,6 +157,39 @@ fn a_group_takes_each_event_once_and_one_at_a_time() {
         let groups = backend.groups(&topic("one", "t")).await.unwrap();
         let end = GroupInfo { group: "end".into(), cursor: 3, pending: 0, behind: 0 };
         assert!(groups.contains(&end), "{groups:?}");
+    });
+}
+
+#[test]
+fn what_is_acknowledged_together_is_done_and_nothing_else() {
+    on_each(|backend, _| async move {
+        let events: Vec<_> = (0..4).map(|_| new("e")).collect();
+        backend.append(&topic("one", "t"), events.clone()).await.unwrap();
+        backend.append(&topic("two", "t"), events.clone()).await.unwrap();
+        let lease = Lease { max: 10, in_flight: 10, ..Lease::default() };
+        let groups = [group("g"), group("h"), GroupKey::named(topic("two", "t"), "g").unwrap()];
+        for group in &groups {
+            assert_eq!(take(&*backend, group, lease).await.len(), 4);
+        }
+        let [first, second, third, fourth] = [0, 1, 2, 3].map(|at: usize| events[at].id);
+        let some = [third, Uuid::new_v4(), first, third];
+        assert_eq!(backend.ack(&groups[0], &some).await.unwrap(), 2, "the others were not pending");
+        assert_eq!(backend.ack(&groups[0], &some).await.unwrap(), 0);
+        assert_eq!(backend.ack(&groups[0], &[]).await.unwrap(), 0);
+        let pending = async |group: &GroupKey| {
+            let infos = backend.groups(group.topic()).await.unwrap();
+            infos.iter().find(|info| info.group == group.group()).unwrap().pending
+        };
+        assert_eq!(
+            [pending(&groups[0]).await, pending(&groups[1]).await, pending(&groups[2]).await],
+            [2, 4, 4]
+        );
+        let nack = Nack { attempt: 1, delay_ms: 0, reason: "no".to_owned(), then: Then::Again };
+        assert!(!backend.nack(&groups[0], first, nack.clone()).await.unwrap(), "it is done");
+        for left in [fourth, second] {
+            assert!(backend.nack(&groups[0], left, nack.clone()).await.unwrap());
+        }
+        assert_eq!(take(&*backend, &groups[0], lease).await, [(2, 2), (4, 2)]);
     });
 }
 
@@ -239,7 +272,7 @@ fn what_is_held_grows_by_what_is_appended_and_shrinks_by_what_goes() {
         backend.append(&other, vec![new([0; 72])]).await.unwrap();
         assert_eq!(held().await, 333, "of all topics");
         assert_eq!(take(&*backend, &group("g"), Lease::default()).await, [(1, 1)]);
-        assert!(backend.ack(&group("g"), first.id).await.unwrap());
+        assert_eq!(backend.ack(&group("g"), &[first.id]).await.unwrap(), 1);
         assert_eq!(held().await, 333, "what was acknowledged is kept");
         assert_eq!(backend.held(&"two".parse().unwrap()).await.unwrap(), 0);
 

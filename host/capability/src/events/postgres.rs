@@ -46,6 +46,20 @@ use told::Told;
 const VERSIONS: [&str; 1] =
     [concat!(include_str!("postgres/schema.sql"), include_str!("postgres/functions.sql"))];
 
+const ACK_ONE: &str = "DELETE FROM pending p WHERE p.namespace = $1 AND p.topic = $2 AND p.name = $3
+       AND p.position = (SELECT e.position FROM events e
+         WHERE e.namespace = $1 AND e.topic = $2 AND e.id = ($4::BYTEA[])[1])";
+/// With the locks of `take`, in the same order: two that change the same deliveries one by one, each in an order of its
+/// own, could wait for each other for ever.
+const ACK_MANY: &str = "WITH locked AS MATERIALIZED (SELECT 1 FROM groups g
+         WHERE g.namespace = $1 AND g.topic = $2 AND g.name = $3 FOR UPDATE),
+       kept AS MATERIALIZED (SELECT 1 FROM gates t, locked
+         WHERE t.namespace = $1 AND t.topic = $2 FOR KEY SHARE OF t)
+     DELETE FROM pending p WHERE EXISTS (SELECT 1 FROM kept)
+       AND p.namespace = $1 AND p.topic = $2 AND p.name = $3
+       AND p.position = ANY (ARRAY(SELECT e.position FROM events e
+         WHERE e.namespace = $1 AND e.topic = $2 AND e.id = ANY ($4)))";
+
 impl std::convert::From<ServerError> for Error {
     fn from(error: ServerError) -> Self {
         match error {
@@ -328,25 +342,22 @@ impl Backend for Postgres {
         Ok(deliveries)
     }
 
-    /// Tried again because its connection broke, it may find that it was done before: the answer is false then.
-    async fn ack(&self, group: &GroupKey, id: Uuid) -> Result<bool, Error> {
+    /// Tried again because its connection broke, it may find that it was done before: the answer is less then.
+    async fn ack(&self, group: &GroupKey, ids: &[Uuid]) -> Result<usize, Error> {
         let topic = group.topic();
+        let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
         let done = self.ask(topic.namespace(), || {
-            sqlx::query(
-                "DELETE FROM pending p WHERE p.namespace = $1 AND p.topic = $2 AND p.name = $3
-                   AND p.position = (SELECT e.position FROM events e
-                     WHERE e.namespace = $1 AND e.topic = $2 AND e.id = $4)",
-            )
-            .bind(topic.namespace().as_str())
-            .bind(topic.topic())
-            .bind(group.group())
-            .bind(id.as_bytes().as_slice())
-            .execute(&self.server.pool)
+            sqlx::query(if ids.len() == 1 { ACK_ONE } else { ACK_MANY })
+                .bind(topic.namespace().as_str())
+                .bind(topic.topic())
+                .bind(group.group())
+                .bind(&ids)
+                .execute(&self.server.pool)
         });
-        let was = done.await?.rows_affected() > 0;
-        // A place in flight is free again. Who took this one takes the next: other nodes need not be told.
+        let was = done.await?.rows_affected();
+        // Places in flight are free again. Who took these takes the next: other nodes need not be told.
         self.bells.ring(topic);
-        Ok(was)
+        Ok(usize::try_from(was).unwrap_or(usize::MAX))
     }
 
     async fn nack(&self, group: &GroupKey, id: Uuid, nack: Nack) -> Result<bool, Error> {

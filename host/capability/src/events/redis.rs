@@ -261,16 +261,16 @@ impl Backend for Redis {
         rows::deliveries(columns, attempts)
     }
 
-    /// Made again because its connection broke, it may find that it was done before: the answer is false then.
-    async fn ack(&self, group: &GroupKey, id: Uuid) -> Result<bool, Error> {
+    /// Made again because its connection broke, it may find that it was done before: the answer is less then.
+    async fn ack(&self, group: &GroupKey, ids: &[Uuid]) -> Result<usize, Error> {
         let (log, topic) = (&self.log, group.topic());
         let call = log.call(&log.scripts.ack, topic.namespace()).arg(topic.topic()).arg(group.group());
-        let call = call.arg(rows::id(id));
+        let call = ids.iter().fold(call, |call, id| call.arg(rows::id(*id)));
         let _turn = self.turn(topic.namespace()).await?;
-        let was: i64 = log.server.retried(&call).await?;
-        // A place in flight is free again. Who took this one takes the next: other nodes need not be told.
+        let was = log.server.retried(&call).await?;
+        // Places in flight are free again. Who took these takes the next: other nodes need not be told.
         self.bells.ring(topic);
-        Ok(was > 0)
+        Ok(was)
     }
 
     async fn nack(&self, group: &GroupKey, id: Uuid, nack: Nack) -> Result<bool, Error> {

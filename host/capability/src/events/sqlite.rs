@@ -173,13 +173,13 @@ impl Backend for Sqlite {
         Ok(taken.deliveries)
     }
 
-    async fn ack(&self, group: &GroupKey, id: Uuid) -> Result<bool, Error> {
-        let key = group.clone();
+    async fn ack(&self, group: &GroupKey, ids: &[Uuid]) -> Result<usize, Error> {
+        let (key, ids) = (group.clone(), ids.to_vec());
         let was = self.ask(group.topic().namespace(), Access::Change, 0, move |file| {
-            file.map_or(Ok(false), |file| file.ack(&key, id))
+            file.map_or(Ok(0), |file| file.ack(&key, &ids))
         });
         let was = was.await?;
-        // A place in flight is free again.
+        // Places in flight are free again.
         self.bells.ring(group.topic());
         Ok(was)
     }

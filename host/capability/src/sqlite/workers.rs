@@ -34,7 +34,7 @@ const TURNS_MAX: usize = 65_536;
 /// After so many writes in a row that were alone, the next are taken to be.
 const ALONE_LEAST: u32 = 4;
 /// Of those, one of so many looks for company first.
-const LOOK_EVERY: u32 = 16;
+const LOOK_EVERY: u32 = 64;
 /// Whose thread reads a little without being replaced.
 static GLANCE: Mutex<()> = Mutex::new(());
 
@@ -44,6 +44,11 @@ pub(crate) trait Worker: Send + 'static {
 
     /// Tasks taken from the queue at once.
     const BATCH: usize;
+
+    /// Does this task and answers it.
+    fn work_one(&mut self, task: Self::Task) {
+        self.work(std::iter::once(task));
+    }
 
     /// Does these tasks and answers each.
     fn work(&mut self, tasks: impl Iterator<Item = Self::Task>);
@@ -227,7 +232,7 @@ impl<W: Worker> Shard<W> {
     fn work_here(&self, task: W::Task, glances: bool) -> Option<W::Task> {
         let Ok(mut worker) = self.worker.try_lock() else { return Some(task) };
         let glance = if glances { GLANCE.try_lock().ok() } else { None };
-        let work = || aside::run(|| worker.work(std::iter::once(task)));
+        let work = || aside::run(|| worker.work_one(task));
         match glance {
             Some(_only) => work(),
             None => tokio::task::block_in_place(work),

@@ -33,6 +33,7 @@ use super::floor::Floor;
 use super::grown::{Measured, Sizes, slower};
 use super::looper::{Looper, Operation, object};
 use super::servers;
+use super::sqlite::Medium;
 use super::{KEYS, TOPIC, VALUE_BYTES};
 use crate::Effort;
 use crate::table::{Goal, Pairs, Row};
@@ -43,7 +44,7 @@ const READ: Operation = Operation { name: "events.read", ..PUBLISH };
 /// Where events are.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    Sqlite,
+    Sqlite(Medium),
     Postgres,
     Redis,
 }
@@ -67,7 +68,7 @@ enum Lies {
 impl Kind {
     /// Those that this run has.
     fn all() -> Vec<Self> {
-        let mut all = vec![Self::Sqlite];
+        let mut all = vec![Self::Sqlite(Medium::Disk)];
         all.extend(servers::postgres_url().map(|_| Self::Postgres));
         all.extend(servers::redis_url().map(|_| Self::Redis));
         all
@@ -75,7 +76,7 @@ impl Kind {
 
     fn name(self) -> &'static str {
         match self {
-            Self::Sqlite => "SQLite",
+            Self::Sqlite(medium) => medium.name(),
             Self::Postgres => "PostgreSQL",
             Self::Redis => "Redis",
         }
@@ -84,7 +85,7 @@ impl Kind {
     /// The floor's name.
     fn client(self) -> &'static str {
         match self {
-            Self::Sqlite => "rusqlite alone",
+            Self::Sqlite(_) => "rusqlite alone",
             Self::Postgres => "sqlx alone",
             Self::Redis => "redis-rs alone",
         }
@@ -92,7 +93,7 @@ impl Kind {
 
     fn judge(self) -> Judge {
         match self {
-            Self::Sqlite => Judge::Embedded,
+            Self::Sqlite(_) => Judge::Embedded,
             Self::Postgres | Self::Redis => Judge::Throughput,
         }
     }
@@ -100,7 +101,8 @@ impl Kind {
 
 pub(super) async fn measure(effort: Effort) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for kind in Kind::all() {
+    let in_memory = Kind::Sqlite(Medium::Memory);
+    for kind in std::iter::once(in_memory).chain(Kind::all()) {
         let log = Log::open(kind, "few", KEYS).await.with_context(|| format!("events in {}", kind.name()))?;
         let measured = measure_on(&log, effort).await;
         log.remove().await?;
@@ -130,8 +132,8 @@ impl Log {
     /// With a topic of so many events.
     async fn open(kind: Kind, name: &str, events: u64) -> Result<Self> {
         let (backend, lies): (Arc<dyn Backend>, _) = match kind {
-            Kind::Sqlite => {
-                let folder = tempfile::tempdir().context("make a folder")?;
+            Kind::Sqlite(medium) => {
+                let folder = medium.folder()?;
                 let config = SqliteConfig::new(folder.path().to_owned());
                 let config = SqliteConfig { namespace_bytes_max: KEPT_BYTES, plans: plans(), ..config };
                 (Sqlite::open(&config)?, Lies::Folder(folder))
@@ -205,7 +207,10 @@ fn first_event() -> New {
 }
 
 async fn measure_on(log: &Log, effort: Effort) -> Result<Vec<Row>> {
-    let publish = log.case(PUBLISH, 500, log.native.append());
+    let mut publish = log.case(PUBLISH, 500, log.native.append());
+    if let Kind::Sqlite(medium) = log.kind {
+        publish.judge = medium.judge();
+    }
     let mut rows = compare(&log.looper, &publish, effort).await?;
     let read = log.case(READ, 2_000, log.native.read(KEYS));
     rows.extend(compare(&log.looper, &read, effort).await?);

@@ -6,10 +6,47 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use tempfile::TempDir;
 
+use super::compare::Judge;
 use super::floor::Floor;
 use super::looper::{key, name, value, written};
 use super::servers::{NAMESPACE, TABLE};
+
+/// Where files are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Medium {
+    Disk,
+    /// Files all the same, and flushed; but nothing waits for them.
+    Memory,
+}
+
+impl Medium {
+    /// How files there are called.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "SQLite",
+            Self::Memory => "SQLite with files in memory",
+        }
+    }
+
+    /// A folder there that goes with the value.
+    pub(super) fn folder(self) -> Result<TempDir> {
+        let folder = match self {
+            Self::Disk => tempfile::tempdir(),
+            Self::Memory => tempfile::tempdir_in("/dev/shm"),
+        };
+        folder.with_context(|| format!("make a folder for {}", self.name()))
+    }
+
+    /// How a write there is judged.
+    pub(super) fn judge(self) -> Judge {
+        match self {
+            Self::Disk => Judge::Flushed,
+            Self::Memory => Judge::Embedded,
+        }
+    }
+}
 
 /// A file that our backend made.
 #[derive(Clone)]

@@ -12,6 +12,7 @@ use micro_capability::store::{
 use super::compare::{Case, Judge, compare};
 use super::floor::Floor;
 use super::looper::{Looper, Operation};
+use super::sqlite::Medium;
 use super::{KEYS, VALUE_BYTES, map, seed, servers, sqlite};
 use crate::Effort;
 use crate::table::Row;
@@ -37,6 +38,7 @@ struct Subject {
     gets: u64,
     sets: u64,
     judge: Judge,
+    judge_of_set: Judge,
     allowed: Option<Duration>,
 }
 
@@ -52,10 +54,13 @@ pub(super) async fn measure(effort: Effort) -> Result<Vec<Row>> {
         gets: 20_000,
         sets: 20_000,
         judge: Judge::Embedded,
+        judge_of_set: Judge::Embedded,
         allowed: None,
     };
     let mut rows = measure_on(subject, effort).await?;
-    rows.extend(measure_on_sqlite(effort).await.context("the store in SQLite")?);
+    for medium in [Medium::Disk, Medium::Memory] {
+        rows.extend(measure_on_sqlite(medium, effort).await.with_context(|| medium.name())?);
+    }
     if let Some(url) = servers::postgres_url() {
         rows.extend(measure_on_postgres(&url, effort).await.context("the store in PostgreSQL")?);
     }
@@ -93,28 +98,30 @@ pub(super) async fn looper(store: Arc<dyn Backend>) -> Result<Looper> {
 async fn measure_on(subject: Subject, effort: Effort) -> Result<Vec<Row>> {
     seed::store(&*subject.backend, KEYS, VALUE_BYTES).await.with_context(|| subject.name)?;
     let looper = looper(Arc::clone(&subject.backend)).await?;
-    let case = |operation: Operation, count, floor: &Floor, allowed| Case {
+    let case = |operation: Operation, count, floor: &Floor, judge, allowed| Case {
         what: format!("{} in {}", operation.name, subject.name),
         operation,
         count,
         floor_name: subject.floor_name,
         floor: floor.clone(),
-        judge: subject.judge,
+        judge,
         allowed,
     };
-    let mut rows = compare(&looper, &case(GET, subject.gets, &subject.get, subject.allowed), effort).await?;
-    rows.extend(compare(&looper, &case(SET, subject.sets, &subject.set, None), effort).await?);
+    let get = case(GET, subject.gets, &subject.get, subject.judge, subject.allowed);
+    let mut rows = compare(&looper, &get, effort).await?;
+    let set = case(SET, subject.sets, &subject.set, subject.judge_of_set, None);
+    rows.extend(compare(&looper, &set, effort).await?);
     Ok(rows)
 }
 
-async fn measure_on_sqlite(effort: Effort) -> Result<Vec<Row>> {
-    let folder = tempfile::tempdir().context("make a folder")?;
+async fn measure_on_sqlite(medium: Medium, effort: Effort) -> Result<Vec<Row>> {
+    let folder = medium.folder()?;
     let backend: Arc<dyn Backend> = sqlite_in(folder.path(), None)?;
     // Makes the file.
     seed::store(&*backend, 1, VALUE_BYTES).await?;
     let file = sqlite::File::open(folder.path())?;
     let subject = Subject {
-        name: "SQLite",
+        name: medium.name(),
         backend,
         floor_name: "rusqlite alone",
         get: file.get(KEYS),
@@ -122,6 +129,7 @@ async fn measure_on_sqlite(effort: Effort) -> Result<Vec<Row>> {
         gets: 20_000,
         sets: 500,
         judge: Judge::Embedded,
+        judge_of_set: medium.judge(),
         allowed: Some(HOT_GET),
     };
     measure_on(subject, effort).await
@@ -139,6 +147,7 @@ async fn measure_on_postgres(url: &str, effort: Effort) -> Result<Vec<Row>> {
         gets: 4_000,
         sets: 2_000,
         judge: Judge::Throughput,
+        judge_of_set: Judge::Throughput,
         allowed: None,
     };
     let rows = measure_on(subject, effort).await;
@@ -158,6 +167,7 @@ async fn measure_on_redis(url: &str, effort: Effort) -> Result<Vec<Row>> {
         gets: 4_000,
         sets: 500,
         judge: Judge::Throughput,
+        judge_of_set: Judge::Throughput,
         allowed: None,
     };
     let rows = measure_on(subject, effort).await;

@@ -1,10 +1,18 @@
--- The message is done. 1 done, 0 the lease had run out, -1 no such group.
-local member, number, claim = ARGV[4], ARGV[5], ARGV[6]
+-- The messages are done, by their numbers and claims. How many: the leases of others had run out. -1: no such group.
+local member = ARGV[4]
 local base = base_of(space, member)
-local is_held = settle(base, number, claim)
-if not is_held then
-    return is_held == nil and -1 or 0
+local count = 0
+for at = 5, #ARGV, 2 do
+    local is_held = settle(base, ARGV[at], ARGV[at + 1])
+    if is_held == nil then
+        return -1
+    end
+    if is_held then
+        done(base, ARGV[at])
+        count = count + 1
+    end
 end
-done(base, number)
-add(base, 'delivered', 1)
-return 1
+if count > 0 then
+    add(base, 'delivered', count)
+end
+return count

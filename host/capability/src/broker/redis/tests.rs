@@ -63,10 +63,8 @@ async fn drain(broker: &Redis, key: &GroupKey) -> HashMap<String, u32> {
         for claimed in &claimed {
             *seen.entry(text(claimed)).or_default() += 1;
         }
-        let acks = claimed.iter().map(|claimed| broker.ack(key, claimed.token));
-        for acked in futures::future::join_all(acks).await {
-            acked.unwrap();
-        }
+        let tokens: Vec<_> = claimed.iter().map(|claimed| claimed.token).collect();
+        broker.ack(key, &tokens).await.unwrap();
     }
     seen
 }
@@ -109,7 +107,8 @@ async fn a_cut_connection_costs_no_message_and_none_comes_twice() {
         assert!(seen.insert(text(&claimed)), "{} came twice", text(&claimed));
         assert_eq!(claimed.attempt, 1);
         line.cut();
-        insist(|| broker.ack(&own, claimed.token)).await;
+        let tokens = [claimed.token];
+        insist(|| broker.ack(&own, &tokens)).await;
     }
     assert_eq!(seen.len(), 60);
     let state = state(&broker, &own).await.unwrap();
@@ -196,7 +195,7 @@ async fn a_stalled_server_is_told_in_time_and_costs_no_lease() {
     tokio::time::sleep(Duration::from_secs(2).saturating_sub(since.elapsed())).await;
     process.go_on();
     recovered(&broker).await;
-    assert!(broker.ack(&own, held.token).await.unwrap(), "it is still ours");
+    assert_eq!(broker.ack(&own, &[held.token]).await.unwrap(), 1, "it is still ours");
     broker.publish(&own.topic, message("3")).await.unwrap();
     for key in [&all, &own] {
         let seen = drain(&broker, key).await;
@@ -233,7 +232,7 @@ async fn a_killed_server_has_lost_nothing_that_was_acknowledged() {
         // Under load some are done with, and one is being delivered.
         for _ in 0..20 {
             let claimed = broker.claim(&own, claim(1, WITHIN)).await.unwrap().remove(0);
-            assert!(broker.ack(&own, claimed.token).await.unwrap());
+            assert_eq!(broker.ack(&own, &[claimed.token]).await.unwrap(), 1);
             assert!(acked.insert(text(&claimed)));
         }
         let short = Claim { lease: Duration::from_secs(1), ..claim(1, WITHIN) };
@@ -296,7 +295,7 @@ async fn a_full_server_refuses_publishers_whole_and_still_serves_subscribers() {
     let claimed = broker.claim(&one, claim(3, WITHIN)).await.unwrap();
     assert!(broker.nack(&one, claimed[0].token, Duration::ZERO).await.unwrap());
     assert!(broker.bury(&one, claimed[1].token, "no", true).await.unwrap());
-    assert!(broker.ack(&one, claimed[2].token).await.unwrap());
+    assert_eq!(broker.ack(&one, &[claimed[2].token]).await.unwrap(), 1);
     assert_eq!(broker.redrive(&Namespace::default(), &Filter::default()).await, Ok(1));
     let seen = drain(&broker, &one).await;
     assert_eq!(u64::from(seen.values().sum::<u32>()), published - 1);
@@ -342,7 +341,7 @@ async fn the_least_rights_suffice() {
     }
     let claimed = broker.claim(&own, claim(4, WITHIN)).await.unwrap();
     assert!(broker.nack(&own, claimed[0].token, Duration::ZERO).await.unwrap());
-    assert!(broker.ack(&own, claimed[1].token).await.unwrap());
+    assert_eq!(broker.ack(&own, &[claimed[1].token]).await.unwrap(), 1);
     assert!(broker.bury(&own, claimed[2].token, "no", true).await.unwrap());
     assert!(broker.bury(&own, claimed[3].token, "no", false).await.unwrap());
     assert_eq!(broker.redrive(&space, &Filter::default()).await, Ok(1));

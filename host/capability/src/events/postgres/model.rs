@@ -77,7 +77,7 @@ impl Log for Clocked {
     }
 
     fn ack(&mut self, group: &GroupKey, id: Uuid) -> bool {
-        self.runtime.block_on(self.log.ack(group, id)).unwrap()
+        self.runtime.block_on(self.log.ack(group, &[id])).unwrap() > 0
     }
 
     fn nack(&mut self, group: &GroupKey, id: Uuid, nack: Nack, now: u64) -> bool {
@@ -179,7 +179,7 @@ fn a_group_with_too_much_to_try_again_gets_nothing_new() {
         }
     }
     assert_eq!(refused, PENDING_MAX);
-    assert!(log.runtime.block_on(log.log.ack(&group("g"), all[0].id)).unwrap());
+    assert_eq!(log.runtime.block_on(log.log.ack(&group("g"), &[all[0].id])).unwrap(), 1);
     assert_eq!(log.take(&group("g"), lease, 1).unwrap().len(), 1, "there is room again");
 }
 

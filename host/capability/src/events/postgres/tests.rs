@@ -97,7 +97,7 @@ async fn a_cut_connection_costs_no_call() {
     line.cut();
     assert_eq!(numbers(&log.next(&group("g"), lease()).await.unwrap()), [(1, 1)]);
     line.cut();
-    assert!(log.ack(&group("g"), event.id).await.unwrap());
+    assert_eq!(log.ack(&group("g"), &[event.id]).await.unwrap(), 1);
     line.cut();
     assert_eq!(log.groups(&topic()).await.unwrap()[0].pending, 0);
 }
@@ -290,7 +290,7 @@ async fn a_role_that_only_reads_and_writes_is_enough() {
     limited.append(&topic(), vec![event.clone(), new("f")]).await.unwrap();
     let both = Lease { max: 2, in_flight: 2, ..lease() };
     assert_eq!(numbers(&limited.next(&group("g"), both).await.unwrap()), [(1, 1), (2, 1)]);
-    assert!(limited.ack(&group("g"), event.id).await.unwrap());
+    assert_eq!(limited.ack(&group("g"), &[event.id]).await.unwrap(), 1);
     let other = limited.read(&topic(), From::After(1), 1).await.unwrap().events[0].id;
     let nack = Nack { attempt: 1, delay_ms: 0, reason: "no".to_owned(), then: Then::Dead };
     assert!(limited.nack(&group("g"), other, nack).await.unwrap());

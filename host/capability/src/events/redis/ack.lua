@@ -1,4 +1,10 @@
--- The event is done with. 1: it was pending.
-local topic, group, id = ARGV[2], ARGV[3], ARGV[4]
-local known = redis.call('HGET', of('ids', topic), id)
-return known and redis.call('HDEL', of('pending', topic .. ':' .. group), string.match(known, '^%d+')) or 0
+-- The events are done with. How many were pending.
+local topic, group = ARGV[2], ARGV[3]
+local ids, pending, was = of('ids', topic), of('pending', topic .. ':' .. group), 0
+for at = 4, #ARGV do
+    local known = redis.call('HGET', ids, ARGV[at])
+    if known then
+        was = was + redis.call('HDEL', pending, string.match(known, '^%d+'))
+    end
+end
+return was

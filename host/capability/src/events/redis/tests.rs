@@ -130,7 +130,7 @@ impl Modelled for Clocked {
     }
 
     fn ack(&mut self, group: &GroupKey, id: Uuid) -> bool {
-        self.runtime.block_on(self.redis.ack(group, id)).unwrap()
+        self.runtime.block_on(self.redis.ack(group, &[id])).unwrap() > 0
     }
 
     fn nack(&mut self, group: &GroupKey, id: Uuid, nack: Nack, now: u64) -> bool {
@@ -222,7 +222,7 @@ fn a_group_with_too_much_to_try_again_gets_nothing_new() {
         }
     }
     assert_eq!(refused, PENDING_MAX);
-    assert!(clocked.runtime.block_on(clocked.redis.ack(&group(), all[0].id)).unwrap());
+    assert_eq!(clocked.runtime.block_on(clocked.redis.ack(&group(), &[all[0].id])).unwrap(), 1);
     assert_eq!(clocked.take(&group(), lease(9_999, LONG_MS), 1).unwrap().len(), 1, "there is room again");
 }
 
@@ -264,8 +264,8 @@ async fn a_cut_connection_costs_no_call_and_appends_and_delivers_nothing_twice()
         assert_eq!(places(&taken), [(number, 1)]);
         line.cut();
         // False: the answer of one that was done was cut off.
-        let _ = redis.ack(&group(), one.id).await.unwrap();
-        assert!(!redis.ack(&group(), one.id).await.unwrap());
+        let _ = redis.ack(&group(), &[one.id]).await.unwrap();
+        assert_eq!(redis.ack(&group(), &[one.id]).await.unwrap(), 0);
     }
     assert_eq!(redis.topics(topic().namespace()).await.unwrap()[0].events, 30);
 }
@@ -317,7 +317,7 @@ async fn a_full_server_says_so_and_is_still_consumed() {
     assert!(matches!(redis.append(&topic(), vec![event("g")]).await, Err(Error::Full)));
     let strict = Lease { retries: Some(0), ..lease(2, LONG_MS) };
     assert_eq!(places(&redis.next(&group(), strict).await.unwrap()), [(1, 1), (2, 1)]);
-    assert!(redis.ack(&group(), events[0].id).await.unwrap());
+    assert_eq!(redis.ack(&group(), &[events[0].id]).await.unwrap(), 1);
     let nack = Nack { attempt: 1, delay_ms: 0, reason: "no".to_owned(), then: Then::Again };
     assert!(redis.nack(&group(), events[1].id, nack).await.unwrap());
     assert_eq!(redis.read(&topic().dead().unwrap(), From::Start, 9).await.unwrap().events.len(), 1);
@@ -393,7 +393,7 @@ async fn the_least_rights_suffice() {
     tokio::time::timeout(PATIENCE, bell.changed()).await.expect("it rings").unwrap();
     for key in [&ephemeral, &group()] {
         let taken = other.next(key, lease(2, LONG_MS)).await.unwrap();
-        assert!(redis.ack(key, taken[0].event.id).await.unwrap());
+        assert_eq!(redis.ack(key, &[taken[0].event.id]).await.unwrap(), 1);
         let nack = Nack { attempt: 1, delay_ms: 0, reason: "no".to_owned(), then: Then::Dead };
         assert!(redis.nack(key, taken[1].event.id, nack).await.unwrap());
     }

@@ -64,12 +64,20 @@ impl EventFile {
         })
     }
 
-    pub(crate) fn ack(&mut self, group: &GroupKey, id: Uuid) -> Result<bool, Error> {
-        self.transact("acknowledge an event", |file| {
+    pub(crate) fn ack(&mut self, group: &GroupKey, ids: &[Uuid]) -> Result<usize, Error> {
+        self.transact("acknowledge events", |file| {
             let sql = "DELETE FROM pending WHERE topic = ?1 AND name = ?2
                        AND position = (SELECT position FROM events WHERE topic = ?1 AND id = ?3)";
-            let values = params![group.topic().topic(), group.group(), id.as_bytes().as_slice()];
-            Ok(file.prepare_cached(sql)?.execute(values)? > 0)
+            let mut delete = file.prepare_cached(sql)?;
+            let mut was = 0;
+            for id in ids {
+                was += delete.execute(params![
+                    group.topic().topic(),
+                    group.group(),
+                    id.as_bytes().as_slice()
+                ])?;
+            }
+            Ok(was)
         })
     }
 

@@ -89,7 +89,7 @@ impl Log for EventFile {
     }
 
     fn ack(&mut self, group: &GroupKey, id: Uuid) -> bool {
-        self.ack(group, id).unwrap()
+        self.ack(group, &[id]).unwrap() > 0
     }
 
     fn nack(&mut self, group: &GroupKey, id: Uuid, nack: Nack, now: u64) -> bool {
@@ -241,6 +241,6 @@ fn a_group_with_too_much_to_try_again_gets_nothing_new() {
         }
     }
     assert_eq!(refused, PENDING_MAX);
-    assert!(file.ack(&group, all[0].id).unwrap());
+    assert_eq!(file.ack(&group, &[all[0].id]).unwrap(), 1);
     assert_eq!(file.next(&group, &lease, 1).unwrap().deliveries.len(), 1, "there is room again");
 }

@@ -128,6 +128,11 @@ impl sqlite::Worker for Worker {
 
     const BATCH: usize = 64;
 
+    fn work_one(&mut self, mut task: Task) {
+        self.work_alone(&mut task);
+        task.job.tell();
+    }
+
     /// Each namespace's tasks in the order in which they came, in one transaction.
     fn work(&mut self, tasks: impl Iterator<Item = Task>) {
         for (namespace, mut tasks) in sqlite::by_namespace(tasks, |task| &task.namespace) {

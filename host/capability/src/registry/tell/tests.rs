@@ -74,7 +74,7 @@ impl World {
                 assert_eq!(one.message.from.as_deref(), Some("registry"));
                 let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
                 told.push((text(&event["type"]), text(&event["service"]["name"])));
-                self.broker.ack(&group(namespace), one.token).await.unwrap();
+                self.broker.ack(&group(namespace), &[one.token]).await.unwrap();
             }
         }
         told

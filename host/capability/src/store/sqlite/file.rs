@@ -17,6 +17,9 @@ use crate::store::{Error, Page, Range, Record, TableKey, Want};
 const TABLES_MAX: i64 = 10_000;
 /// Expired records that one sweep of a file removes.
 const SWEEP: i64 = 1_000;
+/// Rows that one change of a record changes where no size does. Triggers' rows count, and what changes a size has two of
+/// them beside its own.
+const ROWS_OF_ONE: u64 = 1;
 
 /// Keys are BLOBs: SQLite compares them bytewise, whatever they contain.
 const SCHEMA: &str = "
@@ -55,7 +58,11 @@ fn size_schema() -> String {
 }
 
 #[derive(Debug)]
-pub(crate) struct NamespaceFile(Connection);
+pub(crate) struct NamespaceFile {
+    file: Connection,
+    /// What all tables hold, if that is known. Nobody else writes.
+    held: Option<u64>,
+}
 
 /// Tables and what they hold now, bytes.
 pub(crate) type Sizes = Vec<(String, u64)>;
@@ -66,26 +73,49 @@ impl NamespaceFile {
             let file = crate::sqlite::open(Some(path), bytes_max, 8)?;
             file.execute_batch(SCHEMA)?;
             add_sizes(&file)?;
-            Ok(Self(file))
+            Ok(Self { file, held: None })
         };
         open().map_err(|error| failed("open a namespace's store", error))
+    }
+
+    /// One change or nothing, durable when this returns; what came of it, and the sizes of tables that may have changed.
+    /// Refuses as [`Self::apply`] does.
+    pub(crate) fn apply_one(&mut self, change: &Change, max: Option<u64>) -> Result<(Outcome, Sizes), Error> {
+        let wrong = |error| failed("write to the store", error);
+        if !self.is_sure(change, max).map_err(wrong)? {
+            let (outcomes, sizes) = self.apply(&[change], max)?;
+            return Ok((outcomes.into_iter().next().ok_or_else(super::stopped)?, sizes));
+        }
+        let rows_before = self.file.total_changes();
+        let outcome = change.apply(&self.file).map_err(wrong)?;
+        if self.kept_sizes(rows_before) {
+            return Ok((outcome, Sizes::new()));
+        }
+        let sizes = sizes_of(&self.file, std::iter::once(name_of(change.table()))).map_err(wrong)?;
+        Ok((outcome, sizes))
+    }
+
+    /// Whether the change is one statement, which is a transaction by itself, and nothing has to be looked at in it.
+    fn is_sure(&mut self, change: &Change, max: Option<u64>) -> rusqlite::Result<bool> {
+        let Some(growth) = change.growth_of_one() else { return Ok(false) };
+        let Some(max) = max else { return Ok(true) };
+        Ok(growth <= max.saturating_sub(self.held()?))
     }
 
     /// All changes or none, durable when this returns; what came of each, and the sizes of tables that may have changed.
     /// Refuses to grow beyond `max` bytes of keys, values and bookkeeping: what is beyond it already may still shrink.
     pub(crate) fn apply(
-        &self,
+        &mut self,
         changes: &[&Change],
         max: Option<u64>,
     ) -> Result<(Vec<Outcome>, Sizes), Error> {
         let wrong = |error| failed("write to the store", error);
-        crate::sqlite::transact(&self.0, Extent::Whole, wrong, |file| {
-            let rows_before = file.total_changes();
-            let before = max.map(|_| total(file)).transpose().map_err(wrong)?;
+        let rows_before = self.file.total_changes();
+        let before = max.map(|_| self.held()).transpose().map_err(wrong)?;
+        let done = crate::sqlite::transact(&self.file, Extent::Whole, wrong, |file| {
             let outcomes = changes.iter().map(|change| change.apply(file));
             let outcomes = outcomes.collect::<rusqlite::Result<Vec<_>>>().map_err(wrong)?;
-            // Triggers' rows count, and what changes a size has two of them beside its own.
-            if file.total_changes() - rows_before <= 1 {
+            if file.total_changes() - rows_before <= ROWS_OF_ONE {
                 return Ok((outcomes, Sizes::new()));
             }
             if let (Some(max), Some(before)) = (max, before) {
@@ -99,13 +129,34 @@ impl NamespaceFile {
             let touched: BTreeSet<&str> = changed.map(|(change, _)| change.table().table()).collect();
             let sizes = sizes_of(file, touched.iter().map(|table| table.as_bytes())).map_err(wrong)?;
             Ok((outcomes, sizes))
-        })
+        });
+        self.kept_sizes(rows_before);
+        done
+    }
+
+    /// Whether no size changed since there were so many changes of rows. What all tables hold is read anew otherwise.
+    fn kept_sizes(&mut self, rows_before: u64) -> bool {
+        let kept = self.file.total_changes() - rows_before <= ROWS_OF_ONE;
+        if !kept {
+            self.held = None;
+        }
+        kept
+    }
+
+    /// What all tables hold.
+    fn held(&mut self) -> rusqlite::Result<u64> {
+        let held = match self.held {
+            Some(held) => held,
+            None => total(&self.file)?,
+        };
+        self.held = Some(held);
+        Ok(held)
     }
 
     /// What every table holds.
     pub(crate) fn sizes(&self) -> Result<Sizes, Error> {
         let sizes = || {
-            let mut select = self.0.prepare_cached("SELECT tbl, bytes FROM sizes WHERE tbl <> x''")?;
+            let mut select = self.file.prepare_cached("SELECT tbl, bytes FROM sizes WHERE tbl <> x''")?;
             let rows = select.query_map([], |row| Ok((name(row.get(0)?), bytes(row.get(1)?))))?;
             rows.collect::<rusqlite::Result<_>>()
         };
@@ -113,7 +164,7 @@ impl NamespaceFile {
     }
 
     pub(crate) fn get(&self, table: &TableKey, key: &Bytes) -> Result<Option<Record>, Error> {
-        record(&self.0, table, key).map_err(|error| failed("read from the store", error))
+        record(&self.file, table, key).map_err(|error| failed("read from the store", error))
     }
 
     pub(crate) fn scan(
@@ -136,7 +187,7 @@ impl NamespaceFile {
         let sql = format!(
             "SELECT key, length(value), expires{value} FROM records WHERE tbl = ?1 AND key {compare} ?2 ORDER BY key"
         );
-        let mut select = self.0.prepare_cached(&sql).map_err(read)?;
+        let mut select = self.file.prepare_cached(&sql).map_err(read)?;
         let mut rows = select.query(params![name_of(table), from]).map_err(read)?;
         while let Some(row) = rows.next().map_err(read)? {
             let key = row.get_ref(0).map_err(read)?;
@@ -171,7 +222,7 @@ impl NamespaceFile {
                 SELECT 1 FROM records WHERE records.tbl = names.tbl AND (expires IS NULL OR expires > ?1)
             ) LIMIT ?2";
         let tables = || {
-            let mut select = self.0.prepare_cached(sql)?;
+            let mut select = self.file.prepare_cached(sql)?;
             let names = select.query_map([to_sql(now_ms), TABLES_MAX], |row| row.get::<_, Vec<u8>>(0))?;
             names
                 .map(|name| Ok(String::from_utf8_lossy(&name?).into_owned()))
@@ -181,14 +232,15 @@ impl NamespaceFile {
     }
 
     /// Removes some of what has expired; the sizes of the tables that it was in.
-    pub(crate) fn sweep(&self, now_ms: u64) -> Result<Sizes, Error> {
+    pub(crate) fn sweep(&mut self, now_ms: u64) -> Result<Sizes, Error> {
+        self.held = None;
         let sql = "DELETE FROM records WHERE (tbl, key) IN
             (SELECT tbl, key FROM records WHERE expires <= ?1 ORDER BY expires LIMIT ?2) RETURNING tbl";
         let sweep = || {
-            let mut delete = self.0.prepare_cached(sql)?;
+            let mut delete = self.file.prepare_cached(sql)?;
             let rows = delete.query_map([to_sql(now_ms), SWEEP], |row| row.get::<_, Vec<u8>>(0))?;
             let touched = rows.collect::<rusqlite::Result<BTreeSet<_>>>()?;
-            sizes_of(&self.0, touched.iter().map(Vec::as_slice))
+            sizes_of(&self.file, touched.iter().map(Vec::as_slice))
         };
         sweep().map_err(|error| failed("sweep the store", error))
     }
@@ -197,7 +249,7 @@ impl NamespaceFile {
     pub(crate) fn next_expiry(&self) -> Result<Option<u64>, Error> {
         let sql = "SELECT min(expires) FROM records WHERE expires IS NOT NULL";
         let next =
-            self.0.prepare_cached(sql).and_then(|mut select| select.query_row([], |row| expires(row, 0)));
+            self.file.prepare_cached(sql).and_then(|mut select| select.query_row([], |row| expires(row, 0)));
         next.map_err(|error| failed("read the store's expiries", error))
     }
 }

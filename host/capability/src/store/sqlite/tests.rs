@@ -137,11 +137,47 @@ async fn a_sweep_removes_what_expired_even_after_a_restart() {
     }
 }
 
+#[test]
+fn one_change_by_itself_keeps_to_the_limit_as_several_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = file::NamespaceFile::open(&folder.path().join("default.db"), 1 << 30).unwrap();
+    let change = |part| change::Change::One { table: table("default"), part };
+    let set = |key: &'static str, bytes, expires_ms| {
+        let value = Bytes::from(vec![bytes as u8; bytes]);
+        change(change::Part::Set(Record { key: Bytes::from(key), value, expires_ms }))
+    };
+    let delete = |key: &'static str| change(change::Part::Delete(Bytes::from(key)));
+    let record = 1 + 71 + 128;
+    let max = Some(2 * record);
+    let held = |sizes: file::Sizes| sizes.iter().map(|(_, bytes)| *bytes).sum::<u64>();
+    let one =
+        |file: &mut file::NamespaceFile, change| file.apply_one(&change, max).map(|(_, sizes)| held(sizes));
+    let refused = |done: Result<u64, Error>| matches!(done, Err(Error::Quota(most)) if Some(most) == max);
+    assert_eq!(one(&mut file, set("a", 71, None)).unwrap(), record);
+    assert_eq!(one(&mut file, set("b", 71, Some(1))).unwrap(), 2 * record, "up to the last byte");
+    assert_eq!(one(&mut file, set("a", 71, None)).unwrap(), 0, "no size changed");
+    assert!(refused(one(&mut file, set("a", 72, None))));
+    assert!(refused(one(&mut file, set("c", 0, None))));
+    // What others change is known to the next.
+    file.apply(&[&delete("a"), &set("c", 70, None)], max).unwrap();
+    assert_eq!(one(&mut file, set("c", 71, None)).unwrap(), 2 * record);
+    assert!(refused(one(&mut file, set("d", 0, None))));
+    assert_eq!(held(file.sweep(2).unwrap()), record);
+    assert_eq!(one(&mut file, set("d", 71, None)).unwrap(), 2 * record);
+    assert!(refused(one(&mut file, set("e", 0, None))));
+    assert_eq!(one(&mut file, delete("d")).unwrap(), record);
+    assert_eq!(held(file.sizes().unwrap()), record);
+    // More than there may be, since the limit was lowered: it may still shrink.
+    let low = Some(10);
+    assert!(matches!(file.apply_one(&set("c", 72, None), low), Err(Error::Quota(10))));
+    assert_eq!(held(file.apply_one(&set("c", 1, None), low).unwrap().1), record - 70);
+}
+
 #[tokio::test]
 async fn a_scan_by_suffix_stops() {
     let folder = tempfile::tempdir().unwrap();
     drop(Sqlite::open(&SqliteConfig::new(folder.path().to_owned())).unwrap());
-    let file = file::NamespaceFile::open(&folder.path().join("default.db"), 1 << 30).unwrap();
+    let mut file = file::NamespaceFile::open(&folder.path().join("default.db"), 1 << 30).unwrap();
     let key = |number| Bytes::from(format!("{number:06}"));
     let record = |number| Record { key: key(number), value: Bytes::new(), expires_ms: None };
     let changes: Vec<_> = (0..=super::super::SCAN_KEYS_MAX)

@@ -93,28 +93,14 @@ impl Worker {
 
     /// One transaction for all; if it fails, one for each, so that no caller fails for another's write.
     fn change(&mut self, namespace: &Namespace, changes: Vec<(Change, Asker)>) {
-        if changes.is_empty() {
-            return;
-        }
         let all: Vec<_> = changes.iter().map(|(change, _)| change).collect();
         let together = self.apply(namespace, &all);
-        let alone = changes.len() == 1;
-        let mut together = together.map(Vec::into_iter);
+        let mut together = together.ok().map(Vec::into_iter);
         for (change, asker) in changes {
-            let result = match &mut together {
-                Ok(outcomes) => outcomes.next().ok_or_else(super::stopped),
-                Err(error) if alone => Err(error.clone()),
-                Err(_) => self
-                    .apply(namespace, &[&change])
-                    .and_then(|outcomes| outcomes.into_iter().next().ok_or_else(super::stopped)),
-            };
-            let answer = match result {
-                Ok(outcome) => self.remember(change, outcome),
-                // Whether it happened after all, the file knows.
-                Err(error) => {
-                    self.forget(change);
-                    Err(error)
-                }
+            let answer = match together.as_mut().map(Iterator::next) {
+                Some(Some(outcome)) => self.remember(change, outcome),
+                Some(None) => Err(super::stopped()),
+                None => self.change_one(change),
             };
             asker.tell(answer);
         }
@@ -130,6 +116,34 @@ impl Worker {
         let (outcomes, sizes) = result?;
         self.note(namespace, sizes);
         Ok(outcomes)
+    }
+
+    fn change_one(&mut self, change: Change) -> Result<Answer, Error> {
+        let namespace = change.table().namespace();
+        if let Some(at) = change.expires_ms() {
+            self.due.lower(namespace, at);
+        }
+        let max = self.books.max(namespace);
+        let result = self.open(namespace).and_then(|file| file.apply_one(&change, max));
+        self.forget_if_broken(namespace, &result);
+        match result {
+            Ok((outcome, sizes)) => {
+                self.note(namespace, sizes);
+                self.remember(change, outcome)
+            }
+            // Whether it happened after all, the file knows.
+            Err(error) => {
+                self.forget(change);
+                Err(error)
+            }
+        }
+    }
+
+    fn read_one(&mut self, job: Job) -> Result<Answer, Error> {
+        let namespace = job.namespace().clone();
+        let answer = self.read(&namespace, job);
+        self.forget_if_broken(&namespace, &answer);
+        answer
     }
 
     fn note(&self, namespace: &Namespace, sizes: Sizes) {
@@ -262,6 +276,14 @@ impl sqlite::Worker for Worker {
 
     const BATCH: usize = 256;
 
+    fn work_one(&mut self, task: Task) {
+        let Task { job, asker } = task;
+        asker.tell(match job {
+            Job::Change(change) => self.change_one(change),
+            read => self.read_one(read),
+        });
+    }
+
     /// What one namespace writes among them is one transaction, and is read after it.
     fn work(&mut self, tasks: impl Iterator<Item = Task>) {
         for (namespace, tasks) in sqlite::by_namespace(tasks, |task| task.job.namespace()) {
@@ -272,11 +294,11 @@ impl sqlite::Worker for Worker {
                     read => reads.push((read, asker)),
                 }
             }
-            self.change(&namespace, changes);
+            if !changes.is_empty() {
+                self.change(&namespace, changes);
+            }
             for (job, asker) in reads {
-                let answer = self.read(&namespace, job);
-                self.forget_if_broken(&namespace, &answer);
-                asker.tell(answer);
+                asker.tell(self.read_one(job));
             }
         }
     }

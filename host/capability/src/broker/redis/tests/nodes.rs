@@ -20,8 +20,8 @@ async fn a_node_that_dies_hands_over_what_it_had() {
     // The lease of the message is an hour, that of the node five seconds.
     let again = living.claim(&own, claim(1, Duration::from_secs(10))).await.unwrap().remove(0);
     assert_eq!((again.attempt, &again.message.id), (2, &held.message.id));
-    assert!(!living.ack(&own, held.token).await.unwrap(), "it is nobody's any more");
-    assert!(living.ack(&own, again.token).await.unwrap());
+    assert_eq!(living.ack(&own, &[held.token]).await.unwrap(), 0, "it is nobody's any more");
+    assert_eq!(living.ack(&own, &[again.token]).await.unwrap(), 1);
     assert_eq!(state(&living, &own).await.unwrap().failed, 1);
     let deadline = Instant::now() + WITHIN;
     while state(&living, &fan_out("n1")).await.is_some() {
@@ -86,7 +86,7 @@ async fn an_outage_longer_than_a_nodes_lease_ends_no_node() {
         assert_eq!(states[1].in_flight, 1, "{states:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(two.ack(&nodes[1].1, held.token).await.unwrap());
+    assert_eq!(two.ack(&nodes[1].1, &[held.token]).await.unwrap(), 1);
     assert_eq!(drain(&one, &nodes[0].1).await, HashMap::from([("1".to_owned(), 1)]));
 }
 
@@ -142,7 +142,7 @@ async fn two_nodes_share_a_queue_and_each_has_its_own_fan_out() {
                 loop {
                     for claimed in broker.claim(&own, claim(3, WITHIN)).await.unwrap() {
                         handled.send(text(&claimed)).unwrap();
-                        assert!(broker.ack(&own, claimed.token).await.unwrap());
+                        assert_eq!(broker.ack(&own, &[claimed.token]).await.unwrap(), 1);
                     }
                 }
             })

@@ -45,14 +45,14 @@ async fn a_full_disk_is_told_and_costs_nothing_that_was_acknowledged() {
         assert_eq!((one.position, one.id), (place.position, place.id));
     }
     assert_eq!(found.last().unwrap().payload, noise(appended.len() as u64 - 1, BYTES));
-    assert!(log.ack(&group(), appended[0].id).await.unwrap());
+    assert_eq!(log.ack(&group(), &[appended[0].id]).await.unwrap(), 1);
     log.check().await.unwrap();
     process.make_room();
     let next = log.append(&topic(), vec![big(appended.len())]).await.unwrap();
     assert_eq!(next[0].position, appended.len() as u64 + 1, "no gap");
     // What was acknowledged is done with, and the other one is still in hand.
-    assert!(!log.ack(&group(), appended[0].id).await.unwrap());
-    assert!(log.ack(&group(), appended[1].id).await.unwrap());
+    assert_eq!(log.ack(&group(), &[appended[0].id]).await.unwrap(), 0);
+    assert_eq!(log.ack(&group(), &[appended[1].id]).await.unwrap(), 1);
     let more = log.next(&group(), both).await.unwrap();
     assert_eq!(numbers(&more), [(3, 1), (4, 1)]);
 }

@@ -108,7 +108,7 @@ async fn a_group_takes_each_event_once_on_whichever_node() {
                     return mine;
                 }
                 for delivery in &taken {
-                    assert!(node.ack(&own, delivery.event.id).await.unwrap());
+                    assert_eq!(node.ack(&own, &[delivery.event.id]).await.unwrap(), 1);
                 }
                 mine.extend(numbers(&taken));
             }
@@ -252,7 +252,7 @@ async fn appends_groups_and_retention_go_together() {
                     let then = [Then::Again, Then::Dead, Then::Unheard][round % 3];
                     let nack = Nack { attempt: delivery.attempt, delay_ms: 0, reason: "no".to_owned(), then };
                     if round % 4 == 0 {
-                        node.ack(&group, delivery.event.id).await.unwrap();
+                        node.ack(&group, &[delivery.event.id]).await.unwrap();
                     } else {
                         node.nack(&group, delivery.event.id, nack).await.unwrap();
                     }

@@ -3,6 +3,10 @@
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, ToRedisArgs, cmd};
 
+/// Room that a call has from the beginning: what most need, keys and a small value included.
+const ARGS_USUAL: usize = 24;
+const BYTES_USUAL: usize = 1_024;
+
 /// A script that runs on the server, in one moment for everybody else.
 #[derive(Debug)]
 pub(crate) struct Script {
@@ -35,8 +39,8 @@ impl<'a> Call<'a> {
 
     /// A script with the names of its keys.
     pub(crate) fn script(script: &'a Script, keys: &[String]) -> Self {
-        let mut cmd = cmd("EVALSHA");
-        cmd.arg(&script.digest).arg(keys.len()).arg(keys);
+        let mut cmd = Cmd::with_capacity(ARGS_USUAL, BYTES_USUAL);
+        cmd.arg("EVALSHA").arg(&script.digest).arg(keys.len()).arg(keys);
         Self { cmd, script: Some(script) }
     }
 

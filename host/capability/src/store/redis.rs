@@ -10,6 +10,7 @@ mod scripts;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::convert::Infallible;
 use std::future::Future;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use micro_api::name::Namespace;
+use quick_cache::sync::Cache;
 
 use super::backend::check_key;
 use super::books::Books;
@@ -37,6 +39,8 @@ const SWEEP_TABLES: usize = 64;
 /// Sweeps in a row, so that one that finds more each time ends.
 const SWEEPS_MAX: usize = 1_000;
 const TABLES_MAX: usize = 10_000;
+/// Tables whose names are known; those of others are made anew.
+const NAMES_MAX: usize = 1_024;
 /// Longest time to live, milliseconds: the server's numbers are exact up to there. Some 30 000 years.
 const TTL_MS_MAX: u64 = 1_000_000_000_000_000;
 
@@ -65,6 +69,8 @@ pub struct Redis {
     scripts: Scripts,
     books: Arc<Books>,
     writes: Writes,
+    /// Of tables that are in use.
+    names: Cache<TableKey, Arc<Names>>,
 }
 
 impl From<Failure> for Error {
@@ -91,6 +97,7 @@ impl Redis {
             scripts: Scripts::new(),
             books: Arc::clone(&config.books),
             writes: Writes::default(),
+            names: Cache::new(NAMES_MAX),
         });
         keep_clean(
             &store,
@@ -103,8 +110,14 @@ impl Redis {
 
     /// A script on a table; its own arguments come after.
     fn call<'a>(&self, script: &'a Script, table: &TableKey) -> Call<'a> {
-        let names = Names::of(self.server.prefix(), table);
-        Call::script(script, &names.keys).arg(names.table).arg(names.member)
+        let names = self.names(table);
+        Call::script(script, &names.keys).arg(&names.table).arg(&names.member)
+    }
+
+    fn names(&self, table: &TableKey) -> Arc<Names> {
+        let make = || Ok::<_, Infallible>(Arc::new(Names::of(self.server.prefix(), table)));
+        let Ok(names) = self.names.get_or_insert_with(table, make);
+        names
     }
 
     /// What the plan allows, as the scripts take it.
@@ -174,7 +187,7 @@ impl Windows for Redis {
 
     async fn fill(&self, table: &TableKey, page: &mut Page) -> Result<(), Error> {
         let mut call = ::redis::cmd("HMGET");
-        call.arg(&Names::of(self.server.prefix(), table).keys[0]);
+        call.arg(&self.names(table).keys[0]);
         for record in &page.records {
             call.arg(&record.key[..]);
         }

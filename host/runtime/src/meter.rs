@@ -3,16 +3,16 @@
 //! Ticks of the epoch also pass while a guest waits, so they are no measure. What counts is the thread's CPU time
 //! inside polls of the call's future. Reading that clock is a system call of about a microsecond, and a small call has
 //! several polls of a few microseconds each, so a short poll is charged by the monotonic clock. One that is longer is
-//! charged by the thread's clock, counted from when the thread last read it, at most [`CLOCK_AGE_MAX`] before.
+//! charged by the thread's clock, counted from when the thread last read it, at most [`aside::CLOCK_AGE_MAX`] before.
 //!
 //! What the platform itself does on the thread, such as work on a file that a call of the store lets be done right there,
 //! is not the guest's ([`micro_capability::aside`]): a poll in which that happened is charged by the thread's clock alone.
+//! Both count from the same knowledge of that clock, so what it says too much of a wait before the poll, both leave out.
 //!
 //! A guest that does not wait gives way at every tick, where its account is compared with what the call may use; one that
 //! hardly computed since it last gave way, because it waited for a disk, at every [`TICKS_MAX`]th. Bulk
 //! memory operations check once, so a poll may be much longer than a tick; it is charged in full when it ends.
 
-use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -26,9 +26,6 @@ use crate::state::State;
 
 /// A poll that took no longer is charged by the monotonic clock.
 const SHORT_POLL_MAX: Duration = Duration::from_micros(100);
-/// How old a thread's knowledge of its own CPU time may be when a poll begins.
-const CLOCK_AGE_MAX: Duration = Duration::from_micros(100);
-
 /// A guest that computed for less than this gave its thread to others already, or has one of its own.
 const HARDLY: Duration = Duration::from_micros(500);
 /// It gives way after so many ticks all the same: its deadline is looked at then.
@@ -198,11 +195,6 @@ impl Meter {
     }
 }
 
-thread_local! {
-    /// When this thread last read its CPU clock, and what that said.
-    static CLOCK: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
-}
-
 /// The CPU time of one poll.
 struct Span {
     began: Instant,
@@ -214,17 +206,8 @@ struct Span {
 
 impl Span {
     fn begin() -> Self {
-        let began = Instant::now();
-        let known = CLOCK.get().map(|(read, ns)| (began.saturating_duration_since(read), ns));
-        let start_ns = match known {
-            Some((age, ns)) if age <= CLOCK_AGE_MAX => ns + nanos(age),
-            _ => {
-                let ns = thread_cpu_ns();
-                CLOCK.set(Some((began, ns)));
-                ns
-            }
-        };
-        Self { began, start_ns, aside_ns: aside::spent_ns() }
+        let (began, aside_ns) = (Instant::now(), aside::spent_ns());
+        Self { began, start_ns: aside::cpu_ns_at_most(began).saturating_sub(aside_ns), aside_ns }
     }
 
     /// Never more than was used, but for [`SHORT_POLL_MAX`]: what may have been spent before it began is not charged.
@@ -307,7 +290,7 @@ mod tests {
             aside::run(|| burn(Duration::from_millis(6)));
             burn(rest);
             let spent = span.spent_ns();
-            let least = nanos(rest.saturating_sub(CLOCK_AGE_MAX));
+            let least = nanos(rest.saturating_sub(aside::CLOCK_AGE_MAX));
             assert!((least..=nanos(rest) + 1_000_000).contains(&spent), "{rest:?}: {spent}");
         }
     }
@@ -348,7 +331,10 @@ mod tests {
                 }
                 let charged = nanos(meter.used());
                 assert_eq!(meter.tally.sums().cpu, meter.used(), "the books say the same");
-                assert!(charged + nanos(CLOCK_AGE_MAX * POLLS) >= used, "{poll:?}: {charged} of {used}");
+                assert!(
+                    charged + nanos(aside::CLOCK_AGE_MAX * POLLS) >= used,
+                    "{poll:?}: {charged} of {used}"
+                );
                 assert!(charged <= used + nanos(SHORT_POLL_MAX * POLLS), "{poll:?}: {charged} of {used}");
             }
         }

@@ -6,11 +6,13 @@
 //! one task. One at a time, a time is the median of all; sixteen at a time, it is what an operation takes of the whole.
 //! What is networked is judged by its throughput, and so are values of a mebibyte; what is embedded by its time.
 //!
-//! A write that waits for a disk is judged twice. With its files in memory, where nothing waits, it is held against the
-//! library on the thread that asks: that is what the platform adds. On the disk it is held against the library by
-//! `spawn_blocking`, as a program that answers calls on that thread has to use it; what the library takes there on the
-//! thread that asks is shown. Time adds up differently there: after each flush the CPU has slept, and whatever runs next
-//! takes several times as long as it does otherwise, ours as well as the library.
+//! `store.set` and `events.publish` wait for a disk in SQLite, and are judged twice there. With their files in memory,
+//! where nothing waits, they are held against the library on the thread that asks: that is what the platform adds. On the
+//! disk they are held against the library by `spawn_blocking`, as a program that answers calls on that thread has to use
+//! it; what the library takes there on the thread that asks is shown. Time adds up differently there: after each flush
+//! the CPU has slept, and whatever runs next takes several times as long as it does otherwise, ours and the library.
+//!
+//! A delivery's floor takes as many messages at once as we do, and acknowledges each by itself when its call is over.
 
 mod blobs;
 mod broker;

@@ -199,8 +199,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Takes messages, waiting for a first one; empty when none came. Dropping the future loses nothing.
     async fn claim(&self, group: &GroupKey, claim: Claim) -> Result<Vec<Claimed>, Error>;
 
-    /// The deliveries were answered: the messages are done, all of them, or none on an error. How many: the leases of
-    /// others had run out.
+    /// The deliveries were answered: the messages are done. How many: the leases of others had run out. On an error all of
+    /// them may be done, or none.
     async fn ack(&self, group: &GroupKey, tokens: &[Token]) -> Result<usize, Error>;
 
     /// The delivery failed: the message can be claimed again after `delay`. False: the lease had run out.

@@ -236,7 +236,7 @@ pub trait Backend: Send + Sync + 'static {
     /// topic: a group of one that is not there gets nothing, and is not there either.
     async fn next(&self, group: &GroupKey, lease: Lease) -> Result<Vec<Delivery>, Error>;
 
-    /// The events are done with: all of them, or none on an error. How many were pending.
+    /// The events are done with; how many were pending. On an error all of them may be done with, or none.
     async fn ack(&self, group: &GroupKey, ids: &[Uuid]) -> Result<usize, Error>;
 
     /// The event is to be delivered again, or goes to the dead-letter topic; whether that delivery was pending.

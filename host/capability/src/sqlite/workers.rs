@@ -183,15 +183,16 @@ impl<W: Worker> Workers<W> {
         let turn = self.turn(namespace, bytes).await?;
         let shard = self.shards.get(shard(namespace, self.shards.len())).ok_or(Refused::Stopped)?;
         let unanswered = Unanswered::new(&shard.unanswered);
-        let waiting = Waiting::here();
-        let is_alone = match (waiting, kind) {
-            (Waiting::No, _) => false,
-            (_, Kind::Write) => shard.is_alone(&unanswered).await,
-            (_, Kind::Glance | Kind::Read) => unanswered.is_alone(),
+        let waits = may_wait();
+        let is_alone = match kind {
+            _ if waits.is_none() => false,
+            Kind::Write => shard.is_alone(&unanswered).await,
+            Kind::Glance | Kind::Read => unanswered.is_alone(),
         };
         let (reply, answer) = oneshot::channel();
         let task = task(Asker { reply, turn, unanswered });
-        let glances = kind == Kind::Glance && waiting == Waiting::OneOfSeveral;
+        let glances =
+            kind == Kind::Glance && waits.is_some_and(|runtime| runtime.metrics().num_workers() > 1);
         let left = if is_alone { shard.work_here(task, glances) } else { Some(task) };
         if let Some(task) = left {
             shard.queue.try_send(task).map_err(|error| match error {
@@ -208,7 +209,10 @@ impl<W: Worker> Workers<W> {
             self.turns.get_or_insert_with(namespace, || Ok::<_, Infallible>(Semaphore::new(most).into()));
         let Ok(turns) = turns;
         let places = u32::try_from((1 + bytes / PLACE_BYTES).min(most)).unwrap_or(u32::MAX);
-        turns.acquire_many_owned(places).await.map_err(|_| Refused::Stopped)
+        match Arc::clone(&turns).try_acquire_many_owned(places) {
+            Ok(turn) => Ok(turn),
+            Err(_) => turns.acquire_many_owned(places).await.map_err(|_| Refused::Stopped),
+        }
     }
 }
 
@@ -261,29 +265,11 @@ fn run<W: Worker>(worker: &Mutex<W>, tasks: &Receiver<W::Task>) {
     }
 }
 
-/// Whether this thread may wait for a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    /// Others need it. The threads that guests go to when they use much CPU are few, and run no tasks of the runtime.
-    No,
-    /// It runs a task of a runtime that can replace it.
-    Replaced,
-    /// The same, and the runtime has others besides.
-    OneOfSeveral,
-}
-
-impl Waiting {
-    fn here() -> Self {
-        match Handle::try_current() {
-            Ok(runtime)
-                if tokio::task::try_id().is_some()
-                    && runtime.runtime_flavor() == RuntimeFlavor::MultiThread =>
-            {
-                if runtime.metrics().num_workers() > 1 { Self::OneOfSeveral } else { Self::Replaced }
-            }
-            _ => Self::No,
-        }
-    }
+/// The runtime whose task this thread runs and which can replace it, so that it may wait for a disk. None: others need the
+/// thread. Those that guests go to when they use much CPU are few, and run no tasks of the runtime.
+fn may_wait() -> Option<Handle> {
+    tokio::task::try_id()?;
+    Handle::try_current().ok().filter(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
 /// Lets what else is ready go first.

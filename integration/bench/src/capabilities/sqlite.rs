@@ -87,11 +87,9 @@ impl File {
         Floor::blocking(move |number| {
             let (key, value) = (key(number, keys).into_bytes(), written(&value, number));
             file.with(|file| {
-                let change = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let sql = "INSERT INTO records (tbl, key, value, expires) VALUES (?1, ?2, ?3, NULL)
                            ON CONFLICT (tbl, key) DO UPDATE SET value = excluded.value, expires = excluded.expires";
-                change.prepare_cached(sql)?.execute(params![TABLE.as_bytes(), key, value])?;
-                change.commit()
+                file.prepare_cached(sql)?.execute(params![TABLE.as_bytes(), key, value]).map(drop)
             })
         })
     }

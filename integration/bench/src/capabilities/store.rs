@@ -58,7 +58,7 @@ pub(super) async fn measure(effort: Effort) -> Result<Vec<Row>> {
         allowed: None,
     };
     let mut rows = measure_on(subject, effort).await?;
-    for medium in [Medium::Disk, Medium::Memory] {
+    for medium in [Medium::Memory, Medium::Disk] {
         rows.extend(measure_on_sqlite(medium, effort).await.with_context(|| medium.name())?);
     }
     if let Some(url) = servers::postgres_url() {

@@ -1,11 +1,17 @@
 //! Acknowledgements that come while one is under way go to the source together.
 
+use std::time::Duration;
+
 use micro_api::Error;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::Source;
 use crate::broker::host::ID;
+
+/// One that waits for so long does not wait for the call before it any more, which may be on a connection that is silent:
+/// a lease lasts a few seconds more than an answer may take.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One call to the source at a time; what waits meanwhile goes with the next one.
 pub(super) struct Acks<T> {
@@ -30,7 +36,7 @@ impl<T> Acks<T> {
         let answer = tokio::select! {
             biased;
             answer = &mut answer => answer,
-            turn = self.turn.lock() => {
+            turn = tokio::time::timeout(PATIENCE, self.turn.lock()) => {
                 let waiting = std::mem::take(&mut *self.waiting.lock());
                 // Nobody's, where the one before took this one, too.
                 if !waiting.is_empty() {
@@ -160,12 +166,40 @@ mod tests {
         for task in waiting {
             task.await.unwrap().unwrap();
         }
-        let maker = fixture.ack(3).await;
-        let third = fixture.ack(4).await;
+        // What becomes of a call that somebody else made and gave up, nobody knows.
+        let first = fixture.ack(3).await;
+        let maker = fixture.ack(4).await;
+        let third = fixture.ack(5).await;
         fixture.source.gate.add_permits(1);
-        maker.await.unwrap().unwrap();
+        first.await.unwrap().unwrap();
+        until(|| fixture.source.done.lock().len() == 4).await;
+        maker.abort();
+        assert_eq!(third.await.unwrap().unwrap_err().detail, "the acknowledgement ended");
         fixture.source.gate.add_permits(1);
-        third.await.unwrap().unwrap();
-        assert_eq!(*fixture.source.done.lock(), [vec![0], vec![1, 2], vec![3], vec![4]]);
+        fixture.ack(6).await.await.unwrap().unwrap();
+        let done = [vec![0], vec![1, 2], vec![3], vec![4, 5], vec![6]];
+        assert_eq!(*fixture.source.done.lock(), done);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_without_an_answer_holds_up_no_other_for_long() {
+        let fixture = Fixture::new();
+        let silent = fixture.ack(0).await;
+        let since = tokio::time::Instant::now();
+        let others = [fixture.ack(1).await, fixture.ack(2).await];
+        until(|| fixture.source.done.lock().len() == 2).await;
+        assert!(since.elapsed() >= PATIENCE && since.elapsed() < 2 * PATIENCE, "{:?}", since.elapsed());
+        assert_eq!(*fixture.source.done.lock(), [vec![0], vec![1, 2]]);
+        fixture.source.gate.add_permits(2);
+        for task in others {
+            task.await.unwrap().unwrap();
+        }
+        silent.await.unwrap().unwrap();
+    }
+
+    async fn until(is: impl Fn() -> bool) {
+        while !is() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }

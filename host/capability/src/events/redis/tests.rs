@@ -263,7 +263,7 @@ async fn a_cut_connection_costs_no_call_and_appends_and_delivers_nothing_twice()
         let taken = redis.next(&group(), lease(1, LONG_MS)).await.unwrap();
         assert_eq!(places(&taken), [(number, 1)]);
         line.cut();
-        // False: the answer of one that was done was cut off.
+        // None: the answer of one that was done was cut off.
         let _ = redis.ack(&group(), &[one.id]).await.unwrap();
         assert_eq!(redis.ack(&group(), &[one.id]).await.unwrap(), 0);
     }

@@ -127,7 +127,7 @@ impl Change {
         }
     }
 
-    /// Does it within the transaction that is open.
+    /// Does it, within the transaction that is open if there is one.
     pub(crate) fn apply(&self, file: &Connection) -> rusqlite::Result<Outcome> {
         match self {
             Self::One { table, part } => {

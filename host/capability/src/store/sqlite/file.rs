@@ -78,8 +78,8 @@ impl NamespaceFile {
         open().map_err(|error| failed("open a namespace's store", error))
     }
 
-    /// One change or nothing, durable when this returns; what came of it, and the sizes of tables that may have changed.
-    /// Refuses as [`Self::apply`] does.
+    /// One change, durable when this returns; what came of it, and the sizes of tables that may have changed. Refuses as
+    /// [`Self::apply`] does. On [`Error::Backend`] it may have happened all the same: the file is to be opened anew.
     pub(crate) fn apply_one(&mut self, change: &Change, max: Option<u64>) -> Result<(Outcome, Sizes), Error> {
         let wrong = |error| failed("write to the store", error);
         if !self.is_sure(change, max).map_err(wrong)? {
@@ -96,7 +96,11 @@ impl NamespaceFile {
     }
 
     /// Whether the change is one statement, which is a transaction by itself, and nothing has to be looked at in it.
-    fn is_sure(&mut self, change: &Change, max: Option<u64>) -> rusqlite::Result<bool> {
+    pub(super) fn is_sure(&mut self, change: &Change, max: Option<u64>) -> rusqlite::Result<bool> {
+        // One that could not be undone is still open: the next that begins finds it.
+        if !self.file.is_autocommit() {
+            return Ok(false);
+        }
         let Some(growth) = change.growth_of_one() else { return Ok(false) };
         let Some(max) = max else { return Ok(true) };
         Ok(growth <= max.saturating_sub(self.held()?))

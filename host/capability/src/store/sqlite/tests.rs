@@ -158,14 +158,17 @@ fn one_change_by_itself_keeps_to_the_limit_as_several_do() {
     assert_eq!(one(&mut file, set("a", 71, None)).unwrap(), 0, "no size changed");
     assert!(refused(one(&mut file, set("a", 72, None))));
     assert!(refused(one(&mut file, set("c", 0, None))));
-    // What others change is known to the next.
-    file.apply(&[&delete("a"), &set("c", 70, None)], max).unwrap();
-    assert_eq!(one(&mut file, set("c", 71, None)).unwrap(), 2 * record);
+    assert_eq!(one(&mut file, delete("a")).unwrap(), record);
+    // What else changes the file is known to the next: by several,
+    assert_eq!(one(&mut file, set("b", 71, Some(1))).unwrap(), 0);
+    file.apply(&[&set("c", 71, None)], max).unwrap();
     assert!(refused(one(&mut file, set("d", 0, None))));
+    // and by a sweep, which leaves less than a lower limit.
+    assert_eq!(one(&mut file, set("c", 71, None)).unwrap(), 0);
     assert_eq!(held(file.sweep(2).unwrap()), record);
-    assert_eq!(one(&mut file, set("d", 71, None)).unwrap(), 2 * record);
-    assert!(refused(one(&mut file, set("e", 0, None))));
-    assert_eq!(one(&mut file, delete("d")).unwrap(), record);
+    let lower = Some(record + 128 + 1);
+    assert!(matches!(file.is_sure(&set("d", 0, None), lower), Ok(true)), "there is room");
+    assert!(matches!(file.is_sure(&set("d", 1, None), lower), Ok(false)));
     assert_eq!(held(file.sizes().unwrap()), record);
     // More than there may be, since the limit was lowered: it may still shrink.
     let low = Some(10);

@@ -294,8 +294,13 @@ impl sqlite::Worker for Worker {
                     read => reads.push((read, asker)),
                 }
             }
-            if !changes.is_empty() {
-                self.change(&namespace, changes);
+            match changes.len() {
+                0 | 1 => {
+                    for (change, asker) in changes {
+                        asker.tell(self.change_one(change));
+                    }
+                }
+                _ => self.change(&namespace, changes),
             }
             for (job, asker) in reads {
                 asker.tell(self.read_one(job));

@@ -198,7 +198,9 @@ mod tests {
     }
 
     async fn until(is: impl Fn() -> bool) {
+        let until = tokio::time::Instant::now() + Duration::from_secs(20);
         while !is() {
+            assert!(tokio::time::Instant::now() < until, "it does not come to that");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

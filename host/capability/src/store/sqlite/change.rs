@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::due::to_sql;
 use super::file::{expires, name_of};
 use crate::context::unix_ms;
-use crate::store::books::RECORD_BYTES;
+use crate::store::books::record_bytes;
 use crate::store::transaction::{self, Check, sum};
 use crate::store::{Error, Record, TableKey};
 
@@ -75,14 +75,6 @@ impl Part {
         }
     }
 
-    /// How much more the table may hold after it, at most.
-    fn growth_max(&self) -> u64 {
-        match self {
-            Self::Set(_) => self.bytes() as u64 + RECORD_BYTES,
-            Self::Delete(_) => 0,
-        }
-    }
-
     fn expires_ms(&self) -> Option<u64> {
         match self {
             Self::Set(record) => record.expires_ms,
@@ -113,7 +105,8 @@ impl Change {
     /// How much more the namespace may hold after it, at most, if it is one statement and so a transaction by itself.
     pub(crate) fn growth_of_one(&self) -> Option<u64> {
         match self {
-            Self::One { part, .. } => Some(part.growth_max()),
+            Self::One { part: Part::Set(record), .. } => Some(record_bytes(&record.key, &record.value)),
+            Self::One { part: Part::Delete(_), .. } => Some(0),
             Self::Increment { .. } | Self::Commit { .. } => None,
         }
     }

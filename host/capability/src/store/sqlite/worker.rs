@@ -107,30 +107,32 @@ impl Worker {
     }
 
     fn apply(&mut self, namespace: &Namespace, changes: &[&Change]) -> Result<Vec<Outcome>, Error> {
-        if let Some(at) = changes.iter().filter_map(|change| change.expires_ms()).min() {
+        let expires_ms = changes.iter().filter_map(|change| change.expires_ms()).min();
+        self.write(namespace, expires_ms, |file, max| file.apply(changes, max))
+    }
+
+    /// Writes records of which the first expires then, within what the namespace may hold.
+    fn write<R>(
+        &mut self,
+        namespace: &Namespace,
+        expires_ms: Option<u64>,
+        write: impl FnOnce(&mut NamespaceFile, Option<u64>) -> Result<(R, Sizes), Error>,
+    ) -> Result<R, Error> {
+        if let Some(at) = expires_ms {
             self.due.lower(namespace, at);
         }
         let max = self.books.max(namespace);
-        let result = self.open(namespace).and_then(|file| file.apply(changes, max));
+        let result = self.open(namespace).and_then(|file| write(file, max));
         self.forget_if_broken(namespace, &result);
-        let (outcomes, sizes) = result?;
+        let (done, sizes) = result?;
         self.note(namespace, sizes);
-        Ok(outcomes)
+        Ok(done)
     }
 
     fn change_one(&mut self, change: Change) -> Result<Answer, Error> {
         let namespace = change.table().namespace();
-        if let Some(at) = change.expires_ms() {
-            self.due.lower(namespace, at);
-        }
-        let max = self.books.max(namespace);
-        let result = self.open(namespace).and_then(|file| file.apply_one(&change, max));
-        self.forget_if_broken(namespace, &result);
-        match result {
-            Ok((outcome, sizes)) => {
-                self.note(namespace, sizes);
-                self.remember(change, outcome)
-            }
+        match self.write(namespace, change.expires_ms(), |file, max| file.apply_one(&change, max)) {
+            Ok(outcome) => self.remember(change, outcome),
             // Whether it happened after all, the file knows.
             Err(error) => {
                 self.forget(change);
@@ -294,13 +296,10 @@ impl sqlite::Worker for Worker {
                     read => reads.push((read, asker)),
                 }
             }
-            match changes.len() {
-                0 | 1 => {
-                    for (change, asker) in changes {
-                        asker.tell(self.change_one(change));
-                    }
-                }
-                _ => self.change(&namespace, changes),
+            if changes.len() > 1 {
+                self.change(&namespace, changes);
+            } else if let Some((change, asker)) = changes.pop() {
+                asker.tell(self.change_one(change));
             }
             for (job, asker) in reads {
                 asker.tell(self.read_one(job));
